@@ -1,0 +1,171 @@
+"""What a person reads in the terminal: progress while a run goes on, and its summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table as Grid
+
+from secure_kmeans.ledger import ALL, Disclosure
+from secure_kmeans.local import DEALER
+from secure_kmeans.outcome import Progress as Told
+from secure_kmeans.report import Report
+
+PHASES: Final = {"set-up": "Set-up", "initialisation": "Initialisation", "iterations": "Iterations"}
+
+out: Final = Console(highlight=False, soft_wrap=False)
+error_out: Final = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def progress_of_phases(phases: Sequence[str] = tuple(PHASES)) -> Iterator[Told]:
+    """Bars on standard error for the phases of a run; on no terminal, nothing moves."""
+    columns = (SpinnerColumn(), TextColumn("{task.description:<15}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+    with Progress(*columns, console=error_out, transient=True) as bars:
+        tasks = {phase: bars.add_task(PHASES[phase], total=None, note="", start=False) for phase in phases}
+        order = list(tasks)
+        bars.start_task(tasks[order[0]])
+
+        def told(phase: str, done: int, total: int) -> None:
+            for earlier in order[: order.index(phase)]:
+                before = bars.tasks[order.index(earlier)]
+                if not before.finished:
+                    bars.update(tasks[earlier], total=before.completed or 1, completed=before.completed or 1)
+                    bars.stop_task(tasks[earlier])
+            bars.start_task(tasks[phase])
+            bars.update(tasks[phase], completed=done, total=total, note="at most" if phase == "iterations" else "")
+
+        yield told
+
+
+@contextmanager
+def progress_of_steps(description: str, total: int) -> Iterator[Told]:
+    """One bar on standard error for a number of runs."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=error_out, transient=True) as bars:
+        task = bars.add_task(description, total=total)
+
+        def told(phase: str, done: int, _total: int) -> None:
+            bars.update(task, description=phase, completed=done)
+
+        yield told
+
+
+def print_summary(report: Report, files: Sequence[Path]) -> None:
+    """Everything a person wants to know of a run, and where its files are."""
+    out.print()
+    out.print(f"[bold]{_title(report)}[/bold]")
+    out.print(_clusters(report))
+    out.print(_quality(report))
+    if report.communication:
+        out.print(_cost(report))
+        out.print(_learned(report))
+        _print_remarks(report)
+    out.print("Files")
+    for path in files:
+        out.print(f"  {escape(str(path))}", soft_wrap=True)
+
+
+def _title(report: Report) -> str:
+    rows = sum(report.n_samples.values())
+    if report.protocol == "plaintext":
+        return f"Plaintext k-means on {rows:,} rows"
+    return f"Encrypted k-means on {rows:,} rows of {len(report.parties)} parties"
+
+
+def _grid(title: str) -> Grid:
+    return Grid(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _clusters(report: Report) -> Grid:
+    grid = _grid("Clusters (original units)")
+    grid.add_column("cluster", justify="right")
+    if report.cluster_names:
+        grid.add_column("segment")
+    grid.add_column("rows", justify="right")
+    shown = report.columns[:6]
+    for column in shown:
+        grid.add_column(escape(column), justify="right")
+    if len(report.columns) > len(shown):
+        grid.add_column("…")
+    for number, (center, size) in enumerate(zip(report.cluster_centers, report.counts, strict=True)):
+        name = [report.cluster_names[number]] if report.cluster_names else []
+        rest = [f"{len(center) - len(shown)} more"] if len(center) > len(shown) else []
+        grid.add_row(str(number), *name, f"{size:,}", *(_number(value) for value in center[: len(shown)]), *rest)
+    return grid
+
+
+def _number(value: float) -> str:
+    return f"{value:,.2f}" if 0.1 <= abs(value) < 1e7 or value == 0 else f"{value:.4g}"
+
+
+def _quality(report: Report) -> Grid:
+    grid = Grid.grid(padding=(0, 3))
+    ended = "converged" if report.converged else "stopped at the limit"
+    restarts = f", the best of {report.n_init} starts" if report.n_init > 1 else ""
+    grid.add_row("iterations", f"{report.n_iter}, {ended}{restarts}")
+    if report.inertia is not None:
+        grid.add_row("inertia", f"{report.inertia:,.3f}")
+    if report.mean_distance is not None:
+        grid.add_row("mean-distance loss", f"{report.mean_distance:,.3f}")
+    if report.plaintext and report.agreement:
+        grid.add_row("plaintext", f"inertia {report.plaintext.inertia:,.3f} after {report.plaintext.n_iter} iterations from the same start")
+        grid.add_row("agreement", f"{100 * report.agreement.label_agreement:.6g} % of the labels, adjusted Rand {report.agreement.adjusted_rand:.6g}")
+        grid.add_row("", f"largest centroid error {report.agreement.max_centroid_error:.1e} in scaled units")
+    grid.add_row("time", f"{report.timing.total_s:.2f} s in all, {report.timing.per_iteration_s:.3g} s an iteration")
+    if report.seed is not None:
+        grid.add_row("repeat it with", f"--seed {report.seed}")
+    return grid
+
+
+def _cost(report: Report) -> Grid:
+    grid = _grid("\nWhat each role sent")
+    grid.add_column("role")
+    grid.add_column("rounds", justify="right")
+    grid.add_column("MB sent", justify="right")
+    for role, sent in report.communication.items():
+        grid.add_row(escape(role), f"{sent.rounds:,}", f"{sent.bytes_sent / 1e6:,.3f}")
+    return grid
+
+
+def _learned(report: Report) -> Grid:
+    grid = _grid("What each role learned besides its own rows")
+    grid.add_column("role")
+    grid.add_column("what")
+    grid.add_column("when")
+    groups = [("every party", ALL), *((party, party) for party in report.parties)]
+    for shown, to in groups:
+        for number, (what, when) in enumerate(_when(report.ledger, to).items()):
+            grid.add_row(escape(shown) if number == 0 else "", what, when)
+    grid.add_row(DEALER, "shapes, which follow from the numbers above", "")
+    return grid
+
+
+def _when(ledger: Sequence[Disclosure], to: str) -> dict[str, str]:
+    entries = [entry for entry in ledger if entry.to == to]
+    iterations = {entry.what: entry.iteration for entry in entries}
+    last = max((entry.iteration or 0 for entry in entries), default=0)
+    first_iteration = next((place for place, entry in enumerate(entries) if entry.iteration), len(entries))
+    before = {entry.what for entry in entries[:first_iteration]}
+    when = {}
+    for what in Counter(entry.what for entry in entries):
+        each = f"each iteration, 1 to {last}" if last > 1 else "in the iteration"
+        once = "before the first iteration" if what in before and to == ALL else "at the end"
+        when[str(what)] = each if iterations[what] else once
+    return when
+
+
+def _print_remarks(report: Report) -> None:
+    taken = [entry for entry in report.ledger if "value of each column" in entry.what]
+    if taken:
+        out.print("The bounds were taken from the tables; agree on them with --bounds and nobody learns these values.\n")
+    if report.agreement and report.agreement.label_agreement < 1:
+        out.print("[yellow]The encrypted labels differ from the plaintext's: some rows lie between two centroids to the last bit.[/yellow]\n")

@@ -1,0 +1,228 @@
+"""A party's table: read it, choose its columns, refuse what cannot be clustered. Never opens a socket.
+
+An error names file, column, row and remedy, and never a value. Rows are counted from 1, the first below the
+header.
+"""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from secure_kmeans.errors import DataError
+from secure_kmeans.job import Scaling
+
+LARGEST_MAGNITUDE: Final = 2.0**53
+"""Larger numbers have no unit digit left in double precision."""
+
+_PARQUET_SUFFIXES: Final = {".parquet", ".pq"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that can be clustered.
+
+    Attributes
+    ----------
+    source : str
+        The file, or what else to call it in messages.
+    columns : tuple of str
+    rows : (n, len(columns)) float64, finite
+        In original units.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def read_table(path: str | Path, columns: Sequence[str] = ()) -> Table:
+    """Read a CSV or Parquet file.
+
+    Parameters
+    ----------
+    path : path
+        ``.parquet`` and ``.pq`` are read as Parquet, all else as CSV with a header.
+    columns : sequence of str
+        Names, or numbers counted from 1 where no column has that name; all columns if empty.
+
+    Raises
+    ------
+    DataError
+    """
+    path = Path(path)
+    return table_from_frame(_read(path), columns, source=str(path))
+
+
+def table_from_frame(frame: pd.DataFrame, columns: Sequence[str] = (), *, source: str) -> Table:
+    """Choose columns of a frame and check every number in them.
+
+    Raises
+    ------
+    DataError
+        For an unknown or doubled column, no rows, and a cell that is empty, text, infinite or above
+        :data:`LARGEST_MAGNITUDE`.
+    """
+    places = _places_of(frame, columns, source)
+    if frame.empty:
+        raise DataError(f"{source}: there are no rows below the header; a table needs at least one")
+    values = [_numbers(frame.iloc[:, place], str(frame.columns[place]), source) for place in places]
+    return Table(source, tuple(str(frame.columns[place]) for place in places), np.column_stack(values))
+
+
+def split_table(table: Table, parties: int) -> list[Table]:
+    """Cut a table into one slice of consecutive rows for each party, as even as possible.
+
+    Raises
+    ------
+    DataError
+        Where there are fewer rows than parties.
+    """
+    if len(table) < parties:
+        raise DataError(f"{table.source}: {len(table)} rows cannot be split among {parties} parties; use fewer parties")
+    return [Table(table.source, table.columns, rows) for rows in np.array_split(table.rows, parties)]
+
+
+def check_together(tables: Sequence[Table], n_clusters: int) -> None:
+    """Refuse tables that cannot be clustered with each other.
+
+    Raises
+    ------
+    DataError
+        Where their columns differ or they have fewer rows than clusters.
+    """
+    first, *others = tables
+    for other in others:
+        if other.columns != first.columns:
+            raise DataError(
+                f"{other.source}: columns {_listed(other.columns)} differ from {_listed(first.columns)} of "
+                f"{first.source}; name the same columns for all tables"
+            )
+    rows = sum(len(table) for table in tables)
+    if rows < n_clusters:
+        sources = ", ".join(dict.fromkeys(table.source for table in tables))
+        raise DataError(f"{sources}: n_samples={rows} should be >= n_clusters={n_clusters}; use fewer clusters")
+
+
+def check_bounds(table: Table, scaling: Scaling) -> None:
+    """Refuse a row outside the bounds that the parties agreed on.
+
+    Raises
+    ------
+    DataError
+    """
+    outside = (table.rows < np.array(scaling.lower)) | (table.rows > np.array(scaling.upper))
+    if outside.any():
+        row, place = np.argwhere(outside)[0]
+        raise _cell_error(
+            table.source,
+            table.columns[place],
+            int(row),
+            "the number is outside the agreed bounds, too large or too small for the fixed point",
+            "agree on wider bounds, or correct it",
+        )
+
+
+def bounds_of(tables: Sequence[Table]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Smallest and largest value of each column over all tables: a disclosure, where parties use it as bounds."""
+    lower = np.min([table.rows.min(axis=0) for table in tables], axis=0)
+    upper = np.max([table.rows.max(axis=0) for table in tables], axis=0)
+    return tuple(lower.tolist()), tuple(upper.tolist())
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            if path.suffix.lower() in _PARQUET_SUFFIXES:
+                return pd.read_parquet(path).reset_index(drop=True)
+            return _read_csv(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: this is a folder; name a CSV or Parquet file") from None
+    except PermissionError:
+        raise DataError(f"{path}: you may not read this file; change its permissions") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: this is not text in UTF-8; save it as a UTF-8 CSV or as Parquet") from None
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{path}: the file is empty; it needs a header and rows") from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning):
+        raise DataError(
+            f"{path}: this is not a table with as many cells in every row as in its header; save it as CSV with commas, or as Parquet"
+        ) from None
+    except (pa.ArrowException, OSError):
+        raise DataError(f"{path}: the file cannot be read as a table; save it as CSV or Parquet") from None
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path, header=None, dtype=str, nrows=1, skipinitialspace=True, encoding="utf-8-sig")
+    header = [str(name).strip() for name in frame.iloc[0].fillna("")]
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        raise DataError(f"{path}: the columns are not separated by commas; save it as CSV with commas")
+    rows = pd.read_csv(path, skipinitialspace=True, low_memory=False, index_col=False, encoding="utf-8-sig")
+    rows.columns = pd.Index(header)
+    return rows
+
+
+def _places_of(frame: pd.DataFrame, columns: Sequence[str], source: str) -> list[int]:
+    names = [str(name) for name in frame.columns]
+    places = [_place_of(column, names, source) for column in columns] if columns else list(range(len(names)))
+    for place in places:
+        if places.count(place) > 1:
+            raise DataError(f'{source}: column "{names[place]}" is named twice; name each column once')
+        if names.count(names[place]) > 1:
+            raise DataError(f'{source}: {names.count(names[place])} columns are called "{names[place]}"; rename them')
+    return places
+
+
+def _place_of(column: str, names: list[str], source: str) -> int:
+    if column in names:
+        return names.index(column)
+    if column.isascii() and column.isdigit() and 1 <= int(column) <= len(names):
+        return int(column) - 1
+    raise DataError(f'{source}: there is no column "{column}"; it has {_listed(names)}, numbered from 1')
+
+
+def _numbers(column: pd.Series, name: str, source: str) -> np.ndarray:
+    types = pd.api.types
+    if types.is_bool_dtype(column.dtype) or types.is_complex_dtype(column.dtype):
+        raise _cell_error(source, name, 0, "this is not a number", "use 0 and 1, or choose other columns")
+    if types.is_numeric_dtype(column.dtype):
+        numeric = column
+    elif types.is_object_dtype(column.dtype) or types.is_string_dtype(column.dtype):
+        numeric = pd.to_numeric(column.map(lambda cell: cell if isinstance(cell, str | numbers.Real | Decimal) else None), errors="coerce")
+    else:
+        numeric = pd.Series(np.nan, index=column.index)
+    values = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
+    missing = np.asarray(column.isna())
+    for found, what, remedy in (
+        (missing, "a value is missing", "fill it in or leave the row out"),
+        (np.isnan(values) & ~missing, "this is text, not a number", "correct it, or choose other columns"),
+        (np.isinf(values), "the number is infinite", "correct it or leave the row out"),
+        (np.abs(values) > LARGEST_MAGNITUDE, "the number is too large for the fixed point", "use a larger unit"),
+    ):
+        if found.any():
+            raise _cell_error(source, name, int(found.argmax()), what, remedy)
+    return values
+
+
+def _cell_error(source: str, column: str, row: int, what: str, remedy: str) -> DataError:
+    return DataError(f'{source}: column "{column}", row {row + 1}: {what}; {remedy}')
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f'"{name}"' for name in names[:8])
+    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown

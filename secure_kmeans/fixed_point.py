@@ -1,0 +1,89 @@
+"""Fixed point in the ring: reals as integers of Z/2^64, and the bounds that keep them from wrapping."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from secure_kmeans.errors import JobError
+
+RING_BITS: Final = 64
+MOST_PRECISION_BITS: Final = 24
+LEAST_PRECISION_BITS: Final = 8
+
+
+def bits_to_hold(bound: float) -> int:
+    """Smallest b >= 0 with ``bound <= 2^b``."""
+    return max(0, math.ceil(math.log2(bound))) if bound > 0 else 0
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """Reals to ring elements and back.
+
+    Parameters
+    ----------
+    bits : int
+        Fractional bits f: the resolution is ``2^-f``.
+    """
+
+    bits: int
+
+    @property
+    def scale(self) -> int:
+        """Ring units to 1.0."""
+        return 1 << self.bits
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """Nearest ring elements, as int64 of the same shape. Error: at most half a unit.
+
+        Raises
+        ------
+        OverflowError
+            Where a value is not finite or does not fit.
+        """
+        scaled = np.rint(np.asarray(values, dtype=np.float64) * self.scale)
+        if not (np.abs(scaled) < 2.0 ** (RING_BITS - 2)).all():
+            raise OverflowError(f"a value does not fit {self.bits} fractional bits")
+        return scaled.astype(np.int64)
+
+    def decode(self, ring: np.ndarray) -> np.ndarray:
+        """Reals, as float64 of the same shape. Exact below 2^53 units."""
+        reals: np.ndarray = np.asarray(ring, dtype=np.int64) / self.scale
+        return reals
+
+    def on_grid(self, values: np.ndarray) -> np.ndarray:
+        """The values as the ring sees them: rounded to multiples of ``2^-bits``."""
+        return self.decode(self.encode(values))
+
+
+def choose_precision_bits(n_features: int, n_clusters: int, largest: float) -> int:
+    """The most fractional bits, up to 24, with which no sum of an iteration can wrap.
+
+    With |x| <= B, d features and k clusters, the largest numbers that are compared are squared
+    distances between rows, at most ``4 d B^2``, and the movement of all centroids, at most
+    ``4 k d B^2``, both at 2f fractional bits. A comparison needs their differences below 2^62.
+    (For scaled columns, from 0 to 1, the factor 4 is not needed; it costs one bit and is left in.)
+
+    Parameters
+    ----------
+    n_features, n_clusters : int
+    largest : float
+        B, the bound of |scaled value|.
+
+    Raises
+    ------
+    JobError
+        Where not even 8 bits are left.
+    """
+    magnitude = bits_to_hold(4.0 * n_clusters * n_features * max(largest, 2.0**-20) ** 2)
+    bits = min(MOST_PRECISION_BITS, (RING_BITS - 2 - magnitude) // 2)
+    if bits < LEAST_PRECISION_BITS:
+        raise JobError(
+            f"bounds of {largest:.3g} are too large for the fixed point with {n_features} columns "
+            f'and {n_clusters} clusters: use the scaling "uniform" or "minmax"'
+        )
+    return bits

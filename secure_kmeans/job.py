@@ -1,0 +1,182 @@
+"""The job: what all parties agree on before a run, and nothing that is secret.
+
+A party's own secrets (where its table lies, its key) are never part of it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from secure_kmeans.errors import JobError
+
+Init = Literal["farthest", "k-means++", "random"]
+ScalingMethod = Literal["uniform", "minmax", "none"]
+Numbers = tuple[float, ...]
+
+SEEDS: Final = 2**53
+"""Seeds lie below this, so that every reader of JSON keeps them whole."""
+
+PREDICT_MARGIN: Final = 64.0
+"""New rows may lie this many times the bounds away and still fit the ring."""
+
+
+class _Agreed(BaseModel):
+    """Typed, frozen, unknown keys refused, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def of(cls, **values: object) -> Self:
+        """A checked instance.
+
+        Raises
+        ------
+        JobError
+            One line that names the key and what is wrong with it.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise JobError(explain(error)) from None
+
+
+class Scaling(_Agreed):
+    """How a table's units become numbers near 1 in the ring, and back.
+
+    ``lower`` and ``upper`` bound every value of a column; the parties agree on them, because
+    bounds taken from the data disclose two values of each column.
+
+    - ``uniform``: ``(x - lower) / max(upper - lower)``. One factor for all columns, so the
+      clusters are those of the table as it is.
+    - ``minmax``: ``(x - lower) / (upper - lower)``. Every column weighs the same.
+    - ``none``: ``x``. For tables that are scaled already.
+    """
+
+    method: ScalingMethod = "uniform"
+    lower: Numbers
+    upper: Numbers
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.lower) != len(self.upper) or not self.lower:
+            raise ValueError("a scaling needs one lower and one upper bound for each column")
+        for number, (low, high) in enumerate(zip(self.lower, self.upper, strict=True), start=1):
+            if low > high:
+                raise ValueError(f"column {number}: its lower bound is above its upper bound")
+        return self
+
+    @property
+    def units(self) -> np.ndarray:
+        """Original units to one scaled unit, of shape (n_features,)."""
+        ranges = np.subtract(self.upper, self.lower)
+        if self.method == "none":
+            return np.ones_like(ranges)
+        if self.method == "uniform":
+            ranges = np.full_like(ranges, ranges.max())
+        return np.where(ranges > 0, ranges, 1.0)
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """What becomes 0, of shape (n_features,)."""
+        return np.zeros(len(self.lower)) if self.method == "none" else np.array(self.lower)
+
+    @property
+    def largest(self) -> float:
+        """Bound of |scaled value|."""
+        if self.method != "none":
+            return 1.0
+        return float(max(np.abs(self.lower).max(), np.abs(self.upper).max()))
+
+    @property
+    def diagonal(self) -> float:
+        """No two rows are farther apart, in original units; 1 where all rows must be equal."""
+        return float(np.linalg.norm(np.subtract(self.upper, self.lower))) or 1.0
+
+    def apply(self, rows: np.ndarray) -> np.ndarray:
+        """Original to scaled units, (n, n_features) to the same shape."""
+        scaled: np.ndarray = (rows - self.offsets) / self.units
+        return scaled
+
+    def invert(self, scaled: np.ndarray) -> np.ndarray:
+        """Scaled to original units, (n, n_features) to the same shape."""
+        rows: np.ndarray = scaled * self.units + self.offsets
+        return rows
+
+
+class Job(_Agreed):
+    """One secure k-means run, as all its parties agree on it.
+
+    Attributes
+    ----------
+    protocol : "shk"
+    engine : "crypten"
+    task : "fit" or "predict"
+        ``predict`` labels new rows with ``centroids``.
+    parties : tuple of str
+        Names in rank order, two or more.
+    columns : tuple of str
+        Names, the same in every table.
+    n_clusters, n_init, max_iter, tol
+        As in scikit-learn. ``tol`` bounds the sum of the squared movements of all centroids, in
+        scaled units.
+    init : "farthest", "k-means++" or "random"
+        Ignored where ``centroids`` are given.
+    seed : int or None
+        Where the public coins come from; None: the parties toss them together.
+    scaling : Scaling
+    bounds_from_data : bool
+        The bounds are the tables' own smallest and largest values: a disclosure.
+    centroids : tuple of tuples or None
+        Public centroids in original units: the start of a fit, the model of a predict.
+    precision_bits : int
+        Fractional bits of the fixed point.
+    reveal_inertia, reveal_mean_distance : bool
+        Whether these sums over all parties' rows are disclosed at the end.
+    timeout : float
+        Seconds after which a silent role counts as failed.
+    """
+
+    protocol: Literal["shk"] = "shk"
+    engine: Literal["crypten"] = "crypten"
+    task: Literal["fit", "predict"] = "fit"
+    parties: Annotated[tuple[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], ...], Field(min_length=2, max_length=10)]
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    n_clusters: Annotated[int, Field(ge=1)]
+    init: Init = "farthest"
+    n_init: Annotated[int, Field(ge=1, le=1000)] = 1
+    max_iter: Annotated[int, Field(ge=1)] = 100
+    tol: Annotated[float, Field(ge=0)] = 1e-8
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)] | None = None
+    scaling: Scaling
+    bounds_from_data: bool = False
+    centroids: tuple[Numbers, ...] | None = None
+    precision_bits: Annotated[int, Field(ge=8, le=30)]
+    reveal_inertia: bool = True
+    reveal_mean_distance: bool = False
+    timeout: Annotated[float, Field(gt=0)] = 60.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len({name.casefold() for name in self.parties}) != len(self.parties):
+            raise ValueError("two parties have the same name")
+        if "dealer" in self.parties or "all" in self.parties:
+            raise ValueError('"dealer" and "all" are reserved, no party may be called so')
+        if len(self.scaling.lower) != len(self.columns):
+            raise ValueError(f"bounds for {len(self.scaling.lower)} columns, but there are {len(self.columns)}")
+        if self.centroids is None:
+            if self.task == "predict":
+                raise ValueError("a prediction needs centroids")
+        elif np.shape(self.centroids) != (self.n_clusters, len(self.columns)):
+            raise ValueError(f"centroids must have {self.n_clusters} rows of {len(self.columns)} numbers")
+        return self
+
+
+def explain(error: ValidationError) -> str:
+    """The first finding of a validation, as one line, without the offending value."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message

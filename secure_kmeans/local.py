@@ -1,0 +1,240 @@
+"""All roles of a job on this machine: start them, show how far they are, and end them when one fails.
+
+The roles run in processes of their own (:mod:`secure_kmeans.roles`), so this works from a script, a test and a
+notebook alike. Each party finds only its own table. Whatever happens, no process outlives the call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from secure_kmeans.data import Table
+from secure_kmeans.errors import ProtocolError, RoleError
+from secure_kmeans.job import Job
+from secure_kmeans.outcome import Outcome, Progress
+
+DEALER: Final = "dealer"
+SOCKET: Final = "events"
+JOB: Final = "job.json"
+_GRACE_SECONDS: Final = 2.0
+
+
+def table_path(folder: Path, party: str) -> Path:
+    """Where a party finds its table."""
+    return folder / f"{party}.table.parquet"
+
+
+def outcome_path(folder: Path, party: str) -> Path:
+    """Where a party leaves its outcome."""
+    return folder / f"{party}.outcome.json"
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """What the roles of a local job hold at its end.
+
+    Attributes
+    ----------
+    outcomes : list of Outcome
+        One for each party, in rank order.
+    communication : dict of str to dict
+        For each role ``rounds`` and ``bytes_sent``.
+    total_s : float
+        From the start of the processes to the end of the last.
+    """
+
+    outcomes: list[Outcome]
+    communication: dict[str, dict[str, int]]
+    total_s: float
+
+
+def run_local(job: Job, tables: Sequence[Table], progress: Progress | None = None) -> LocalRun:
+    """Run every role of a job on this machine.
+
+    Parameters
+    ----------
+    job : Job
+    tables : sequence of Table
+        One for each party, in rank order; without rows where a party has none to label.
+    progress : callable, optional
+        Called in this process.
+
+    Raises
+    ------
+    RoleError
+        Where a role failed, died or stopped answering; it names the role and the reason.
+    ProtocolError
+        Where the parties' outcomes differ.
+    """
+    began = time.perf_counter()
+    folder = Path(tempfile.mkdtemp(prefix="secure-kmeans-"))  # only its owner may enter
+    try:
+        (folder / JOB).write_text(job.model_dump_json())
+        for party, table in zip(job.parties, tables, strict=True):
+            if len(table):
+                frame = pd.DataFrame(table.rows, columns=list(job.columns))
+                frame.to_parquet(table_path(folder, party))
+        communication = _Supervisor(job, folder, progress).run()
+        outcomes = [Outcome.model_validate_json(outcome_path(folder, party).read_text()) for party in job.parties]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    _check_agreement(outcomes)
+    return LocalRun(outcomes, communication, time.perf_counter() - began)
+
+
+def _check_agreement(outcomes: Sequence[Outcome]) -> None:
+    own = {"party", "labels", "rounds", "bytes_sent", "total_s", "seconds"}
+    first, *others = (outcome.model_dump(exclude=own) for outcome in outcomes)
+    for outcome, other in zip(outcomes[1:], others, strict=True):
+        if other != first:
+            raise ProtocolError(f'parties "{outcomes[0].party}" and "{outcome.party}" hold different results: run again')
+
+
+@dataclass
+class _Role:
+    """What is known of one role."""
+
+    name: str
+    heard: float
+    rounds: int = 0
+    cpu_s: float = 0.0
+    buffer: bytes = b""
+    done: dict[str, int] | None = None
+    failed: str | None = None
+    lost_peer: bool = False
+
+
+@dataclass
+class _Supervisor:
+    """Watches the processes of one job."""
+
+    job: Job
+    folder: Path
+    progress: Progress | None
+    roles: dict[str, _Role] = field(default_factory=dict)
+
+    def run(self) -> dict[str, dict[str, int]]:
+        """Start the roles, wait for them, and return what each sent."""
+        with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
+            listener.bind(str(self.folder / SOCKET))
+            listener.listen(len(self.job.parties) + 1)
+            selector.register(listener, selectors.EVENT_READ, None)
+            with (self.folder / "log").open("wb") as log:
+                process = self._start(log)
+            try:
+                self._watch(process, listener, selector)
+            finally:
+                self._end(process)
+                for key in list(selector.get_map().values()):
+                    if key.fileobj is not listener:
+                        key.fileobj.close()  # type: ignore[union-attr]
+        return {name: self.roles[name].done or {} for name in (*self.job.parties, DEALER)}
+
+    def _start(self, log: Any) -> subprocess.Popen[bytes]:
+        package = str(Path(__file__).resolve().parent.parent)
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
+            "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",  # loopback only
+            "OMP_NUM_THREADS": "1",
+            "TMPDIR": str(self.folder),
+        }
+        command = [sys.executable, "-m", "secure_kmeans.roles", str(self.folder)]
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """End the processes that were started here: their process group is their own."""
+        if process.poll() is None or not self._all_done():
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        process.wait()
+
+    def _all_done(self) -> bool:
+        return len(self.roles) == len(self.job.parties) + 1 and all(role.done is not None for role in self.roles.values())
+
+    def _watch(self, process: subprocess.Popen[bytes], listener: socket.socket, selector: selectors.BaseSelector) -> None:
+        began = time.monotonic()
+        moved, mark = began, (0.0, 0.0)
+        while not self._all_done():
+            for key, _ in selector.select(timeout=0.1):
+                if key.fileobj is listener:
+                    connection, _address = listener.accept()
+                    selector.register(connection, selectors.EVENT_READ, _Role("", time.monotonic()))
+                else:
+                    self._read(key.fileobj, key.data, selector)
+            now = time.monotonic()
+            self._raise_failure(now)
+            for role in self.roles.values():
+                if role.done is None and now - role.heard > self.job.timeout:
+                    raise RoleError(role.name, f"it has not answered for {self.job.timeout:g} seconds")
+            mark, moved = self._movement(mark, moved, now)
+            if now - moved > self.job.timeout and len(self.roles) == len(self.job.parties) + 1:
+                raise RoleError(min(self.roles.values(), key=lambda role: role.rounds).name, f"the run has stood still for {self.job.timeout:g} seconds")
+            missing = [name for name in (*self.job.parties, DEALER) if name not in self.roles]
+            if missing and (process.poll() is not None or now - began > self.job.timeout):
+                raise RoleError(missing[0], "it could not be started")
+
+    def _movement(self, mark: tuple[float, float], moved: float, now: float) -> tuple[tuple[float, float], float]:
+        """Rounds and seconds of work of all roles, and when they last grew: waiting alone is no movement."""
+        rounds = float(sum(role.rounds for role in self.roles.values()))
+        worked = sum(role.cpu_s for role in self.roles.values())
+        if rounds > mark[0] or worked > mark[1] + 0.05 * (now - moved) + 0.5:
+            return (rounds, worked), now
+        return mark, moved
+
+    def _read(self, connection: Any, role: _Role, selector: selectors.BaseSelector) -> None:
+        data = connection.recv(1 << 16)
+        if not data:
+            selector.unregister(connection)
+            connection.close()
+            if role.done is None and role.failed is None:
+                role.failed = "its process ended without a word"
+            return
+        *lines, role.buffer = (role.buffer + data).split(b"\n")
+        for line in lines:
+            self._hear(role, json.loads(line))
+
+    def _hear(self, role: _Role, event: dict[str, Any]) -> None:
+        role.heard = time.monotonic()
+        match event.pop("event"):
+            case "hello":
+                role.name = event["role"]
+                self.roles[role.name] = role
+            case "alive":
+                role.rounds, role.cpu_s = event["rounds"], event["cpu_s"]
+            case "progress" if self.progress:
+                self.progress(event["phase"], event["done"], event["total"])
+            case "failed":
+                role.failed, role.lost_peer = event["reason"], event["lost_peer"]
+                role.heard = time.monotonic()
+            case "done":
+                role.done = {"rounds": event["rounds"], "bytes_sent": event["bytes_sent"]}
+
+    def _raise_failure(self, now: float) -> None:
+        """The first cause: a role that only lost another one is blamed when no other reason shows up."""
+        failed = [role for role in self.roles.values() if role.failed]
+        for role in failed:
+            if not role.lost_peer:
+                raise RoleError(role.name, str(role.failed))
+        if failed and now - failed[0].heard > _GRACE_SECONDS:
+            raise RoleError(failed[0].name, str(failed[0].failed))
+
+

@@ -1,0 +1,105 @@
+"""One party's whole part in a job: from its own table to its own outcome."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from secure_kmeans.data import Table, check_bounds, read_table
+from secure_kmeans.errors import DataError
+from secure_kmeans.job import PREDICT_MARGIN, Job
+from secure_kmeans.ledger import ALL, What
+from secure_kmeans.mpc.session import Session
+from secure_kmeans.outcome import Outcome, Progress
+from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
+from secure_kmeans.protocols import shk
+
+def run_party(job: Job, rank: int, table_path: Path, progress: Progress) -> Outcome:
+    """Take part in a job.
+
+    Parameters
+    ----------
+    job : Job
+    rank : int
+        This party's place in ``job.parties``. CrypTen must be connected already.
+    table_path : path
+        This party's own rows.
+    progress : callable
+
+    Raises
+    ------
+    DataError
+        Where the table does not fit the job.
+    ProtocolError
+    """
+    began = time.perf_counter()
+    progress("set-up", 1, 2)
+    table = _own_table(table_path, job.columns)
+    session = Session(job.parties, rank, job.precision_bits)
+    if job.bounds_from_data:
+        session.ledger.record(What.COLUMN_BOUNDS, ALL)
+    progress("set-up", 2, 2)
+    results = _predict(session, job, table) if job.task == "predict" else _fit(session, job, table, progress)
+    return Outcome(
+        party=session.name,
+        n_samples=session.n_samples,
+        ledger=session.ledger.entries,
+        rounds=session.traffic.rounds,
+        bytes_sent=session.traffic.bytes_sent,
+        total_s=time.perf_counter() - began,
+        **results,
+    )
+
+
+def _own_table(path: Path, columns: tuple[str, ...]) -> Table:
+    """This party's table; one without rows where it has none to label."""
+    if not path.exists():
+        return Table(str(path), columns, np.empty((0, len(columns))))
+    return read_table(path, columns)
+
+
+def _fit(session: Session, job: Job, table: Table, progress: Progress) -> dict[str, Any]:
+    check_bounds(table, job.scaling)
+    clustering = shk.fit(session, job, job.scaling.apply(table.rows), progress)
+    centroids = job.scaling.invert(clustering.centroids)
+    return {
+        "labels": clustering.labels.tolist(),
+        "centroids": centroids.tolist(),
+        "sizes": clustering.sizes.tolist(),
+        "inertia": _joint_inertia(session, job, table, clustering.labels, centroids) if job.reveal_inertia else None,
+        "mean_distance": _joint_mean_distance(session, job, table, clustering, centroids) if job.reveal_mean_distance else None,
+        "n_iter": clustering.n_iter,
+        "converged": clustering.converged,
+        "best_restart": clustering.best_restart,
+        "seed": clustering.seed,
+        "sizes_by_iteration": clustering.sizes_by_iteration,
+        "seconds": clustering.seconds,
+    }
+
+
+def _joint_inertia(session: Session, job: Job, table: Table, labels: np.ndarray, centroids: np.ndarray) -> float:
+    """All parties' sum of squared distances, in original units: each adds up its own, the total is revealed."""
+    longest = float(job.scaling.diagonal)
+    own = inertia(table.rows, labels, centroids) / longest**2
+    return session.reveal_sum(own, bound=session.total_samples, what=What.INERTIA) * longest**2
+
+
+def _joint_mean_distance(session: Session, job: Job, table: Table, clustering: shk.Clustering, centroids: np.ndarray) -> float:
+    """The two-party paper's loss over all rows, in original units, as :func:`_joint_inertia`."""
+    longest = float(job.scaling.diagonal)
+    own = mean_distance_terms(table.rows, clustering.labels, centroids, clustering.sizes) / longest
+    return session.reveal_sum(own, bound=len(centroids), what=What.MEAN_DISTANCE) * longest
+
+
+def _predict(session: Session, job: Job, table: Table) -> dict[str, Any]:
+    scaled = job.scaling.apply(table.rows)
+    beyond = np.abs(scaled) > PREDICT_MARGIN * job.scaling.largest
+    if beyond.any():
+        row, column = np.argwhere(beyond)[0]
+        raise DataError(
+            f'{table.source}: column "{table.columns[column]}", row {row + 1}: the number is too far outside the bounds '
+            "that the model was fitted with; correct it or leave the row out"
+        )
+    return {"labels": shk.predict(session, job, scaled).tolist()}

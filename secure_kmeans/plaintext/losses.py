@@ -1,0 +1,27 @@
+"""How far rows lie from their centroids."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def inertia(X: np.ndarray, labels: np.ndarray, centroids: np.ndarray) -> float:
+    """Sum of the squared distances of each row to the centroid of its label, in the units of ``X`` squared."""
+    return float(((X - centroids[labels]) ** 2).sum())
+
+
+def mean_distance_terms(X: np.ndarray, labels: np.ndarray, centroids: np.ndarray, sizes: np.ndarray) -> float:
+    """These rows' part of the two-party paper's loss: each distance divided by its cluster's size, added up.
+
+    Over all rows it is ``sum_j mean of |x - c_j| over cluster j`` (section 6.1; its formula lacks the norm).
+
+    Parameters
+    ----------
+    X : (n, n_features)
+    labels : (n,)
+    centroids : (n_clusters, n_features)
+    sizes : (n_clusters,)
+        Of the whole clusters, also of the rows that are not in ``X``.
+    """
+    distances = np.sqrt(((X - centroids[labels]) ** 2).sum(axis=1))
+    return float((distances / sizes[labels]).sum())

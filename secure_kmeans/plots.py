@@ -1,0 +1,194 @@
+"""Pictures of a run. They see rows only where whoever draws them holds the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from secure_kmeans.plaintext.metrics import match_centroids
+from secure_kmeans.report import Report
+
+# Okabe and Ito's palette: told apart by colour-blind readers, too. Its yellow is too pale for points.
+_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+_MARKERS: Final = ("o", "^", "s", "D", "v", "P", "<", ">", "p", "h")
+_MOST_POINTS: Final = 20_000
+
+_STYLE: Final = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "savefig.dpi": 200,
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One clustering of the same rows.
+
+    Attributes
+    ----------
+    title : str
+    centers : (n_clusters, n_features)
+    labels : (n_samples,) ints
+    """
+
+    title: str
+    centers: np.ndarray
+    labels: np.ndarray
+
+
+def colour(number: int) -> str:
+    """The colour of a cluster or curve; after eight they repeat."""
+    return _COLOURS[number % len(_COLOURS)]
+
+
+def style() -> mpl.rc_context:  # type: ignore[name-defined]
+    """The look of all pictures, for a ``with`` statement."""
+    return mpl.rc_context(_STYLE)
+
+
+def draw_clusters(path: Path, panels: Sequence[Panel], rows: Sequence[np.ndarray], parties: Sequence[str], columns: Sequence[str], names: Sequence[str] | None) -> None:
+    """Rows and centroids of one or two clusterings, side by side, each cluster in the same colour in both.
+
+    Parameters
+    ----------
+    path : path of the PNG
+    panels : one or two Panel
+    rows : list of (n_i, n_features)
+        Each party's, original units; a marker for each party.
+    parties, columns : names
+    names : of the first panel's clusters, if they have any
+
+    Notes
+    -----
+    More than two columns are projected on the first two principal components of all rows.
+    """
+    everything = np.concatenate(rows)
+    plane = _Plane.of(everything, columns)
+    owners = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
+    shown = np.arange(len(everything))
+    if len(shown) > _MOST_POINTS:
+        shown = np.sort(np.random.default_rng(0).choice(shown, _MOST_POINTS, replace=False))
+    with style():
+        figure = Figure(figsize=(4.6 * len(panels) + 1.6, 4.4), layout="constrained")
+        axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        for ax, panel in zip(axes, panels, strict=True):
+            partners = match_centroids(panel.centers, panels[0].centers)
+            _scatter(ax, plane.project(everything[shown]), partners[panel.labels[shown]], owners[shown])
+            marks = plane.project(panel.centers)
+            ax.scatter(*marks.T, marker="X", s=95, c=[colour(p) for p in partners], edgecolors="white", linewidths=1.2, zorder=4)
+            ax.set(title=panel.title, xlabel=plane.labels[0])
+        axes[0].set_ylabel(plane.labels[1])
+        sizes = np.bincount(panels[0].labels, minlength=len(panels[0].centers))
+        figure.legend(handles=_legend(sizes, names, parties), loc="outside right upper")
+        figure.savefig(path)
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """What a picture of many columns shows of them."""
+
+    labels: tuple[str, str]
+    origin: np.ndarray
+    directions: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray, columns: Sequence[str]) -> _Plane:
+        d = rows.shape[1]
+        if d == 1:
+            return cls((columns[0], ""), np.zeros(1), np.array([[1.0], [0.0]]))
+        if d == 2:
+            return cls((columns[0], columns[1]), np.zeros(2), np.eye(2))
+        origin = rows.mean(axis=0)
+        variances, directions = np.linalg.eigh(np.cov(rows.T))
+        parts = 100 * variances[::-1] / max(variances.sum(), np.finfo(float).tiny)
+        labels = (f"First principal component ({parts[0]:.0f} %)", f"Second principal component ({parts[1]:.0f} %)")
+        return cls(labels, origin, directions.T[::-1][:2])
+
+    def project(self, rows: np.ndarray) -> np.ndarray:
+        flat: np.ndarray = (rows - self.origin) @ self.directions.T
+        return flat
+
+
+def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray, owners: np.ndarray) -> None:
+    size = float(np.clip(4000 / len(points), 3, 22))
+    for owner in np.unique(owners):
+        own = owners == owner
+        colours = [colour(label) for label in labels[own]]
+        ax.scatter(*points[own].T, s=size, c=colours, marker=_MARKERS[owner], alpha=0.75, linewidths=0, rasterized=len(points) > 2000)
+
+
+def _legend(sizes: np.ndarray, names: Sequence[str] | None, parties: Sequence[str]) -> list[Line2D]:
+    def mark(label: str, **look: object) -> Line2D:
+        return Line2D([], [], linestyle="", label=label, **look)  # type: ignore[arg-type]
+
+    clusters = [
+        mark(f"{names[number] if names else f'Cluster {number}'} ({size})", marker="o", color=colour(number))
+        for number, size in enumerate(sizes[:24])
+    ]
+    owners = [mark(f"rows of {party}", marker=_MARKERS[rank], color="#777777") for rank, party in enumerate(parties)]
+    center = [mark("centroid", marker="X", color="#777777", markeredgecolor="white", markersize=9)]
+    gap = [mark(" ")]
+    return [*clusters, *gap, *center, *(owners if len(parties) > 1 else [])]
+
+
+def draw_convergence(path: Path, report: Report) -> None:
+    """How the run settled: cluster sizes, all that an encrypted run shows of its iterations, and the plaintext's inertia.
+
+    Parameters
+    ----------
+    path : path of the PNG
+    report : Report
+    """
+    plain = report.plaintext
+    with style():
+        figure = Figure(figsize=(9.2 if plain else 5.4, 3.8), layout="constrained")
+        axes = figure.subplots(1, 2 if plain else 1, squeeze=False)[0]
+        _draw_sizes(axes[0], report)
+        if plain:
+            _draw_inertia(axes[1], report)
+        figure.savefig(path)
+
+
+def _draw_sizes(ax: Axes, report: Report) -> None:
+    own = np.array(report.counts_by_iteration)
+    plain = report.plaintext
+    who = "encrypted" if report.protocol != "plaintext" else "plaintext"
+    names = report.cluster_names or [f"Cluster {number}" for number in range(report.n_clusters)]
+    partners = match_centroids(np.array(plain.cluster_centers), np.array(report.cluster_centers)) if plain else []
+    for number, (name, sizes) in enumerate(zip(names, own.T, strict=True)):
+        ax.plot(range(1, len(own) + 1), sizes, "o-", color=colour(number), markersize=4, linewidth=1.2, label=name if number < 12 else None)
+    if plain:
+        for number, sizes in zip(partners, np.array(plain.counts_by_iteration).T, strict=True):
+            ax.plot(range(1, len(sizes) + 1), sizes, "o", color=colour(number), markersize=9, markerfacecolor="none", markeredgewidth=0.9)
+    ax.set(title=f"Cluster sizes, {who} (dots)" + (" and plaintext (rings)" if plain else ""), xlabel="Iteration", ylabel="Rows in the cluster")
+    ax.set_ylim(bottom=0)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    if report.n_clusters <= 12:
+        ax.legend(fontsize=7, ncols=2, loc="best")
+
+
+def _draw_inertia(ax: Axes, report: Report) -> None:
+    assert report.plaintext is not None
+    inertias = [*report.plaintext.inertia_by_iteration, report.plaintext.inertia]
+    ax.plot(range(len(inertias)), inertias, "o-", color="#444444", markersize=4, linewidth=1.2, label="plaintext, after each iteration")
+    if report.inertia is not None:
+        ax.plot(report.n_iter, report.inertia, "X", color=colour(1), markersize=10, label="encrypted, at the end")
+    ax.set(title="Inertia", xlabel="Iteration", ylabel="Sum of squared distances")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(fontsize=8)

@@ -1,0 +1,259 @@
+"""What a run found, what it cost and who learned what: ``report.json`` and the files beside it.
+
+The layout of ``report.json`` is a public interface, described in ``docs/report.md``. It has a version; a
+change that could break a reader raises it.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from secure_kmeans.data import Table
+from secure_kmeans.job import Job, Scaling
+from secure_kmeans.ledger import Disclosure
+from secure_kmeans.local import LocalRun
+from secure_kmeans.mall import segment_names
+from secure_kmeans.plaintext.kmeans import KMeansRun, nearest_centroids
+from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
+from secure_kmeans.plaintext.metrics import Agreement
+
+LAYOUT_VERSION: Final = 1
+
+Matrix = list[list[float]]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlaintextPart(_Part):
+    """The plaintext run from the same start. Original units; the inertias are those at the start of each iteration."""
+
+    cluster_centers: Matrix
+    counts: list[int]
+    inertia: float
+    mean_distance: float
+    n_iter: int
+    converged: bool
+    counts_by_iteration: list[list[int]]
+    inertia_by_iteration: list[float]
+
+
+class AgreementPart(_Part):
+    """Encrypted against plaintext, after matching the centroids one to one."""
+
+    max_centroid_error: float
+    label_agreement: float
+    adjusted_rand: float
+
+
+class Timing(_Part):
+    """Seconds: of the whole run with the start of its processes, and of one iteration on average."""
+
+    total_s: float
+    per_iteration_s: float
+
+
+class Traffic(_Part):
+    """What one role waited for and sent."""
+
+    rounds: int
+    bytes_sent: int
+
+
+class Report(_Part):
+    """Everything that ``report.json`` says. Cluster numbers count from 0, in the order of ``cluster_centers``."""
+
+    version: Literal[1] = 1
+    protocol: Literal["shk", "plaintext"]
+    engine: Literal["crypten", "numpy"]
+    parties: list[str]
+    columns: list[str]
+    n_samples: dict[str, int]
+    n_features: int
+    n_clusters: int
+    init: str
+    n_init: int
+    max_iter: int
+    tol: float
+    seed: int | None
+    scaling: Scaling
+    precision_bits: int
+    best_restart: int
+    n_iter: int
+    converged: bool
+    cluster_centers: Matrix
+    cluster_names: list[str] | None
+    counts: list[int]
+    counts_by_iteration: list[list[int]]
+    inertia: float | None
+    mean_distance: float | None
+    plaintext: PlaintextPart | None
+    agreement: AgreementPart | None
+    timing: Timing
+    communication: dict[str, Traffic]
+    ledger: list[Disclosure]
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a ``report.json``."""
+        return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+
+
+def plaintext_part(job: Job, tables: Sequence[Table], run: KMeansRun) -> PlaintextPart:
+    """A plaintext run in original units."""
+    rows = np.concatenate([table.rows for table in tables])
+    scaled = job.scaling.apply(rows)
+    centroids = job.scaling.invert(run.centroids)
+
+    def inertia_with(start: np.ndarray) -> float:
+        return inertia(rows, nearest_centroids(scaled, start)[0], job.scaling.invert(start))
+
+    return PlaintextPart(
+        cluster_centers=centroids.tolist(),
+        counts=run.sizes.tolist(),
+        inertia=inertia(rows, run.labels, centroids),
+        mean_distance=mean_distance_terms(rows, run.labels, centroids, run.sizes),
+        n_iter=run.n_iter,
+        converged=run.converged,
+        counts_by_iteration=run.sizes_by_iteration,
+        inertia_by_iteration=[inertia_with(start) for start in run.centroids_by_iteration],
+    )
+
+
+def report_of_run(job: Job, run: LocalRun, tables: Sequence[Table], baseline: KMeansRun | None) -> Report:
+    """The report of an encrypted run.
+
+    Parameters
+    ----------
+    job : Job
+    run : LocalRun
+    tables : sequence of Table
+        The parties' tables, for the plaintext part alone.
+    baseline : KMeansRun, optional
+        The plaintext run from the same start.
+    """
+    outcome = run.outcomes[0]
+    labels = np.concatenate([party.labels for party in run.outcomes]).astype(int)
+    agreement = None
+    if baseline is not None:
+        scaled = job.scaling.apply(np.array(outcome.centroids))
+        agreement = AgreementPart(**vars(Agreement.between(scaled, labels, baseline.centroids, baseline.labels)))
+    return Report(
+        protocol=job.protocol,
+        engine=job.engine,
+        n_samples=outcome.n_samples,
+        seed=outcome.seed,
+        best_restart=outcome.best_restart,
+        n_iter=outcome.n_iter,
+        converged=outcome.converged,
+        cluster_centers=outcome.centroids,
+        counts=outcome.sizes,
+        counts_by_iteration=outcome.sizes_by_iteration,
+        inertia=outcome.inertia,
+        mean_distance=outcome.mean_distance,
+        plaintext=None if baseline is None else plaintext_part(job, tables, baseline),
+        agreement=agreement,
+        timing=Timing(total_s=run.total_s, per_iteration_s=float(np.mean(outcome.seconds))),
+        communication={role: Traffic(**sent) for role, sent in run.communication.items()},
+        ledger=outcome.ledger,
+        cluster_names=segment_names(job.columns, np.array(outcome.centroids)),
+        **_agreed(job),
+    )
+
+
+def report_of_plaintext(job: Job, tables: Sequence[Table], run: KMeansRun, *, seed: int, number: int, total_s: float) -> Report:
+    """The report of a plaintext run alone: nobody is protected, so nothing is disclosed or sent.
+
+    Parameters
+    ----------
+    number : int
+        Of the restart that ``run`` is.
+    """
+    part = plaintext_part(job, tables, run)
+    return Report(
+        protocol="plaintext",
+        engine="numpy",
+        n_samples={party: len(table) for party, table in zip(job.parties, tables, strict=True)},
+        seed=None if job.centroids is not None else seed,
+        best_restart=number,
+        plaintext=None,
+        agreement=None,
+        timing=Timing(total_s=total_s, per_iteration_s=total_s / max(1, run.n_iter)),
+        communication={},
+        ledger=[],
+        cluster_names=segment_names(job.columns, np.array(part.cluster_centers)),
+        **part.model_dump(exclude={"inertia_by_iteration"}),
+        **_agreed(job),
+    )
+
+
+def _agreed(job: Job) -> dict[str, object]:
+    return {
+        "parties": list(job.parties),
+        "columns": list(job.columns),
+        "n_features": len(job.columns),
+        "n_clusters": job.n_clusters,
+        "init": job.init if job.centroids is None else "given",
+        "n_init": 1 if job.centroids is not None else job.n_init,
+        "max_iter": job.max_iter,
+        "tol": job.tol,
+        "scaling": job.scaling,
+        "precision_bits": job.precision_bits,
+    }
+
+
+class ResultsFolder:
+    """Where a run's files go. They are written aside and appear together when :meth:`publish` is called.
+
+    Parameters
+    ----------
+    path : path
+        Made where it is missing; files of the same names are replaced.
+
+    Raises
+    ------
+    OSError
+        Where nothing can be written there: told before the run.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.aside, ignore_errors=True)
+
+    def write_tables(self, report: Report, labels: dict[str, Sequence[int]]) -> None:
+        """``report.json``, ``centroids.csv`` and each party's ``labels_<party>.csv``."""
+        (self.aside / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        names = report.cluster_names or [""] * report.n_clusters
+        clusters = zip(names, report.counts, report.cluster_centers, strict=True)
+        self._write_csv(
+            "centroids.csv",
+            ["cluster", "name", "size", *report.columns],
+            [[number, name, size, *center] for number, (name, size, center) in enumerate(clusters)],
+        )
+        for party, own in labels.items():
+            self._write_csv(f"labels_{party}.csv", ["row", "cluster"], [[row, label] for row, label in enumerate(own, start=1)])
+
+    def _write_csv(self, name: str, header: list[str], rows: list[list[object]]) -> None:
+        with (self.aside / name).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+    def publish(self) -> list[Path]:
+        """Move every file to its place, the report last, and name them."""
+        files = sorted(self.aside.iterdir(), key=lambda file: (file.name == "report.json", file.name))
+        return [file.rename(self.path / file.name) for file in files]
