@@ -17,7 +17,7 @@ from rich.table import Table as Grid
 from secure_kmeans.ledger import ALL, Disclosure
 from secure_kmeans.local import DEALER
 from secure_kmeans.outcome import Progress as Told
-from secure_kmeans.report import Report
+from secure_kmeans.report import ElbowPoint, Report
 
 PHASES: Final = {"set-up": "Set-up", "initialisation": "Initialisation", "iterations": "Iterations"}
 
@@ -28,7 +28,14 @@ error_out: Final = Console(stderr=True, highlight=False)
 @contextmanager
 def progress_of_phases(phases: Sequence[str] = tuple(PHASES)) -> Iterator[Told]:
     """Bars on standard error for the phases of a run; on no terminal, nothing moves."""
-    columns = (SpinnerColumn(), TextColumn("{task.description:<15}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<15}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=error_out, transient=True) as bars:
         tasks = {phase: bars.add_task(PHASES[phase], total=None, note="", start=False) for phase in phases}
         order = list(tasks)
@@ -49,7 +56,13 @@ def progress_of_phases(phases: Sequence[str] = tuple(PHASES)) -> Iterator[Told]:
 @contextmanager
 def progress_of_steps(description: str, total: int) -> Iterator[Told]:
     """One bar on standard error for a number of runs."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=error_out, transient=True) as bars:
         task = bars.add_task(description, total=total)
 
@@ -69,6 +82,32 @@ def print_summary(report: Report, files: Sequence[Path]) -> None:
         out.print(_cost(report))
         out.print(_learned(report))
         _print_remarks(report)
+    _print_files(files)
+
+
+def print_elbow(points: Sequence[ElbowPoint], seed: int, files: Sequence[Path]) -> None:
+    """The losses of each number of clusters, and where the files are."""
+    encrypted = all(point.encrypted_inertia is not None for point in points)
+    grid = _grid("Elbow (original units)")
+    for name in (
+        "clusters",
+        "inertia",
+        "mean-distance loss",
+        *(("encrypted inertia", "encrypted loss") if encrypted else ()),
+    ):
+        grid.add_column(name, justify="right")
+    for point in points:
+        losses = [point.inertia, point.mean_distance]
+        if encrypted:
+            losses += [point.encrypted_inertia or 0.0, point.encrypted_mean_distance or 0.0]
+        grid.add_row(str(point.clusters), *(f"{loss:,.3f}" for loss in losses))
+    out.print()
+    out.print(grid)
+    out.print(f"repeat it with   --seed {seed}\n")
+    _print_files(files)
+
+
+def _print_files(files: Sequence[Path]) -> None:
     out.print("Files")
     for path in files:
         out.print(f"  {escape(str(path))}", soft_wrap=True)
@@ -117,8 +156,15 @@ def _quality(report: Report) -> Grid:
     if report.mean_distance is not None:
         grid.add_row("mean-distance loss", f"{report.mean_distance:,.3f}")
     if report.plaintext and report.agreement:
-        grid.add_row("plaintext", f"inertia {report.plaintext.inertia:,.3f} after {report.plaintext.n_iter} iterations from the same start")
-        grid.add_row("agreement", f"{100 * report.agreement.label_agreement:.6g} % of the labels, adjusted Rand {report.agreement.adjusted_rand:.6g}")
+        grid.add_row(
+            "plaintext",
+            f"inertia {report.plaintext.inertia:,.3f} after {report.plaintext.n_iter} iterations from the same start",
+        )
+        grid.add_row(
+            "agreement",
+            f"{100 * report.agreement.label_agreement:.6g} % of the labels, "
+            f"adjusted Rand {report.agreement.adjusted_rand:.6g}",
+        )
         grid.add_row("", f"largest centroid error {report.agreement.max_centroid_error:.1e} in scaled units")
     grid.add_row("time", f"{report.timing.total_s:.2f} s in all, {report.timing.per_iteration_s:.3g} s an iteration")
     if report.seed is not None:
@@ -166,6 +212,11 @@ def _when(ledger: Sequence[Disclosure], to: str) -> dict[str, str]:
 def _print_remarks(report: Report) -> None:
     taken = [entry for entry in report.ledger if "value of each column" in entry.what]
     if taken:
-        out.print("The bounds were taken from the tables; agree on them with --bounds and nobody learns these values.\n")
+        out.print(
+            "The bounds were taken from the tables; agree on them with --bounds and nobody learns these values.\n"
+        )
     if report.agreement and report.agreement.label_agreement < 1:
-        out.print("[yellow]The encrypted labels differ from the plaintext's: some rows lie between two centroids to the last bit.[/yellow]\n")
+        out.print(
+            "[yellow]Not all labels are the plaintext's: a row lay between two centroids to the last bit of the "
+            "fixed point.[/yellow]\n"
+        )

@@ -161,7 +161,8 @@ def _read(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: the file is empty; it needs a header and rows") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning):
         raise DataError(
-            f"{path}: this is not a table with as many cells in every row as in its header; save it as CSV with commas, or as Parquet"
+            f"{path}: this is not a table with as many cells in every row as in its header; "
+            "save it as CSV with commas, or as Parquet"
         ) from None
     except (pa.ArrowException, OSError):
         raise DataError(f"{path}: the file cannot be read as a table; save it as CSV or Parquet") from None
@@ -203,7 +204,9 @@ def _numbers(column: pd.Series, name: str, source: str) -> np.ndarray:
     if types.is_numeric_dtype(column.dtype):
         numeric = column
     elif types.is_object_dtype(column.dtype) or types.is_string_dtype(column.dtype):
-        numeric = pd.to_numeric(column.map(lambda cell: cell if isinstance(cell, str | numbers.Real | Decimal) else None), errors="coerce")
+        numeric = pd.to_numeric(
+            column.map(lambda cell: cell if isinstance(cell, str | numbers.Real | Decimal) else None), errors="coerce"
+        )
     else:
         numeric = pd.Series(np.nan, index=column.index)
     values = numeric.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -6,6 +6,7 @@ notebook alike. Each party finds only its own table. Whatever happens, no proces
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -102,7 +103,9 @@ def _check_agreement(outcomes: Sequence[Outcome]) -> None:
     first, *others = (outcome.model_dump(exclude=own) for outcome in outcomes)
     for outcome, other in zip(outcomes[1:], others, strict=True):
         if other != first:
-            raise ProtocolError(f'parties "{outcomes[0].party}" and "{outcome.party}" hold different results: run again')
+            raise ProtocolError(
+                f'parties "{outcomes[0].party}" and "{outcome.party}" hold different results: run again'
+            )
 
 
 @dataclass
@@ -161,16 +164,18 @@ class _Supervisor:
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         """End the processes that were started here: their process group is their own."""
         if process.poll() is None or not self._all_done():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         process.wait()
 
     def _all_done(self) -> bool:
-        return len(self.roles) == len(self.job.parties) + 1 and all(role.done is not None for role in self.roles.values())
+        return len(self.roles) == len(self.job.parties) + 1 and all(
+            role.done is not None for role in self.roles.values()
+        )
 
-    def _watch(self, process: subprocess.Popen[bytes], listener: socket.socket, selector: selectors.BaseSelector) -> None:
+    def _watch(
+        self, process: subprocess.Popen[bytes], listener: socket.socket, selector: selectors.BaseSelector
+    ) -> None:
         began = time.monotonic()
         moved, mark = began, (0.0, 0.0)
         while not self._all_done():
@@ -187,7 +192,10 @@ class _Supervisor:
                     raise RoleError(role.name, f"it has not answered for {self.job.timeout:g} seconds")
             mark, moved = self._movement(mark, moved, now)
             if now - moved > self.job.timeout and len(self.roles) == len(self.job.parties) + 1:
-                raise RoleError(min(self.roles.values(), key=lambda role: role.rounds).name, f"the run has stood still for {self.job.timeout:g} seconds")
+                raise RoleError(
+                    min(self.roles.values(), key=lambda role: role.rounds).name,
+                    f"the run has stood still for {self.job.timeout:g} seconds",
+                )
             missing = [name for name in (*self.job.parties, DEALER) if name not in self.roles]
             if missing and (process.poll() is not None or now - began > self.job.timeout):
                 raise RoleError(missing[0], "it could not be started")
@@ -236,5 +244,3 @@ class _Supervisor:
                 raise RoleError(role.name, str(role.failed))
         if failed and now - failed[0].heard > _GRACE_SECONDS:
             raise RoleError(failed[0].name, str(failed[0].failed))
-
-

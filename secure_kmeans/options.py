@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args
 import click
 
 from secure_kmeans.errors import DataError, JobError, SecureKMeansError
-from secure_kmeans.job import Init, ScalingMethod
+from secure_kmeans.job import SEEDS, Init, ScalingMethod
 
 _STARTS: Final = get_args(Init)
 
@@ -49,7 +49,7 @@ class Options:
 
 
 class _Columns(click.ParamType[tuple[str, ...]]):
-    name = "LIST"
+    name = "list"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if isinstance(value, tuple):
@@ -61,9 +61,11 @@ class _Columns(click.ParamType[tuple[str, ...]]):
 
 
 class _Bounds(click.ParamType[tuple[tuple[float, ...], tuple[float, ...]]]):
-    name = "LOW:HIGH,..."
+    name = "low:high,..."
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         if isinstance(value, tuple):
             return value
         try:
@@ -75,7 +77,7 @@ class _Bounds(click.ParamType[tuple[tuple[float, ...], tuple[float, ...]]]):
 
 
 class _Start(click.ParamType[str]):
-    name = "|".join(_STARTS) + "|FILE"
+    name = "start"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in _STARTS and not Path(value).is_file():
@@ -83,28 +85,120 @@ class _Start(click.ParamType[str]):
         return str(value)
 
 
+class _Whole(click.IntRange):
+    name = "whole number"
+
+
+class _Real(click.FloatRange):
+    name = "number"
+
+
 _DATA: Final = [
-    click.option("--data", type=click.Path(path_type=Path), multiple=True, metavar="FILE", help="CSV or Parquet file with a header. Given once, its rows are split among the parties; given several times, each party has its own file.  [default: the mall customers]"),
-    click.option("--columns", type=_Columns(), default=(), metavar="LIST", help='Columns to cluster by, names or numbers counted from 1, separated by commas.  [default: all; of the mall customers, income and spending]'),
-    click.option("--scale", type=click.Choice(get_args(ScalingMethod)), default="uniform", show_default=True, help="uniform: one factor for all columns, so the clusters are those of the table as it is; minmax: every column weighs the same; none: the table is scaled already."),
-    click.option("--bounds", type=_Bounds(), default=None, help="What the parties agreed that each column lies between. Without it the tables' own smallest and largest values become known to all parties."),
+    click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        metavar="FILE",
+        help="CSV or Parquet file with a header. Given once, its rows are split among the parties; given several "
+        "times, each party has its own file.  [default: the mall customers]",
+    ),
+    click.option(
+        "--columns",
+        type=_Columns(),
+        default=(),
+        metavar="LIST",
+        help="Columns to cluster by, names or numbers counted from 1, separated by commas.  [default: all; of the "
+        "mall customers, income and spending]",
+    ),
+    click.option(
+        "--scale",
+        type=click.Choice(get_args(ScalingMethod)),
+        default="uniform",
+        show_default=True,
+        help="uniform: one factor for all columns, so the clusters are those of the table as it is; minmax: every "
+        "column weighs the same; none: the table is scaled already.",
+    ),
+    click.option(
+        "--bounds",
+        type=_Bounds(),
+        default=None,
+        help="What the parties agreed that each column lies between. Without it the tables' own smallest and "
+        "largest values become known to all parties.",
+    ),
 ]
 _CLUSTERS: Final = [
-    click.option("--clusters", type=click.IntRange(min=1), default=5, show_default=True, help="Number of clusters."),
+    click.option(
+        "--clusters", type=_Whole(min=1), default=5, metavar="K", show_default=True, help="Number of clusters."
+    ),
 ]
 _ALGORITHM: Final = [
-    click.option("--init", type=_Start(), default="farthest", show_default=True, help="How to start: from the row farthest from all centroids so far, from a k-means++ draw, from random rows, or from the centroids in a CSV FILE."),
-    click.option("--seed", type=click.IntRange(min=0), default=None, help="Repeat a run: draws the public coins, never a share or a mask.  [default: the parties toss the coins together]"),
-    click.option("--n-init", type=click.IntRange(1, 1000), default=5, show_default=True, help="Starts to try; the best is kept."),
-    click.option("--max-iter", type=click.IntRange(min=1), default=100, show_default=True, help="Iterations after which to stop in any case."),
-    click.option("--tol", type=click.FloatRange(min=0), default=1e-8, show_default=True, help="Stop when the squared movements of all centroids, in scaled units, add up to no more."),
+    click.option(
+        "--init",
+        type=_Start(),
+        default="farthest",
+        metavar="START",
+        show_default=True,
+        help="farthest: a random row, then each time the row farthest from all centroids so far; k-means++: drawn by "
+        "squared distance; random: random rows; or the name of a CSV file of centroids.",
+    ),
+    click.option(
+        "--seed",
+        type=_Whole(min=0, max=SEEDS - 1),
+        default=None,
+        metavar="N",
+        help="Repeat a run: draws the public coins, never a share or a mask.  [default: tossed anew, by all parties "
+        "together]",
+    ),
+    click.option(
+        "--n-init",
+        type=_Whole(1, 1000),
+        default=5,
+        metavar="N",
+        show_default=True,
+        help="Starts to try; the best is kept.",
+    ),
+    click.option(
+        "--max-iter",
+        type=_Whole(min=1),
+        default=100,
+        metavar="N",
+        show_default=True,
+        help="Iterations after which to stop in any case.",
+    ),
+    click.option(
+        "--tol",
+        type=_Real(min=0),
+        default=1e-8,
+        metavar="X",
+        show_default=True,
+        help="Stop when the squared movements of all centroids, in scaled units, add up to no more.",
+    ),
 ]
 _PARTIES: Final = [
-    click.option("--parties", type=click.IntRange(2, 10), default=None, help="Number of parties.  [default: 2, or one for each --data]"),
-    click.option("--timeout", type=click.FloatRange(min=1), default=60.0, show_default=True, help="Seconds after which a silent party counts as failed."),
+    click.option(
+        "--parties",
+        type=_Whole(2, 10),
+        default=None,
+        metavar="N",
+        help="Number of parties, 2 to 10.  [default: 2, or one for each --data]",
+    ),
+    click.option(
+        "--timeout",
+        type=_Real(min=1),
+        default=60.0,
+        metavar="SECONDS",
+        show_default=True,
+        help="How long a party may be silent before it counts as failed.",
+    ),
 ]
 _OUTPUT: Final = [
-    click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=None, metavar="DIR", help="Where the report and the pictures go.  [default: results/NAME]"),
+    click.option(
+        "--output",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=None,
+        metavar="DIR",
+        help="Where the report and the pictures go.  [default: results/NAME]",
+    ),
 ]
 
 Group = Literal["data", "clusters", "algorithm", "parties", "output"]

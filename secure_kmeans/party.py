@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from secure_kmeans.data import Table, check_bounds, read_table
 from secure_kmeans.errors import DataError
 from secure_kmeans.job import PREDICT_MARGIN, Job
@@ -15,6 +16,7 @@ from secure_kmeans.mpc.session import Session
 from secure_kmeans.outcome import Outcome, Progress
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.protocols import shk
+
 
 def run_party(job: Job, rank: int, table_path: Path, progress: Progress) -> Outcome:
     """Take part in a job.
@@ -69,7 +71,9 @@ def _fit(session: Session, job: Job, table: Table, progress: Progress) -> dict[s
         "centroids": centroids.tolist(),
         "sizes": clustering.sizes.tolist(),
         "inertia": _joint_inertia(session, job, table, clustering.labels, centroids) if job.reveal_inertia else None,
-        "mean_distance": _joint_mean_distance(session, job, table, clustering, centroids) if job.reveal_mean_distance else None,
+        "mean_distance": _joint_mean_distance(session, job, table, clustering, centroids)
+        if job.reveal_mean_distance
+        else None,
         "n_iter": clustering.n_iter,
         "converged": clustering.converged,
         "best_restart": clustering.best_restart,
@@ -86,7 +90,9 @@ def _joint_inertia(session: Session, job: Job, table: Table, labels: np.ndarray,
     return session.reveal_sum(own, bound=session.total_samples, what=What.INERTIA) * longest**2
 
 
-def _joint_mean_distance(session: Session, job: Job, table: Table, clustering: shk.Clustering, centroids: np.ndarray) -> float:
+def _joint_mean_distance(
+    session: Session, job: Job, table: Table, clustering: shk.Clustering, centroids: np.ndarray
+) -> float:
     """The two-party paper's loss over all rows, in original units, as :func:`_joint_inertia`."""
     longest = float(job.scaling.diagonal)
     own = mean_distance_terms(table.rows, clustering.labels, centroids, clustering.sizes) / longest
@@ -99,7 +105,7 @@ def _predict(session: Session, job: Job, table: Table) -> dict[str, Any]:
     if beyond.any():
         row, column = np.argwhere(beyond)[0]
         raise DataError(
-            f'{table.source}: column "{table.columns[column]}", row {row + 1}: the number is too far outside the bounds '
-            "that the model was fitted with; correct it or leave the row out"
+            f'{table.source}: column "{table.columns[column]}", row {row + 1}: the number is too far outside the '
+            "bounds that the model was fitted with; correct it or leave the row out"
         )
     return {"labels": shk.predict(session, job, scaled).tolist()}

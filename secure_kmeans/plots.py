@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from secure_kmeans.plaintext.metrics import match_centroids
-from secure_kmeans.report import Report
+from secure_kmeans.report import ElbowPoint, Report
 
 # Okabe and Ito's palette: told apart by colour-blind readers, too. Its yellow is too pale for points.
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 _MARKERS: Final = ("o", "^", "s", "D", "v", "P", "<", ">", "p", "h")
 _MOST_POINTS: Final = 20_000
 
-_STYLE: Final = {
+_STYLE: Final[Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -57,12 +59,19 @@ def colour(number: int) -> str:
     return _COLOURS[number % len(_COLOURS)]
 
 
-def style() -> mpl.rc_context:  # type: ignore[name-defined]
+def style() -> AbstractContextManager[None]:
     """The look of all pictures, for a ``with`` statement."""
     return mpl.rc_context(_STYLE)
 
 
-def draw_clusters(path: Path, panels: Sequence[Panel], rows: Sequence[np.ndarray], parties: Sequence[str], columns: Sequence[str], names: Sequence[str] | None) -> None:
+def draw_clusters(
+    path: Path,
+    panels: Sequence[Panel],
+    rows: Sequence[np.ndarray],
+    parties: Sequence[str],
+    columns: Sequence[str],
+    names: Sequence[str] | None,
+) -> None:
     """Rows and centroids of one or two clusterings, side by side, each cluster in the same colour in both.
 
     Parameters
@@ -91,7 +100,16 @@ def draw_clusters(path: Path, panels: Sequence[Panel], rows: Sequence[np.ndarray
             partners = match_centroids(panel.centers, panels[0].centers)
             _scatter(ax, plane.project(everything[shown]), partners[panel.labels[shown]], owners[shown])
             marks = plane.project(panel.centers)
-            ax.scatter(*marks.T, marker="X", s=95, c=[colour(p) for p in partners], edgecolors="white", linewidths=1.2, zorder=4)
+            ax.scatter(
+                marks[:, 0],
+                marks[:, 1],
+                marker="X",
+                s=95,
+                c=[colour(p) for p in partners],
+                edgecolors="white",
+                linewidths=1.2,
+                zorder=4,
+            )
             ax.set(title=panel.title, xlabel=plane.labels[0])
         axes[0].set_ylabel(plane.labels[1])
         sizes = np.bincount(panels[0].labels, minlength=len(panels[0].centers))
@@ -130,7 +148,16 @@ def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray, owners: np.ndarra
     for owner in np.unique(owners):
         own = owners == owner
         colours = [colour(label) for label in labels[own]]
-        ax.scatter(*points[own].T, s=size, c=colours, marker=_MARKERS[owner], alpha=0.75, linewidths=0, rasterized=len(points) > 2000)
+        ax.scatter(
+            points[own, 0],
+            points[own, 1],
+            s=size,
+            c=colours,
+            marker=_MARKERS[owner],
+            alpha=0.75,
+            linewidths=0,
+            rasterized=len(points) > 2000,
+        )
 
 
 def _legend(sizes: np.ndarray, names: Sequence[str] | None, parties: Sequence[str]) -> list[Line2D]:
@@ -148,7 +175,7 @@ def _legend(sizes: np.ndarray, names: Sequence[str] | None, parties: Sequence[st
 
 
 def draw_convergence(path: Path, report: Report) -> None:
-    """How the run settled: cluster sizes, all that an encrypted run shows of its iterations, and the plaintext's inertia.
+    """How the run settled: its cluster sizes, and the plaintext's inertia; an encrypted run shows no more of it.
 
     Parameters
     ----------
@@ -170,15 +197,37 @@ def _draw_sizes(ax: Axes, report: Report) -> None:
     plain = report.plaintext
     who = "encrypted" if report.protocol != "plaintext" else "plaintext"
     names = report.cluster_names or [f"Cluster {number}" for number in range(report.n_clusters)]
-    partners = match_centroids(np.array(plain.cluster_centers), np.array(report.cluster_centers)) if plain else []
+    partners = (
+        match_centroids(np.array(plain.cluster_centers), np.array(report.cluster_centers)) if plain else np.empty(0)
+    )
     for number, (name, sizes) in enumerate(zip(names, own.T, strict=True)):
-        ax.plot(range(1, len(own) + 1), sizes, "o-", color=colour(number), markersize=4, linewidth=1.2, label=name if number < 12 else None)
+        ax.plot(
+            range(1, len(own) + 1),
+            sizes,
+            "o-",
+            color=colour(number),
+            markersize=4,
+            linewidth=1.2,
+            label=name if number < 12 else None,
+        )
     if plain:
         for number, sizes in zip(partners, np.array(plain.counts_by_iteration).T, strict=True):
-            ax.plot(range(1, len(sizes) + 1), sizes, "o", color=colour(number), markersize=9, markerfacecolor="none", markeredgewidth=0.9)
-    ax.set(title=f"Cluster sizes, {who} (dots)" + (" and plaintext (rings)" if plain else ""), xlabel="Iteration", ylabel="Rows in the cluster")
+            ax.plot(
+                range(1, len(sizes) + 1),
+                sizes,
+                "o",
+                color=colour(number),
+                markersize=9,
+                markerfacecolor="none",
+                markeredgewidth=0.9,
+            )
+    ax.set(
+        title=f"Cluster sizes, {who} (dots)" + (" and plaintext (rings)" if plain else ""),
+        xlabel="Iteration",
+        ylabel="Rows in the cluster",
+    )
     ax.set_ylim(bottom=0)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if report.n_clusters <= 12:
         ax.legend(fontsize=7, ncols=2, loc="best")
 
@@ -186,9 +235,57 @@ def _draw_sizes(ax: Axes, report: Report) -> None:
 def _draw_inertia(ax: Axes, report: Report) -> None:
     assert report.plaintext is not None
     inertias = [*report.plaintext.inertia_by_iteration, report.plaintext.inertia]
-    ax.plot(range(len(inertias)), inertias, "o-", color="#444444", markersize=4, linewidth=1.2, label="plaintext, after each iteration")
+    ax.plot(
+        range(len(inertias)),
+        inertias,
+        "o-",
+        color="#444444",
+        markersize=4,
+        linewidth=1.2,
+        label="plaintext, after each iteration",
+    )
     if report.inertia is not None:
         ax.plot(report.n_iter, report.inertia, "X", color=colour(1), markersize=10, label="encrypted, at the end")
     ax.set(title="Inertia", xlabel="Iteration", ylabel="Sum of squared distances")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(fontsize=8)
+
+
+def draw_elbow(path: Path, points: Sequence[ElbowPoint]) -> None:
+    """Inertia and the two-party paper's loss against the number of clusters, plaintext and encrypted.
+
+    Parameters
+    ----------
+    path : path of the PNG
+    points : sequence of ElbowPoint
+    """
+    clusters = [point.clusters for point in points]
+    curves = (
+        ("Inertia", "Sum of squared distances", [p.inertia for p in points], [p.encrypted_inertia for p in points]),
+        (
+            "Mean-distance loss",
+            "Sum of the clusters' mean distances",
+            [p.mean_distance for p in points],
+            [p.encrypted_mean_distance for p in points],
+        ),
+    )
+    with style():
+        figure = Figure(figsize=(9.2, 3.8), layout="constrained")
+        for ax, (title, label, plain, encrypted) in zip(figure.subplots(1, 2), curves, strict=True):
+            ax.plot(
+                clusters,
+                plain,
+                "-",
+                color="#444444",
+                linewidth=1.2,
+                marker="o",
+                markersize=9,
+                markerfacecolor="none",
+                label="plaintext",
+            )
+            if None not in encrypted:
+                ax.plot(clusters, encrypted, "o", color=colour(1), markersize=4, label="encrypted")
+            ax.set(title=title, xlabel="Number of clusters", ylabel=label, xticks=clusters)
+            ax.set_ylim(bottom=0)
+            ax.legend()
+        figure.savefig(path)

@@ -68,9 +68,12 @@ class DrawGrid:
         draw_bits = max(22, min(30, bits_to_hold(n_samples) + 4))
         row_bits = min(20, (61 - magnitude - draw_bits) // 2)
         if row_bits < 6:
-            raise JobError(f'"k-means++" has no room in the ring for {n_samples} rows of {n_features} columns: use "farthest"')
+            raise JobError(
+                f'"k-means++" has no room in the ring for {n_samples} rows of {n_features} columns: use "farthest"'
+            )
         return cls(row_bits, draw_bits)
 
     def round(self, draws: np.ndarray) -> np.ndarray:
         """Draws in [0, 1) as integers below ``2^draw_bits``."""
-        return np.floor(draws * (1 << self.draw_bits)).astype(np.int64)
+        rounded: np.ndarray = np.floor(draws * (1 << self.draw_bits)).astype(np.int64)
+        return rounded

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -170,7 +171,9 @@ def report_of_run(job: Job, run: LocalRun, tables: Sequence[Table], baseline: KM
     )
 
 
-def report_of_plaintext(job: Job, tables: Sequence[Table], run: KMeansRun, *, seed: int, number: int, total_s: float) -> Report:
+def report_of_plaintext(
+    job: Job, tables: Sequence[Table], run: KMeansRun, *, seed: int, number: int, total_s: float
+) -> Report:
     """The report of a plaintext run alone: nobody is protected, so nothing is disclosed or sent.
 
     Parameters
@@ -196,7 +199,7 @@ def report_of_plaintext(job: Job, tables: Sequence[Table], run: KMeansRun, *, se
     )
 
 
-def _agreed(job: Job) -> dict[str, object]:
+def _agreed(job: Job) -> dict[str, Any]:
     return {
         "parties": list(job.parties),
         "columns": list(job.columns),
@@ -209,6 +212,17 @@ def _agreed(job: Job) -> dict[str, object]:
         "scaling": job.scaling,
         "precision_bits": job.precision_bits,
     }
+
+
+@dataclass(frozen=True)
+class ElbowPoint:
+    """The losses of one number of clusters, original units; None where it was not run encrypted."""
+
+    clusters: int
+    inertia: float
+    mean_distance: float
+    encrypted_inertia: float | None
+    encrypted_mean_distance: float | None
 
 
 class ResultsFolder:
@@ -236,20 +250,23 @@ class ResultsFolder:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.aside, ignore_errors=True)
 
-    def write_tables(self, report: Report, labels: dict[str, Sequence[int]]) -> None:
+    def write_tables(self, report: Report, labels: Mapping[str, Sequence[int]]) -> None:
         """``report.json``, ``centroids.csv`` and each party's ``labels_<party>.csv``."""
         (self.aside / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         names = report.cluster_names or [""] * report.n_clusters
         clusters = zip(names, report.counts, report.cluster_centers, strict=True)
-        self._write_csv(
+        self.write_csv(
             "centroids.csv",
             ["cluster", "name", "size", *report.columns],
             [[number, name, size, *center] for number, (name, size, center) in enumerate(clusters)],
         )
         for party, own in labels.items():
-            self._write_csv(f"labels_{party}.csv", ["row", "cluster"], [[row, label] for row, label in enumerate(own, start=1)])
+            self.write_csv(
+                f"labels_{party}.csv", ["row", "cluster"], [[row, label] for row, label in enumerate(own, start=1)]
+            )
 
-    def _write_csv(self, name: str, header: list[str], rows: list[list[object]]) -> None:
+    def write_csv(self, name: str, header: list[str], rows: list[list[object]]) -> None:
+        """One table in UTF-8, lines ended by a newline."""
         with (self.aside / name).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([header, *rows])
 

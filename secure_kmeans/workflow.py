@@ -5,25 +5,26 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from secure_kmeans import mall
-from secure_kmeans.console import error_out, print_summary, progress_of_phases
+from secure_kmeans.console import print_elbow, print_summary, progress_of_phases, progress_of_steps
 from secure_kmeans.data import Table, read_table, split_table
 from secure_kmeans.errors import JobError
 from secure_kmeans.job import SEEDS, Init, Job
 from secure_kmeans.local import run_local
 from secure_kmeans.options import Options
-from secure_kmeans.plan import plan_fit
 from secure_kmeans.plaintext.baseline import run_in_the_clear
-from secure_kmeans.plaintext.kmeans import best_run
-from secure_kmeans.plots import Panel, draw_clusters, draw_convergence
-from secure_kmeans.report import Report, ResultsFolder, report_of_plaintext, report_of_run
+from secure_kmeans.plaintext.kmeans import number_of_best
+from secure_kmeans.plan import plan_fit
+from secure_kmeans.plots import Panel, draw_clusters, draw_convergence, draw_elbow
+from secure_kmeans.report import ElbowPoint, Report, ResultsFolder, plaintext_part, report_of_plaintext, report_of_run
 
+MOST_CLUSTERS: Final = 10
 _INITS: Final[dict[str, Init]] = {"farthest": "farthest", "k-means++": "k-means++", "random": "random"}
 
 
@@ -65,7 +66,9 @@ def read_inputs(options: Options) -> Inputs:
         tables = split_table(table, options.parties or 2)
         return Inputs(paths[0].stem, tuple(f"party_{rank}" for rank in range(len(tables))), tables, bounds)
     if options.parties not in (None, len(paths)):
-        raise JobError(f"--data is given {len(paths)} times for --parties {options.parties}; give it once, or once for each party")
+        raise JobError(
+            f"--data is given {len(paths)} times for --parties {options.parties}; give it once, or once for each party"
+        )
     names = _party_names(paths)
     return Inputs("+".join(names), names, [read_table(path, columns) for path in paths], bounds)
 
@@ -79,7 +82,11 @@ def _party_names(paths: Sequence[Path]) -> tuple[str, ...]:
 
 def plan(options: Options, inputs: Inputs, **more: Any) -> Job:
     """The job that options and tables ask for."""
-    centroids = None if options.init in _INITS else _read_centroids(Path(options.init), inputs.tables[0].columns, options.clusters)
+    centroids = (
+        None
+        if options.init in _INITS
+        else _read_centroids(Path(options.init), inputs.tables[0].columns, options.clusters)
+    )
     return plan_fit(
         inputs.tables,
         more.pop("n_clusters", options.clusters),
@@ -100,7 +107,9 @@ def plan(options: Options, inputs: Inputs, **more: Any) -> Job:
 def _read_centroids(path: Path, columns: tuple[str, ...], clusters: int) -> np.ndarray:
     table = read_table(path, columns)
     if len(table) != clusters:
-        raise JobError(f"{path}: there are {len(table)} centroids for --clusters {clusters}; give one row for each cluster")
+        raise JobError(
+            f"{path}: there are {len(table)} centroids for --clusters {clusters}; give one row for each cluster"
+        )
     return table.rows
 
 
@@ -118,9 +127,17 @@ def encrypted(options: Options, *, skip_plaintext: bool) -> Report:
             baseline = run_in_the_clear(job, np.concatenate(rows), outcome.seed or 0)[outcome.best_restart]
         report = report_of_run(job, run, inputs.tables, baseline)
         labels = {party.party: party.labels for party in run.outcomes}
-        panels = [Panel(f"Encrypted, {len(job.parties)} parties", np.array(outcome.centroids), np.concatenate(list(labels.values())).astype(int))]
-        if baseline is not None:
-            panels.append(Panel("Plaintext NumPy, from the same start", job.scaling.invert(baseline.centroids), baseline.labels))
+        all_labels = np.concatenate(list(labels.values())).astype(int)
+        panels = [
+            Panel(
+                _caption(f"Encrypted, {len(job.parties)} parties", report.inertia),
+                np.array(outcome.centroids),
+                all_labels,
+            )
+        ]
+        if baseline is not None and report.plaintext is not None:
+            caption = _caption("Plaintext, same start", report.plaintext.inertia)
+            panels.append(Panel(caption, job.scaling.invert(baseline.centroids), baseline.labels))
         _finish(folder, report, labels, panels, rows)
     return report
 
@@ -134,23 +151,68 @@ def plaintext(options: Options) -> Report:
         began = time.perf_counter()
         rows = np.concatenate([table.rows for table in inputs.tables])
         runs = run_in_the_clear(job, rows, seed)
-        best = best_run(runs)
-        report = report_of_plaintext(job, inputs.tables, best, seed=seed, number=runs.index(best), total_s=time.perf_counter() - began)
-        panel = Panel("Plaintext NumPy", job.scaling.invert(best.centroids), best.labels)
+        number = number_of_best(runs)
+        best = runs[number]
+        report = report_of_plaintext(
+            job, inputs.tables, best, seed=seed, number=number, total_s=time.perf_counter() - began
+        )
+        panel = Panel(_caption("Plaintext", report.inertia), job.scaling.invert(best.centroids), best.labels)
         _finish(folder, report, {"all": best.labels.tolist()}, [panel], [rows])
     return report
+
+
+def elbow(options: Options, *, encrypted: bool) -> list[ElbowPoint]:
+    """One run for each number of clusters from 1 to 10: losses in the clear and, if wanted, encrypted.
+
+    Both start from the same rows; each encrypted run discloses its two losses besides the usual.
+    """
+    inputs = read_inputs(options)
+    rows = np.concatenate([table.rows for table in inputs.tables])
+    most = min(MOST_CLUSTERS, len(rows))
+    seed = _fresh_seed() if options.seed is None else options.seed
+    points = []
+    with ResultsFolder(options.output or Path("results") / f"{inputs.name}_elbow") as folder:
+        with progress_of_steps("Clusters", most) as progress:
+            for clusters in range(1, most + 1):
+                job = plan(replace(options, seed=seed), inputs, n_clusters=clusters, reveal_mean_distance=True)
+                runs = run_in_the_clear(job, rows, seed)
+                best = number_of_best(runs)
+                outcome = None
+                if encrypted:
+                    outcome = run_local(job, inputs.tables).outcomes[0]
+                    best = outcome.best_restart
+                part = plaintext_part(job, inputs.tables, runs[best])
+                points.append(
+                    ElbowPoint(
+                        clusters,
+                        part.inertia,
+                        part.mean_distance,
+                        outcome.inertia if outcome else None,
+                        outcome.mean_distance if outcome else None,
+                    )
+                )
+                progress(f"K = {clusters}", clusters, most)
+        folder.write_csv(
+            "elbow.csv", [field.name for field in fields(ElbowPoint)], [list(astuple(point)) for point in points]
+        )
+        draw_elbow(folder.aside / "elbow.png", points)
+        print_elbow(points, seed, folder.publish())
+    return points
 
 
 def _fresh_seed() -> int:
     return int(np.random.SeedSequence().generate_state(1, np.uint64)[0]) % SEEDS
 
 
-def _finish(folder: ResultsFolder, report: Report, labels: dict[str, list[int]], panels: list[Panel], rows: list[np.ndarray]) -> None:
+def _caption(who: str, inertia: float | None) -> str:
+    return who if inertia is None else f"{who}: inertia {inertia:,.3f}"
+
+
+def _finish(
+    folder: ResultsFolder, report: Report, labels: dict[str, list[int]], panels: list[Panel], rows: list[np.ndarray]
+) -> None:
     folder.write_tables(report, labels)
     parties = report.parties if len(rows) > 1 else ["all"]
     draw_clusters(folder.aside / "clusters.png", panels, rows, parties, report.columns, report.cluster_names)
     draw_convergence(folder.aside / "convergence.png", report)
     print_summary(report, folder.publish())
-
-
-__all__ = ["Inputs", "encrypted", "error_out", "plaintext", "plan", "read_inputs"]

@@ -1,0 +1,1 @@
+"""Computing on secret shares: the steps that protocols are made of."""

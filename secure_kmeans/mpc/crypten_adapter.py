@@ -175,7 +175,7 @@ def _shape_of_answer(function: str, size: torch.Size, other: torch.Size | None =
     if other is None:
         return size
     if function == "binary" or op == "mul":
-        return torch.broadcast_shapes(size, other)
+        return torch.Size(np.broadcast_shapes(size, other))
     return torch.Size(getattr(torch, op)(torch.empty(size, device="meta"), torch.empty(other, device="meta")).shape)
 
 
@@ -295,7 +295,9 @@ def connected() -> bool:
 
 def is_lost_peer(error: BaseException) -> bool:
     """Whether an error says that another role is gone or silent: Gloo knows no type of its own for that."""
-    return isinstance(error, torch.distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
+    return isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+    )
 
 
 def traffic() -> Traffic:
@@ -307,7 +309,9 @@ def traffic() -> Traffic:
 # ----------------------------------------------------------------------- launching
 
 
-def run_roles(parties: Sequence[str], party: Callable[[int], None], dealer: Callable[[Callable[[], None]], None], timeout: float) -> bool:
+def run_roles(
+    parties: Sequence[str], party: Callable[[int], None], dealer: Callable[[Callable[[], None]], None], timeout: float
+) -> bool:
     """Run all roles on this machine by ``crypten.mpc.run_multiprocess``; return whether all ended well.
 
     Parameters
@@ -326,7 +330,7 @@ def run_roles(parties: Sequence[str], party: Callable[[int], None], dealer: Call
 
     def initialise_with_timeout(*args: Any, **kwargs: Any) -> None:
         torch.set_num_threads(1)
-        initialise(*args, timeout=timedelta(seconds=timeout), **kwargs)
+        initialise(*args, **kwargs | {"timeout": timedelta(seconds=timeout)})
 
     distributed.dist.init_process_group = initialise_with_timeout
     crypten.mpc.provider.TTPServer = lambda: dealer(lambda: Dealer().serve())
@@ -349,7 +353,8 @@ def share(values: torch.Tensor | None, owner: int, shape: Sequence[int]) -> Shar
     """
     if values is None:
         values = torch.zeros(*shape, dtype=torch.long)
-    assert tuple(values.shape) == tuple(shape) and values.dtype == torch.long
+    assert tuple(values.shape) == tuple(shape)
+    assert values.dtype == torch.long
     return MPCTensor(values, src=owner, precision=0)
 
 
@@ -437,7 +442,10 @@ def _plain(settings: Any) -> Any:
 def _install() -> None:
     crypten.cfg.set_config(_plain(crypten.cfg.config))
     for module in (arithmetic, binary, ttp):
-        for name, ours in (("generate_random_ring_element", _ring_element), ("generate_kbit_random_tensor", _kbit_element)):
+        for name, ours in (
+            ("generate_random_ring_element", _ring_element),
+            ("generate_kbit_random_tensor", _kbit_element),
+        ):
             if hasattr(module, name):
                 setattr(module, name, ours)
     crypten._setup_prng = _set_up_zero_sharing

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from secure_kmeans.errors import ProtocolError
+from secure_kmeans.fixed_point import RING_BITS, FixedPoint, bits_to_hold
 from secure_kmeans.job import SEEDS
 from secure_kmeans.ledger import ALL, Ledger, What
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import Shared, Traffic
-from secure_kmeans.fixed_point import RING_BITS, FixedPoint, bits_to_hold
 
 _NONCE_BYTES: Final = 32
 
@@ -130,7 +130,9 @@ class Session:
         """
         fixed_point = FixedPoint(RING_BITS - 4 - bits_to_hold(bound))
         encoded = torch.from_numpy(fixed_point.encode(np.array([own])))
-        shares = [crypten.share(encoded if rank == self.rank else None, rank, (1,)) for rank in range(len(self.parties))]
+        shares = [
+            crypten.share(encoded if rank == self.rank else None, rank, (1,)) for rank in range(len(self.parties))
+        ]
         return float(fixed_point.decode(self.reveal_to_all(crypten.cat(shares).sum(0), what=what)))
 
     # ------------------------------------------------------------ public coins

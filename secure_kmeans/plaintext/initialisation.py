@@ -30,7 +30,7 @@ def initial_centroids(X: np.ndarray, init: Init, n_clusters: int, coins: Coins, 
     (n_init, n_clusters, n_features) float64
     """
     if init == "random":
-        return X[coins.rows]
+        return np.stack([X[rows] for rows in coins.rows])
     if init == "farthest":
         return np.stack([X[farthest_rows(X, n_clusters, start)] for start in coins.rows[:, 0]])
     draws = zip(coins.rows[:, 0], coins.draws, strict=True)

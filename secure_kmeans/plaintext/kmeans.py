@@ -112,7 +112,7 @@ def k_means(
     seed: int = 0,
     largest: float = 1.0,
 ) -> list[KMeansRun]:
-    """Every restart's run, in the order of the coins; :func:`best_run` picks one.
+    """Every restart's run, in the order of the coins; :func:`number_of_best` picks one.
 
     Parameters
     ----------
@@ -130,10 +130,10 @@ def k_means(
         starts = init[None]
     else:
         coins = Coins.draw(seed, init, len(X), n_clusters, n_init)
-        starts = initial_centroids(X, init, n_clusters, coins, DrawGrid.fitting(*X.shape, largest))
+        starts = initial_centroids(X, init, n_clusters, coins, DrawGrid.fitting(X.shape[0], X.shape[1], largest))
     return [lloyd(X, start, max_iter=max_iter, tol=tol) for start in starts]
 
 
-def best_run(runs: list[KMeansRun]) -> KMeansRun:
-    """The run of least inertia, the first at a tie."""
-    return min(runs, key=lambda run: run.inertia)
+def number_of_best(runs: list[KMeansRun]) -> int:
+    """Which run has the least inertia, the first at a tie."""
+    return int(np.argmin([run.inertia for run in runs]))

@@ -9,7 +9,6 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 
-
 def match_centroids(centroids: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """For each centroid the number of the reference that is its partner, one to one, by the Hungarian method.
 
@@ -44,7 +43,9 @@ class Agreement:
     adjusted_rand: float
 
     @classmethod
-    def between(cls, centroids: np.ndarray, labels: np.ndarray, reference: np.ndarray, reference_labels: np.ndarray) -> Agreement:
+    def between(
+        cls, centroids: np.ndarray, labels: np.ndarray, reference: np.ndarray, reference_labels: np.ndarray
+    ) -> Agreement:
         """Compare (n_clusters, n_features) centroids and (n,) labels with those of a reference."""
         partners = match_centroids(centroids, reference)
         return cls(
@@ -52,5 +53,3 @@ class Agreement:
             label_agreement=float((partners[labels] == reference_labels).mean()),
             adjusted_rand=float(adjusted_rand_score(reference_labels, labels)),
         )
-
-

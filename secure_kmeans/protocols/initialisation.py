@@ -61,7 +61,9 @@ def farthest(X: Shared, n_clusters: int, coins: Coins, report: Report) -> Shared
     return _stack(centroids)
 
 
-def k_means_plus_plus(X: Shared, X_coarse: Shared, grid: DrawGrid, n_clusters: int, coins: Coins, report: Report) -> Shared:
+def k_means_plus_plus(
+    X: Shared, X_coarse: Shared, grid: DrawGrid, n_clusters: int, coins: Coins, report: Report
+) -> Shared:
     """As :func:`farthest`, but the next row is drawn with probability proportional to D.
 
     A public draw u in [0, 1) picks the first row i with ``D_0 + ... + D_i > u (D_0 + ... + D_{n-1})``,
@@ -96,7 +98,9 @@ def k_means_plus_plus(X: Shared, X_coarse: Shared, grid: DrawGrid, n_clusters: i
         scaled = crypten.with_share(nearest, reached << grid.draw_bits)
         goal = crypten.with_share(nearest, reached[:, -1:] * draws)
         passed = crypten.bit_to_integer(less_than(goal, scaled)).share
-        passed = torch.cat([passed[:, :-1], crypten.from_public(torch.ones(len(draws), 1, dtype=torch.long)).share], dim=1)
+        passed = torch.cat(
+            [passed[:, :-1], crypten.from_public(torch.ones(len(draws), 1, dtype=torch.long)).share], dim=1
+        )
         one_hot = torch.cat([passed[:, :1], passed.diff(dim=1)], dim=1)
         chosen = crypten.with_share(nearest, one_hot).matmul(both)
         centroids.append(chosen[:, :d])

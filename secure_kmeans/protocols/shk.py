@@ -171,7 +171,9 @@ def predict(session: Session, job: Job, own_rows: np.ndarray) -> np.ndarray:
     return _own_labels(session, H[:, 0], counts)
 
 
-def _start(session: Session, job: Job, own_rows: np.ndarray, counts: list[int], X: Shared, report: Report) -> tuple[int | None, Shared]:
+def _start(
+    session: Session, job: Job, own_rows: np.ndarray, counts: list[int], X: Shared, report: Report
+) -> tuple[int | None, Shared]:
     """[SHK] step 1, for all restarts: the seed of the coins and the first centroids, (r, k, d) shares."""
     if job.centroids is not None:
         return None, session.from_public(job.scaling.apply(np.array(job.centroids))).unsqueeze(0)

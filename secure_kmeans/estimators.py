@@ -1,0 +1,267 @@
+"""scikit-learn's interface: the secure estimator, and the plaintext one with the same conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from secure_kmeans.console import progress_of_phases
+from secure_kmeans.data import Table, bounds_of, check_together, split_table, table_from_frame
+from secure_kmeans.errors import DataError
+from secure_kmeans.fixed_point import choose_precision_bits
+from secure_kmeans.job import SEEDS, Init, Scaling, ScalingMethod
+from secure_kmeans.local import run_local
+from secure_kmeans.plaintext.baseline import cluster_in_the_clear
+from secure_kmeans.plaintext.kmeans import nearest_centroids, number_of_best
+from secure_kmeans.plaintext.losses import inertia
+from secure_kmeans.plan import Bounds, plan_fit, plan_predict
+from secure_kmeans.report import report_of_run
+
+Tables = Any
+"""One array or frame, or a list of them, one for each party."""
+
+
+class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
+    """k-means on secret shares, all parties on this machine, each in a process of its own.
+
+    Parameters
+    ----------
+    n_clusters : int
+    n_parties : int
+        Two to ten.
+    init : "farthest", "k-means++", "random" or array of shape (n_clusters, n_features)
+    n_init : int
+        Starts to try side by side; the best is kept.
+    max_iter : int
+    tol : float
+        Bound of the sum of the squared movements of all centroids, in scaled units.
+    scaling : "uniform", "minmax" or "none"
+        See :class:`~secure_kmeans.job.Scaling`.
+    bounds : (lower, upper), optional
+        Sequences of n_features numbers that the parties agreed on; the tables' own if not given.
+    random_state : int, RandomState or None
+        Where the public coins come from; None: the parties toss them together.
+    verbose : int
+        1 shows progress.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_features)
+        Original units.
+    labels_ : ndarray of shape (n_samples,)
+        Of all rows, the parties' one below the other.
+    labels_by_party_ : list of ndarray
+        What each party learned of its rows.
+    inertia_ : float
+    n_iter_ : int
+    counts_ : ndarray of shape (n_clusters,)
+    report_ : Report
+        All of the above, the costs and the ledger.
+    n_features_in_, feature_names_in_
+        As scikit-learn defines them.
+
+    Examples
+    --------
+    >>> from secure_kmeans import SecureKMeans
+    >>> model = SecureKMeans(n_clusters=2, random_state=0)
+    >>> model.fit([[[1.0, 1.0], [1.0, 2.0]], [[4.0, 1.0], [4.0, 2.0]]])  # doctest: +SKIP
+    >>> model.labels_  # doctest: +SKIP
+    array([0, 0, 1, 1])
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 5,
+        *,
+        n_parties: int = 2,
+        init: Init | np.ndarray = "farthest",
+        n_init: int = 5,
+        max_iter: int = 100,
+        tol: float = 1e-8,
+        scaling: ScalingMethod = "uniform",
+        bounds: Bounds | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.n_parties = n_parties
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.scaling = scaling
+        self.bounds = bounds
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Tables, y: None = None) -> Self:
+        """Cluster the rows of all parties.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or a list of n_parties of them
+            One is split among the parties by rows; of a list each party gets its own.
+        y : ignored
+
+        Raises
+        ------
+        DataError, JobError
+            Both are ValueError.
+        RoleError, ProtocolError
+            Where the run failed.
+        """
+        del y
+        tables = self._tables(X, reset=True)
+        given = not isinstance(self.init, str)
+        job = plan_fit(
+            tables,
+            self.n_clusters,
+            scaling=self.scaling,
+            bounds=_as_bounds(self.bounds),
+            centroids=np.asarray(self.init, dtype=float) if given else None,
+            init="farthest" if given else self.init,
+            n_init=1 if given else self.n_init,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            seed=_seed_of(self.random_state),
+        )
+        if self.verbose:
+            with progress_of_phases() as progress:
+                run = run_local(job, tables, progress)
+        else:
+            run = run_local(job, tables)
+        self._job = job
+        self.report_ = report_of_run(job, run, tables, baseline=None)
+        self.cluster_centers_ = np.array(self.report_.cluster_centers)
+        self.labels_by_party_ = [np.array(outcome.labels, dtype=np.int64) for outcome in run.outcomes]
+        self.labels_ = np.concatenate(self.labels_by_party_)
+        self.counts_ = np.array(self.report_.counts)
+        self.inertia_ = self.report_.inertia
+        self.n_iter_ = self.report_.n_iter
+        return self
+
+    def predict(self, X: Tables) -> np.ndarray:
+        """Label new rows on shares; only the party that owns a row learns its label.
+
+        Parameters
+        ----------
+        X : as for :meth:`fit`
+            In a list a party without new rows has an array of shape (0, n_features).
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        tables = self._tables(X, reset=False)
+        run = run_local(plan_predict(self._job, self.cluster_centers_), tables)
+        return np.concatenate([np.array(outcome.labels, dtype=np.int64) for outcome in run.outcomes])
+
+    def _tables(self, X: Tables, *, reset: bool) -> list[Table]:
+        """One checked table for each party."""
+        if not _is_list_of_tables(X):
+            checked = validate_data(self, X, reset=reset, dtype=np.float64)
+            return split_table(self._table(checked, "X"), self.n_parties)
+        if len(X) != self.n_parties:
+            raise DataError(f"X: {len(X)} tables for n_parties={self.n_parties}; give one table for each party")
+        rows_needed = 1 if reset else 0
+        checked = [
+            validate_data(self, part, reset=reset and number == 0, dtype=np.float64, ensure_min_samples=rows_needed)
+            for number, part in enumerate(X)
+        ]
+        return [self._table(part, f"X[{number}]") for number, part in enumerate(checked)]
+
+    def _table(self, rows: np.ndarray, source: str) -> Table:
+        names = getattr(self, "feature_names_in_", [f"x{number}" for number in range(rows.shape[1])])
+        if not len(rows):
+            return Table(source, tuple(names), rows)
+        return table_from_frame(pd.DataFrame(rows, columns=list(names)), source=source)
+
+
+class PlaintextKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
+    """The baseline in the clear: the same algorithm, starts, ties and stop rule as :class:`SecureKMeans`.
+
+    With the same parameters and ``random_state`` both find the same clusters. Parameters and attributes are
+    those of :class:`SecureKMeans`, without the parties.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 5,
+        *,
+        init: Init | np.ndarray = "farthest",
+        n_init: int = 5,
+        max_iter: int = 100,
+        tol: float = 1e-8,
+        scaling: ScalingMethod = "uniform",
+        bounds: Bounds | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.scaling = scaling
+        self.bounds = bounds
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: None = None) -> Self:
+        """Cluster rows of shape (n_samples, n_features); ``y`` is ignored."""
+        del y
+        rows = validate_data(self, X, dtype=np.float64)
+        table = Table("X", tuple(f"x{number}" for number in range(rows.shape[1])), rows)
+        check_together([table], self.n_clusters)
+        lower, upper = _as_bounds(self.bounds) or bounds_of([table])
+        self._scaling = Scaling.of(method=self.scaling, lower=lower, upper=upper)
+        self._bits = choose_precision_bits(rows.shape[1], self.n_clusters, self._scaling.largest)
+        seed = _seed_of(self.random_state)
+        runs = cluster_in_the_clear(
+            rows,
+            self.n_clusters,
+            self._scaling,
+            self._bits,
+            init=self.init if isinstance(self.init, str) else np.asarray(self.init, dtype=float),
+            n_init=self.n_init,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed,
+        )
+        run = runs[number_of_best(runs)]
+        self.cluster_centers_ = self._scaling.invert(run.centroids)
+        self.labels_ = run.labels
+        self.counts_ = run.sizes
+        self.inertia_ = inertia(rows, run.labels, self.cluster_centers_)
+        self.n_iter_ = run.n_iter
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The nearest centroid of each row, of shape (n_samples,)."""
+        check_is_fitted(self)
+        rows = validate_data(self, X, reset=False, dtype=np.float64)
+        labels, _ = nearest_centroids(self._scaling.apply(rows), self._scaling.apply(self.cluster_centers_))
+        return labels
+
+
+def _is_list_of_tables(X: Tables) -> bool:
+    """Whether every element is a table of its own, not a row."""
+    return isinstance(X, list | tuple) and bool(len(X)) and all(np.ndim(part) == 2 for part in X)
+
+
+def _seed_of(random_state: Any) -> int | None:
+    if random_state is None or isinstance(random_state, int | np.integer):
+        return None if random_state is None else int(random_state)
+    return int(check_random_state(random_state).randint(SEEDS, dtype=np.int64))
+
+
+def _as_bounds(bounds: Sequence[Sequence[float]] | None) -> Bounds | None:
+    if bounds is None:
+        return None
+    lower, upper = bounds
+    return tuple(map(float, lower)), tuple(map(float, upper))
