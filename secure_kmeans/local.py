@@ -33,6 +33,7 @@ DEALER: Final = "dealer"
 SOCKET: Final = "events"
 JOB: Final = "job.json"
 _GRACE_SECONDS: Final = 2.0
+_START_SECONDS: Final = 60.0
 
 
 def table_path(folder: Path, party: str) -> Path:
@@ -191,13 +192,13 @@ class _Supervisor:
                 if role.done is None and now - role.heard > self.job.timeout:
                     raise RoleError(role.name, f"it has not answered for {self.job.timeout:g} seconds")
             mark, moved = self._movement(mark, moved, now)
-            if now - moved > self.job.timeout and len(self.roles) == len(self.job.parties) + 1:
+            if now - moved > 3 * self.job.timeout and len(self.roles) == len(self.job.parties) + 1:
                 raise RoleError(
                     min(self.roles.values(), key=lambda role: role.rounds).name,
-                    f"the run has stood still for {self.job.timeout:g} seconds",
+                    f"the run has stood still for {3 * self.job.timeout:g} seconds",
                 )
             missing = [name for name in (*self.job.parties, DEALER) if name not in self.roles]
-            if missing and (process.poll() is not None or now - began > self.job.timeout):
+            if missing and (process.poll() is not None or now - began > max(_START_SECONDS, self.job.timeout)):
                 raise RoleError(missing[0], "it could not be started")
 
     def _movement(self, mark: tuple[float, float], moved: float, now: float) -> tuple[tuple[float, float], float]:

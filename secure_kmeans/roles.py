@@ -7,6 +7,7 @@ party reads its own table in FOLDER and writes its outcome there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -58,6 +59,7 @@ class _Line:
 
 def _guarded(folder: Path, role: str, work: Callable[[_Line], None]) -> None:
     """Do a role's work; tell how it ended, without a private value."""
+    _call_this_process(role)
     line = _Line(folder, role)
     try:
         work(line)
@@ -67,6 +69,12 @@ def _guarded(folder: Path, role: str, work: Callable[[_Line], None]) -> None:
         os._exit(1)
     sent = crypten.traffic()
     line.tell(event="done", rounds=sent.rounds, bytes_sent=sent.bytes_sent)
+
+
+def _call_this_process(name: str) -> None:
+    """So that ``ps`` and ``top`` show which role it is, where the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name[:15])
 
 
 def _describe(error: Exception) -> str:

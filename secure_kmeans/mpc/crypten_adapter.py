@@ -176,7 +176,8 @@ def _shape_of_answer(function: str, size: torch.Size, other: torch.Size | None =
         return size
     if function == "binary" or op == "mul":
         return torch.Size(np.broadcast_shapes(size, other))
-    return torch.Size(getattr(torch, op)(torch.empty(size, device="meta"), torch.empty(other, device="meta")).shape)
+    assert op == "matmul"
+    return torch.Size((*np.broadcast_shapes(size[:-2], other[:-2]), size[-2], other[-1]))
 
 
 # ------------------------------------------------------------------- communication
@@ -308,6 +309,7 @@ def traffic() -> Traffic:
 
 # ----------------------------------------------------------------------- launching
 
+_INITIALISE: Final = torch.distributed.init_process_group
 
 def run_roles(
     parties: Sequence[str], party: Callable[[int], None], dealer: Callable[[Callable[[], None]], None], timeout: float
@@ -326,11 +328,10 @@ def run_roles(
         Seconds after which a collective that nobody answers fails.
     """
     crypten.cfg.mpc.provider = "TTP"
-    initialise = torch.distributed.init_process_group
 
     def initialise_with_timeout(*args: Any, **kwargs: Any) -> None:
         torch.set_num_threads(1)
-        initialise(*args, **kwargs | {"timeout": timedelta(seconds=timeout)})
+        _INITIALISE(*args, **kwargs | {"timeout": timedelta(seconds=timeout)})
 
     distributed.dist.init_process_group = initialise_with_timeout
     crypten.mpc.provider.TTPServer = lambda: dealer(lambda: Dealer().serve())

@@ -135,5 +135,6 @@ def k_means(
 
 
 def number_of_best(runs: list[KMeansRun]) -> int:
-    """Which run has the least inertia, the first at a tie."""
-    return int(np.argmin([run.inertia for run in runs]))
+    """Which run has the least inertia; the first of those that found the same, give or take a last digit."""
+    inertias = np.array([run.inertia for run in runs])
+    return int(np.argmax(inertias <= inertias.min() * (1 + 1e-9)))

@@ -21,6 +21,7 @@ The dealer learns shapes.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -213,8 +214,10 @@ class _Restarts:
         self.sizes: list[list[list[int]]] = [[] for _ in range(restarts)]
         self.iteration = 0
         self.seconds: list[float] = []
+        self._largest = job.scaling.largest
         rounding = k * d * (2 * largest_error(len(session.parties))) ** 2
-        self._epsilon = max(round(job.tol * session.fixed_point.scale**2), rounding)
+        tolerated = min(job.tol * session.fixed_point.scale**2, 2.0 ** (RING_BITS - 2))
+        self._epsilon = max(round(tolerated), rounding)
 
     def iterate(self) -> None:
         """[SHK] steps 2 to 9, once, for the restarts that are still running."""
@@ -242,23 +245,29 @@ class _Restarts:
         self.seconds.append(time.perf_counter() - began)
 
     def best(self) -> int:
-        """The restart with the least inertia; its number, and nothing about the inertias, is revealed.
+        """The restart with the least inertia, the first of those that found the same; only its number is revealed.
 
         With T and t of the final centroids the inertia is a constant plus ``sum_j t_j |c_j|^2 - 2 T_j . c_j``.
-        Where that sum could wrap, it is taken of an n-th part of its terms.
+        Where that sum could wrap, its terms are divided first.
+
+        Centroids that are off by e units raise the inertia by at most ``n d e^2`` units of 2 f bits, and terms off
+        by e units change it by at most ``k d e`` times the largest coordinate. Each restart is handicapped by as
+        much against the one before it, so that equal clusterings tie, and the first of them wins.
         """
-        restarts, _, d = self.C.shape
+        restarts, k, d = self.C.shape
         if restarts == 1:
             return 0
         H = label_samples(self.X, self.C)
         terms = H.sum(0).unsqueeze(2) * self.C - _sums(H, self.X) * 2
-        scale = self.session.fixed_point.bits
-        room = RING_BITS - 2 - 2 * scale - bits_to_hold(3.0 * len(self.X) * d)
-        if room < 0:
-            terms = divide_by_public(terms, torch.tensor(1 << -room))
-        inertias = (terms * self.C).sum(2).sum(1)
-        chosen = argmin_one_hot(inertias)
-        number = (chosen * torch.arange(restarts)).sum(0)
+        n, largest, off = len(self.X), self._largest, largest_error(len(self.session.parties))
+        fixed_point = self.session.fixed_point
+        excess = max(0, 2 * fixed_point.bits + bits_to_hold(3.0 * n * d * largest**2) - (RING_BITS - 3))
+        handicap = 1 + (n * d * off**2 >> excess)
+        if excess:
+            terms = divide_by_public(terms, torch.tensor(1 << excess))
+            handicap += k * d * off * math.ceil(largest * fixed_point.scale)
+        inertias = (terms * self.C).sum(2).sum(1) + crypten.from_public(torch.arange(restarts) * handicap)
+        number = (argmin_one_hot(inertias) * torch.arange(restarts)).sum(0)
         return int(self.session.reveal_to_all(number, what=What.BEST_RESTART))
 
 

@@ -1,0 +1,220 @@
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris, make_blobs
+
+from secure_kmeans.fixed_point import choose_precision_bits
+from secure_kmeans.job import Job, Scaling
+from secure_kmeans.ledger import ALL, What
+from secure_kmeans.mpc.argmin import argmin_one_hot
+from secure_kmeans.plaintext.baseline import run_in_the_clear
+from secure_kmeans.plaintext.kmeans import number_of_best
+from secure_kmeans.plan import party_names
+from secure_kmeans.protocols import shk
+from secure_kmeans.protocols.distances import scores
+from tests.parties import run_parties
+
+BLOBS = make_blobs(60, centers=4, n_features=3, random_state=1)[0]
+TIES = np.array([[x, y] for x in (0.0, 1.0, 2.0) for y in (0.0, 1.0, 2.0)] * 2)  # a grid, each row twice
+FIELDS = ("n_iter", "converged", "best_restart", "seed", "sizes_by_iteration")
+
+
+def job_for(rows: np.ndarray, parties: int, n_clusters: int, **options) -> Job:
+    d = rows.shape[1]
+    return Job.of(
+        parties=party_names(parties),
+        columns=tuple(f"x{number}" for number in range(d)),
+        n_clusters=n_clusters,
+        scaling=Scaling(lower=tuple(rows.min(axis=0)), upper=tuple(rows.max(axis=0))),
+        precision_bits=choose_precision_bits(d, n_clusters, 1.0),
+        **options,
+    )
+
+
+def fit(job: Job, rows: np.ndarray) -> dict:
+    """All parties' clusterings: what each learned of its own, what all learned once."""
+    slices = np.array_split(rows, len(job.parties))
+
+    def body(session):
+        found = shk.fit(session, job, job.scaling.apply(slices[session.rank]), lambda *_: None)
+        ledger = [[entry.what, entry.to, entry.iteration] for entry in session.ledger.entries]
+        common = {field: getattr(found, field) for field in FIELDS}
+        return found.labels.tolist(), common | {
+            "centroids": found.centroids.tolist(),
+            "sizes": found.sizes.tolist(),
+            "ledger": ledger,
+        }
+
+    answers = run_parties(len(job.parties), body, precision_bits=job.precision_bits)
+    labels, common = zip(*answers, strict=True)
+    assert all(other == common[0] for other in common), "the parties hold different results"
+    return common[0] | {"labels": np.concatenate(labels)}
+
+
+def check_against_plaintext(job: Job, rows: np.ndarray) -> dict:
+    found = fit(job, rows)
+    runs = run_in_the_clear(job, rows, found["seed"] or 0)
+    assert found["best_restart"] == number_of_best(runs)
+    plain = runs[found["best_restart"]]
+    assert found["labels"].tolist() == plain.labels.tolist()
+    assert found["sizes"] == plain.sizes.tolist()
+    assert found["sizes_by_iteration"] == plain.sizes_by_iteration
+    assert (found["n_iter"], found["converged"]) == (plain.n_iter, plain.converged)
+    # A mean is rounded by at most 21 units of 2^-24 (five parties), and carries no older error: the labels are equal.
+    assert np.abs(np.array(found["centroids"]) - plain.centroids).max() < 22 * 2.0**-job.precision_bits
+    return found
+
+
+@pytest.mark.parametrize("parties", [2, 3, 5])
+@pytest.mark.parametrize("init", ["farthest", "k-means++", "random"])
+def test_equals_the_plaintext_from_the_same_coins(parties, init):
+    check_against_plaintext(job_for(BLOBS, parties, 4, init=init, n_init=2, seed=11), BLOBS)
+
+
+@pytest.mark.parametrize("init", ["farthest", "k-means++"])
+def test_equals_the_plaintext_where_rows_tie(init):
+    check_against_plaintext(job_for(TIES, 2, 4, init=init, n_init=3, seed=2), TIES)
+
+
+def test_iris_from_given_centroids():
+    rows = load_iris().data
+    check_against_plaintext(job_for(rows, 2, 3, centroids=tuple(map(tuple, rows[[7, 60, 110]]))), rows)
+
+
+def test_tossed_coins_are_reported_so_that_the_run_can_be_repeated():
+    first = check_against_plaintext(job_for(BLOBS, 2, 3), BLOBS)
+    again = fit(job_for(BLOBS, 2, 3, seed=first["seed"]), BLOBS)
+    assert again["labels"].tolist() == first["labels"].tolist()
+
+
+def test_an_empty_cluster_keeps_its_centroid():
+    rows = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [10.0, 10.0]])
+    start = ((0.0, 0.0), (10.0, 10.0), (10.0, 0.0))  # nobody is nearest to the last
+    found = check_against_plaintext(job_for(rows, 2, 3, centroids=start), rows)
+    assert found["sizes"] == [3, 1, 0]
+    # Within 2 units of the fixed point, times the range of 10.
+    assert np.allclose(
+        np.array(found["centroids"]) * 10, [[1 / 3, 1 / 3], [10, 10], [10, 0]], atol=10 * 3 * 2.0**-24, rtol=0
+    )
+
+
+def test_more_clusters_than_different_rows():
+    rows = np.array([[0.0], [0.0], [0.0], [1.0]])
+    found = check_against_plaintext(job_for(rows, 2, 3, init="farthest", seed=0), rows)
+    assert sorted(found["sizes"]) == [0, 1, 3]
+
+
+def test_one_cluster_and_constant_rows():
+    rows = np.full((5, 2), 3.0)
+    found = check_against_plaintext(job_for(rows, 2, 1, seed=0), rows)
+    assert found["sizes"] == [5]
+    assert found["n_iter"] == 1
+
+
+def test_max_iter_and_tol_end_a_run():
+    cut = fit(job_for(BLOBS, 2, 4, init="random", seed=1, max_iter=1), BLOBS)
+    assert (cut["n_iter"], cut["converged"]) == (1, False)
+    loose = fit(job_for(BLOBS, 2, 4, init="random", seed=1, tol=1e9), BLOBS)
+    assert (loose["n_iter"], loose["converged"]) == (1, True)
+
+
+def test_the_split_among_parties_changes_nothing():
+    reference = fit(job_for(BLOBS, 2, 4, seed=5), BLOBS)
+    other = fit(job_for(BLOBS, 3, 4, seed=5), BLOBS)
+    assert other["labels"].tolist() == reference["labels"].tolist()
+
+
+def test_small_blocks_of_rows_change_nothing(monkeypatch):
+    whole = fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)
+    monkeypatch.setattr(shk, "COMPARISONS_AT_ONCE", 7 * 2 * 4 * 4)  # seven rows at once
+    assert fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)["labels"].tolist() == whole["labels"].tolist()
+
+
+def test_the_ledger_lists_every_disclosure_and_no_other():
+    found = fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)
+    iterations = max(entry[2] or 0 for entry in found["ledger"])
+    each = [[what, ALL, number] for number in range(1, iterations + 1) for what in (What.CLUSTER_SIZES, What.STOP_BIT)]
+    assert found["ledger"] == [
+        [What.ROW_COUNTS, ALL, None],
+        *each,
+        [What.BEST_RESTART, ALL, None],
+        [What.FINAL_CENTROIDS, ALL, None],
+        [What.FINAL_SIZES, ALL, None],
+        [What.OWN_LABELS, "party_0", None],
+        [What.OWN_LABELS, "party_1", None],
+    ]
+
+
+def test_every_opened_value_is_in_the_ledger(monkeypatch):
+    """Nothing is published behind the ledger's back: the openings of results are as many as its entries."""
+    opened = []
+    for name in ("open_to_all", "open_to_one"):
+        honest = getattr(shk.crypten, name)
+        monkeypatch.setattr(shk.crypten, name, lambda *args, honest=honest: (opened.append(1), honest(*args))[1])
+
+    job = job_for(BLOBS, 2, 4, seed=5)
+
+    def body(session):
+        opened.clear()
+        shk.fit(session, job, job.scaling.apply(np.array_split(BLOBS, 2)[session.rank]), lambda *_: None)
+        return [len(opened), len(session.ledger.entries)]
+
+    for openings, entries in run_parties(2, body):
+        assert openings == entries - 1  # the row counts are shapes, not shares
+
+
+def test_a_failed_division_is_not_passed_off_as_a_result(monkeypatch):
+    honest = shk.divide_by_public
+
+    def astray(values, divisor):
+        quotient = honest(values, divisor)
+        return shk.crypten.with_share(quotient, quotient.share + 2**40)
+
+    monkeypatch.setattr(shk, "divide_by_public", astray)
+    with pytest.raises(AssertionError, match="a division of shares failed"):
+        fit(job_for(BLOBS, 2, 4, seed=5, max_iter=1), BLOBS)
+
+
+def test_predict_tells_each_party_the_labels_of_its_own_rows():
+    centers = ((0.0, 0.0), (10.0, 10.0))
+    job = Job.of(
+        task="predict",
+        parties=party_names(3),
+        columns=("a", "b"),
+        n_clusters=2,
+        scaling=Scaling(lower=(0.0, 0.0), upper=(10.0, 10.0)),
+        centroids=centers,
+        precision_bits=22,
+    )
+    rows = [np.array([[1.0, 1.0], [9.0, 9.5], [5.0, 5.0]]), np.empty((0, 2)), np.array([[300.0, -2.0]])]
+
+    def body(session):
+        labels = shk.predict(session, job, job.scaling.apply(rows[session.rank]))
+        return [labels.tolist(), [[entry.what, entry.to] for entry in session.ledger.entries]]
+
+    answers = run_parties(3, body, precision_bits=22)
+    assert [labels for labels, _ in answers] == [[0, 1, 0], [], [1]]  # (5, 5) ties: the lowest index
+    ledger = [[What.ROW_COUNTS, ALL], [What.OWN_LABELS, "party_0"], [What.OWN_LABELS, "party_2"]]
+    assert all(written == ledger for _, written in answers)
+
+
+def test_rounds_of_an_iteration_are_what_the_docstrings_say():
+    job = job_for(BLOBS, 2, 5, seed=5, max_iter=4, tol=0.0)
+
+    def body(session):
+        rounds = []
+        X = session.share_rows(job.scaling.apply(BLOBS[:30]), [30, 30])
+        runs = shk._Restarts(session, job, X, X[:5].unsqueeze(0))
+        for _ in range(2):
+            before = session.traffic.rounds
+            runs.iterate()
+            rounds.append(session.traffic.rounds - before)
+        before = session.traffic.rounds
+        argmin_one_hot(scores(X, X[:5]))
+        return rounds, session.traffic.rounds - before
+
+    first, second = run_parties(2, body)
+    labelling = 2 + 7 + 2 + 1  # scores, comparison, ANDs of 5 - 1 bits, bit conversion
+    step = 1 + 1 + 0 + 1 + 7 + 1 + 1  # sizes, sums, division, movement, comparison, bit, stop bit
+    assert second == [[labelling + step] * 2, labelling]
+    # The first party also waits for the dealer's answer to all but the two openings of results.
+    assert first == [[2 * (labelling + step) - 2] * 2, 2 * labelling]

@@ -1,0 +1,201 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import image
+from sklearn.datasets import load_wine, make_blobs
+
+from secure_kmeans.data import Table
+from secure_kmeans.errors import RoleError
+from secure_kmeans.job import Job, Scaling
+from secure_kmeans.ledger import What
+from secure_kmeans.local import run_local
+from secure_kmeans.report import Report
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def launch(*arguments: object, folder: Path, **options) -> subprocess.Popen:
+    command = [sys.executable, str(ROOT / "launcher.py"), *map(str, arguments)]
+    environment = os.environ | {"TMPDIR": str(folder), "COLUMNS": "120"}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+def run(*arguments: object, folder: Path) -> str:
+    process = launch(*arguments, folder=folder)
+    out, error = process.communicate(timeout=100)
+    assert process.returncode == 0, error
+    return out
+
+
+def left_over(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(("secure-kmeans-", "."))]
+
+
+def test_the_main_job(tmp_path):
+    out = run("--seed", 0, folder=tmp_path)
+    results = tmp_path / "results" / "mall_customers"
+    report = Report.load(results / "report.json")
+    assert sorted(report.counts) == [22, 23, 35, 39, 81]
+    assert report.inertia == pytest.approx(44448.455, abs=1e-3)
+    assert report.plaintext.inertia == pytest.approx(report.inertia, rel=1e-9)
+    assert report.agreement.label_agreement == report.agreement.adjusted_rand == 1.0
+    assert report.agreement.max_centroid_error < 3 * 2.0**-24  # a mean is rounded by at most 2 units, its sum by less
+    assert report.n_samples == {"party_0": 100, "party_1": 100}
+    assert set(report.communication) == {"party_0", "party_1", "dealer"}
+    assert all(traffic.rounds > 0 and traffic.bytes_sent > 0 for traffic in report.communication.values())
+    assert sorted(report.cluster_names) == ["Careful", "General", "Miser", "Spendthrift", "Target"]
+
+    centroids = pd.read_csv(results / "centroids.csv")
+    assert centroids["size"].tolist() == report.counts
+    labels = [pd.read_csv(results / f"labels_party_{rank}.csv") for rank in (0, 1)]
+    assert [len(own) for own in labels] == [100, 100]
+    assert np.bincount(pd.concat(labels)["cluster"]).tolist() == report.counts
+    for picture in ("clusters.png", "convergence.png"):
+        pixels = image.imread(results / picture)
+        assert min(pixels.shape[:2]) > 500
+        assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 100  # something is drawn
+
+    for name in report.cluster_names:
+        assert name in out
+    for entry in report.ledger:
+        assert entry.what in out
+    assert "100 % of the labels" in out
+    assert "--seed 0" in out
+    assert left_over(tmp_path) == left_over(results) == []
+
+
+def test_three_parties_with_files_of_their_own(tmp_path):
+    rows = pd.DataFrame(load_wine(as_frame=True).data.iloc[::2, [0, 6, 9]])
+    bounds = ",".join(f"{low}:{high}" for low, high in zip(rows.min(), rows.max(), strict=True))
+    names = ["clinic", "lab", "a hospital"]
+    files = []
+    parts = [rows.iloc[:20], rows.iloc[20:50], rows.iloc[50:]]
+    for number, (name, part) in enumerate(zip(names, parts, strict=True)):
+        files.append(tmp_path / f"{name}.{'parquet' if number else 'csv'}")
+        write = part.to_parquet if number else part.to_csv
+        write(files[-1], index=False)
+    data = [argument for file in files for argument in ("--data", file)]
+    run(
+        *data,
+        "--clusters",
+        3,
+        "--scale",
+        "minmax",
+        "--bounds",
+        bounds,
+        "--skip-plaintext",
+        "--output",
+        "out",
+        folder=tmp_path,
+    )
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["parties"] == ["clinic", "lab", "a_hospital"]
+    assert report["plaintext"] is report["agreement"] is None
+    assert What.COLUMN_BOUNDS not in {entry["what"] for entry in report["ledger"]}  # they were agreed on
+    for name, part in zip(report["parties"], parts, strict=True):
+        own = pd.read_csv(tmp_path / "out" / f"labels_{name}.csv")["cluster"]
+        scaled = (part.to_numpy() - rows.min().to_numpy()) / np.ptp(rows.to_numpy(), axis=0)
+        centers = (np.array(report["cluster_centers"]) - rows.min().to_numpy()) / np.ptp(rows.to_numpy(), axis=0)
+        assert own.tolist() == ((scaled[:, None] - centers) ** 2).sum(axis=2).argmin(axis=1).tolist()
+
+
+@pytest.fixture(scope="module")
+def long_job(tmp_path_factory) -> Path:
+    """A table that keeps the parties busy for minutes."""
+    path = tmp_path_factory.mktemp("data") / "long.csv"
+    rows = make_blobs(4000, centers=30, n_features=4, random_state=0)[0]
+    pd.DataFrame(rows, columns=list("abcd")).to_csv(path, index=False)
+    return path
+
+
+def process_of(role: str, group_of: int) -> int:
+    """The process of a role among the descendants of a launcher, by the name that it goes by."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                number, rest = status.read_text().split(" (", 1)
+                name, fields = rest.rsplit(") ", 1)
+                session = int(fields.split()[3])
+                if name == role and _parent(session) == group_of:
+                    return int(number)
+            except (OSError, ValueError):
+                continue
+        time.sleep(0.05)
+    raise AssertionError(f"{role} did not start")
+
+
+def _parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1].split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="finds processes by their names in /proc")
+@pytest.mark.parametrize(
+    ("role", "what", "reason"),
+    [
+        ("party_1", signal.SIGKILL, "its process ended without a word"),
+        ("dealer", signal.SIGKILL, "its process ended without a word"),
+        ("party_0", signal.SIGSTOP, "it has not answered for 3 seconds"),
+    ],
+)
+def test_a_role_that_fails_is_named(tmp_path, long_job, role, what, reason):
+    process = launch("--data", long_job, "--clusters", 10, "--timeout", 3, "--output", "out", folder=tmp_path)
+    victim = process_of(role, process.pid)
+    time.sleep(1.0)
+    began = time.monotonic()
+    os.kill(victim, what)
+    _out, error = process.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 1
+    assert error.splitlines()[-1] == f'launcher.py: role "{role}" failed: {reason}'
+    assert "Traceback" not in error
+    assert not list((tmp_path / "out").iterdir()), "half a result"
+    assert left_over(tmp_path) == []
+    assert not alive(victim)
+
+
+def alive(process: int) -> bool:
+    """Whether a process still runs; what is dead but not yet collected by its parent does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1][0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_an_interrupted_run_ends_all_its_processes(tmp_path, long_job):
+    process = launch("--data", long_job, "--clusters", 10, "--output", "out", folder=tmp_path)
+    role = process_of("party_1", process.pid)
+    process.send_signal(signal.SIGINT)
+    _out, error = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted" in error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert left_over(tmp_path) == []
+    assert not alive(role)
+
+
+def test_a_party_whose_table_does_not_fit_the_job_is_named_without_a_value():
+    job = Job.of(
+        parties=("clinic", "lab"),
+        columns=("a",),
+        n_clusters=1,
+        scaling=Scaling(lower=(0.0,), upper=(1.0,)),
+        precision_bits=24,
+    )
+    tables = [Table("clinic", ("a",), np.array([[0.5]])), Table("lab", ("a",), np.array([[0.5], [987654.25]]))]
+    with pytest.raises(
+        RoleError, match=r'role "lab" failed: .*column "a", row 2: .*outside the agreed bounds'
+    ) as error:
+        run_local(job, tables)
+    assert error.value.role == "lab"
+    assert "987654" not in str(error.value)

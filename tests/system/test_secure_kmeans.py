@@ -1,0 +1,83 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
+
+from secure_kmeans import DataError, JobError, PlaintextKMeans, SecureKMeans
+
+ROOT = Path(__file__).resolve().parents[2]
+ROWS = make_blobs(40, centers=3, n_features=2, random_state=3)[0]
+
+
+def test_fit_and_predict_on_tables_of_two_parties():
+    tables = [pd.DataFrame(ROWS[:15], columns=["income", "age"]), pd.DataFrame(ROWS[15:], columns=["income", "age"])]
+    model = SecureKMeans(n_clusters=3, random_state=0)
+    assert model.fit(tables) is model
+    plain = PlaintextKMeans(n_clusters=3, random_state=0).fit(ROWS)
+    assert model.labels_.tolist() == plain.labels_.tolist()
+    assert [len(own) for own in model.labels_by_party_] == [15, 25]
+    assert model.counts_.tolist() == plain.counts_.tolist()
+    # A mean is off by at most 2 units of 2^-24 of the range, and so is its sum of squares by far less.
+    assert np.abs(model.cluster_centers_ - plain.cluster_centers_).max() < 3 * 2.0**-24 * np.ptp(ROWS, axis=0).max()
+    assert model.inertia_ == pytest.approx(plain.inertia_, rel=1e-9)
+    assert model.n_iter_ == plain.n_iter_
+    assert model.n_features_in_ == 2
+    assert model.feature_names_in_.tolist() == ["income", "age"]
+    assert model.report_.agreement is None
+
+    new = pd.DataFrame(model.cluster_centers_[[2, 0]] + 0.1, columns=["income", "age"])
+    assert model.predict([new, new.iloc[:0]]).tolist() == [2, 0]
+
+
+def test_works_without_a_main_module_like_a_notebook_cell():
+    script = """
+import asyncio, numpy as np
+from secure_kmeans import SecureKMeans
+
+async def cell():
+    rows = np.array([[1.0, 1.0], [1.0, 2.0], [4.0, 1.0], [4.0, 2.0]])
+    return SecureKMeans(n_clusters=2, n_init=1, random_state=0).fit_predict(rows)
+
+a, b, c, d = asyncio.run(cell())
+print(a == b != c == d)
+"""
+    done = subprocess.run([sys.executable, "-"], input=script, cwd=ROOT, text=True, capture_output=True, timeout=100)
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+
+
+def test_parameters_follow_scikit_learn():
+    model = SecureKMeans(4, n_parties=3, init=ROWS[:4], random_state=7)
+    assert clone(model).get_params()["n_parties"] == 3
+    assert model.set_params(tol=0.5).tol == 0.5
+    with pytest.raises(NotFittedError):
+        model.predict(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("options", "X", "error", "message"),
+    [
+        ({}, np.array([[1.0, np.nan]]), ValueError, "NaN"),
+        ({}, [["a", "b"]], ValueError, "could not convert"),
+        ({}, ROWS[:, 0], ValueError, "2D"),
+        ({}, [ROWS, ROWS, ROWS], DataError, r"3 tables for n_parties=2; give one table for each party"),
+        ({}, [ROWS, ROWS[:, :1]], ValueError, "1 features, but SecureKMeans is expecting 2"),
+        ({"n_clusters": 41}, ROWS, DataError, "n_samples=40 should be >= n_clusters=41"),
+        ({"n_clusters": 0}, ROWS, JobError, "n_clusters: Input should be greater than or equal to 1"),
+        ({"n_parties": 1}, ROWS, JobError, "parties: Tuple should have at least 2 items"),
+        ({"n_parties": 11}, ROWS, JobError, "parties: Tuple should have at most 10 items"),
+        ({"init": "best"}, ROWS, JobError, "init: Input should be 'farthest', 'k-means"),
+        ({"init": ROWS[:2]}, ROWS, JobError, "centroids must have 5 rows of 2 numbers"),
+        ({"bounds": ((0.0,), (1.0,))}, ROWS, JobError, "bounds for 1 columns"),
+        ({"bounds": ((0, 0), (1, 1))}, ROWS, DataError, r'X: column "x0", row \d+: the number is outside the agreed'),
+        ({"random_state": -1}, ROWS, JobError, "seed: Input should be greater than or equal to 0"),
+    ],
+)
+def test_mistakes_are_told_before_anything_starts(options, X, error, message):
+    with pytest.raises(error, match=message):
+        SecureKMeans(**options).fit(X)

@@ -1,0 +1,119 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from secure_kmeans.errors import JobError
+from secure_kmeans.fixed_point import FixedPoint, bits_to_hold, choose_precision_bits
+
+
+@st.composite
+def bits_and_values(draw):
+    bits = draw(st.integers(8, 30))
+    limit = float(np.nextafter(2.0 ** (62 - bits), 0))
+    return bits, np.array(draw(st.lists(st.floats(-limit, limit), min_size=1, max_size=10)))
+
+
+class TestFixedPoint:
+    def test_hand_computed(self):
+        grid = FixedPoint(8)
+        assert grid.scale == 256
+        ring = grid.encode(np.array([[1.5, -1.0], [0.003, -0.001]]))
+        assert ring.dtype == np.int64
+        assert ring.tolist() == [[384, -256], [1, 0]]
+        assert grid.decode(np.array([384, -1])).tolist() == [1.5, -0.00390625]
+
+    @given(bits_and_values())
+    def test_off_by_at_most_half_a_unit(self, drawn):
+        bits, values = drawn
+        grid = FixedPoint(bits)
+        # Scaling by a power of two is exact, so half a unit is the whole error.
+        assert (abs(grid.on_grid(values) - values) <= 2.0 ** -(bits + 1)).all()
+
+    @given(bits_and_values())
+    def test_on_grid_is_idempotent(self, drawn):
+        bits, values = drawn
+        grid = FixedPoint(bits)
+        once = grid.on_grid(values)
+        np.testing.assert_array_equal(grid.on_grid(once), once)
+        np.testing.assert_array_equal(grid.encode(once), grid.encode(values))
+
+    @given(st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=10), st.integers(8, 30))
+    def test_encode_undoes_decode_below_2_to_the_53(self, ring, bits):
+        grid = FixedPoint(bits)
+        assert grid.encode(grid.decode(np.array(ring))).tolist() == ring
+
+    @pytest.mark.parametrize("bits", [8, 24, 30])
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_the_largest_value(self, bits, sign):
+        limit = 2.0 ** (62 - bits)
+        inside = sign * float(np.nextafter(limit, 0))
+        assert FixedPoint(bits).encode(np.array([inside])).tolist() == [int(Fraction(inside) * 2**bits)]
+        with pytest.raises(OverflowError, match=f"^a value does not fit {bits} fractional bits$"):
+            FixedPoint(bits).encode(np.array([0.0, sign * limit]))
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+    def test_refuses_what_is_not_in_the_ring(self, value):
+        with pytest.raises(OverflowError, match="^a value does not fit 20 fractional bits$"):
+            FixedPoint(20).encode(np.array([1.0, value]))
+
+
+class TestBitsToHold:
+    @pytest.mark.parametrize(
+        ("bound", "bits"), [(0.0, 0), (0.3, 0), (1.0, 0), (1.5, 1), (2.0, 1), (3.0, 2), (1024.0, 10), (1025.0, 11)]
+    )
+    def test_hand_computed(self, bound, bits):
+        assert bits_to_hold(bound) == bits
+
+    @given(st.floats(0, 2.0**60))
+    @example(float(np.nextafter(2.0**20, np.inf)))
+    def test_smallest_that_holds(self, bound):
+        bits = bits_to_hold(bound)
+        assert Fraction(bound) <= 2**bits
+        assert bits == 0 or Fraction(bound) > 2 ** (bits - 1)
+
+
+class TestChoosePrecisionBits:
+    @pytest.mark.parametrize(
+        ("features", "clusters", "largest", "bits"),
+        [
+            (2, 5, 1.0, 24),  # 40 < 2^6: (62 - 6) / 2 = 28
+            (2, 5, 150.0, 21),  # 40 * 22500 < 2^20
+            (2, 2, 1e6, 9),  # 16e12 < 2^44
+            (1, 1, 2.0**22, 8),  # 2^46
+            (512, 32, 1.0, 23),  # 2^16
+            (512, 33, 1.0, 22),  # < 2^17
+            (3, 3, 0.0, 24),
+        ],
+    )
+    def test_hand_computed(self, features, clusters, largest, bits):
+        assert choose_precision_bits(features, clusters, largest) == bits
+
+    def test_no_room(self):
+        with pytest.raises(JobError) as caught:
+            choose_precision_bits(3, 4, 12345678.0)
+        assert str(caught.value) == (
+            "bounds of 1.23e+07 are too large for the fixed point with 3 columns and 4 clusters: "
+            'use the scaling "uniform" or "minmax"'
+        )
+
+    @settings(max_examples=200)
+    @given(st.integers(1, 1000), st.integers(1, 200), st.floats(0, 2.0**40))
+    @example(1, 1, 2.0**22)
+    @example(1, 1, 2.0**22 + 1)
+    def test_nothing_wraps_and_no_bit_is_wasted(self, d, k, largest):
+        largest_sum = 4 * k * d * Fraction(largest) ** 2
+
+        def fits(f):
+            return largest_sum * 2 ** (2 * f) <= 2**62
+
+        try:
+            f = choose_precision_bits(d, k, largest)
+        except JobError:
+            assert not fits(8)
+            return
+        assert 8 <= f <= 24
+        assert fits(f)
+        assert f == 24 or not fits(f + 1)
