@@ -215,6 +215,9 @@ def _print_remarks(report: Report) -> None:
         out.print(
             "The bounds were taken from the tables; agree on them with --bounds and nobody learns these values.\n"
         )
+    single = [str(number) for number, size in enumerate(report.counts) if size == 1]
+    if single:
+        out.print(f"[yellow]Of a single row, which its centroid therefore shows: cluster {', '.join(single)}.[/yellow]\n")
     if report.agreement and report.agreement.label_agreement < 1:
         out.print(
             "[yellow]Not all labels are the plaintext's: a row lay between two centroids to the last bit of the "

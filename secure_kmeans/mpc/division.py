@@ -26,7 +26,7 @@ def divide_by_public(values: Shared, divisor: torch.Tensor) -> Shared:
 
     Notes
     -----
-    It fails, by about ``2^64 / divisor``, with probability ``|value| / 2^63``: when the shares wrap
+    It fails, by about ``2^64 / divisor``, with probability ``|value| / 2^64``: when the shares wrap
     on the other side of the ring. A failed centroid lies far outside the bounds that the parties agreed
     on, and the protocol that divides checks for that.
 

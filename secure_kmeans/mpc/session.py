@@ -126,14 +126,22 @@ class Session:
 
         Returns
         -------
-        float. Error: P half units of ``bound / 2^61``, and the sum's own rounding. Rounds: 1.
+        float. Error: P half units of ``2^-59`` times the next power of two above ``bound``, and the sum's own
+        rounding.
+
+        Notes
+        -----
+        A party's share of what it entered is hidden by its two neighbours' keys only. A product with 1 hides it
+        under the dealer's stream, so that no neighbours together see more than the sum.
+
+        Rounds: 2, and an answer of the dealer to the first party.
         """
         fixed_point = FixedPoint(RING_BITS - 4 - bits_to_hold(bound))
         encoded = torch.from_numpy(fixed_point.encode(np.array([own])))
-        shares = [
+        parts = [
             crypten.share(encoded if rank == self.rank else None, rank, (1,)) for rank in range(len(self.parties))
         ]
-        return float(fixed_point.decode(self.reveal_to_all(crypten.cat(shares).sum(0), what=what)))
+        return float(fixed_point.decode(self.reveal_to_all(_hidden_anew(crypten.cat(parts).sum(0)), what=what)))
 
     # ------------------------------------------------------------ public coins
 
@@ -163,3 +171,8 @@ class Session:
     @staticmethod
     def _exchange_bytes(own: bytes) -> list[bytes]:
         return [row.numpy().tobytes() for row in crypten.exchange(torch.frombuffer(bytearray(own), dtype=torch.long))]
+
+
+def _hidden_anew(values: Shared) -> Shared:
+    """The same values under fresh shares. Rounds: 1."""
+    return values * crypten.from_public(torch.ones(values.shape, dtype=torch.long))
