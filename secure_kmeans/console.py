@@ -217,7 +217,9 @@ def _print_remarks(report: Report) -> None:
         )
     single = [str(number) for number, size in enumerate(report.counts) if size == 1]
     if single:
-        out.print(f"[yellow]Of a single row, which its centroid therefore shows: cluster {', '.join(single)}.[/yellow]\n")
+        out.print(
+            f"[yellow]Of a single row, which its centroid therefore shows: cluster {', '.join(single)}.[/yellow]\n"
+        )
     if report.agreement and report.agreement.label_agreement < 1:
         out.print(
             "[yellow]Not all labels are the plaintext's: a row lay between two centroids to the last bit of the "

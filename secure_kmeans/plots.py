@@ -258,34 +258,35 @@ def draw_elbow(path: Path, points: Sequence[ElbowPoint]) -> None:
     ----------
     path : path of the PNG
     points : sequence of ElbowPoint
+
+    Notes
+    -----
+    The paper's loss adds up the clusters' mean distances, so it grows with their number; divided by it, it falls
+    like the paper's figure. Both are drawn.
     """
-    clusters = [point.clusters for point in points]
-    curves = (
-        ("Inertia", "Sum of squared distances", [p.inertia for p in points], [p.encrypted_inertia for p in points]),
-        (
-            "Mean-distance loss",
-            "Sum of the clusters' mean distances",
-            [p.mean_distance for p in points],
-            [p.encrypted_mean_distance for p in points],
-        ),
-    )
     with style():
         figure = Figure(figsize=(9.2, 3.8), layout="constrained")
-        for ax, (title, label, plain, encrypted) in zip(figure.subplots(1, 2), curves, strict=True):
-            ax.plot(
-                clusters,
-                plain,
-                "-",
-                color="#444444",
-                linewidth=1.2,
-                marker="o",
-                markersize=9,
-                markerfacecolor="none",
-                label="plaintext",
-            )
-            if None not in encrypted:
-                ax.plot(clusters, encrypted, "o", color=colour(1), markersize=4, label="encrypted")
-            ax.set(title=title, xlabel="Number of clusters", ylabel=label, xticks=clusters)
+        left, right = figure.subplots(1, 2)
+        _draw_losses(left, points, "inertia", "#444444")
+        left.set(title="Inertia", ylabel="Sum of squared distances")
+        _draw_losses(right, points, "mean_distance", "#444444", ", summed over the clusters")
+        _draw_losses(right, points, "mean_distance", colour(5), ", averaged over the clusters", averaged=True)
+        right.set(title="Mean-distance loss", ylabel="Mean distance to the centroid")
+        for ax in (left, right):
+            ax.set(xlabel="Number of clusters", xticks=[point.clusters for point in points])
             ax.set_ylim(bottom=0)
             ax.legend()
         figure.savefig(path)
+
+
+def _draw_losses(
+    ax: Axes, points: Sequence[ElbowPoint], loss: str, line: str, what: str = "", *, averaged: bool = False
+) -> None:
+    clusters = np.array([point.clusters for point in points])
+    shown = clusters if averaged else np.ones_like(clusters)
+    plain = np.array([getattr(point, loss) for point in points]) / shown
+    ax.plot(clusters, plain, "o-", color=line, linewidth=1.2, markersize=9, mfc="none", label=f"plaintext{what}")
+    encrypted = [getattr(point, f"encrypted_{loss}") for point in points]
+    if None not in encrypted:
+        name = "encrypted" if not averaged else None
+        ax.plot(clusters, np.array(encrypted) / shown, "o", color=colour(1), markersize=4, label=name)

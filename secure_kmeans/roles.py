@@ -84,7 +84,7 @@ def _describe(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "out of memory"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if crypten.is_lost_peer(error):
         return "lost its connection to another role"
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -311,6 +311,7 @@ def traffic() -> Traffic:
 
 _INITIALISE: Final = torch.distributed.init_process_group
 
+
 def run_roles(
     parties: Sequence[str], party: Callable[[int], None], dealer: Callable[[Callable[[], None]], None], timeout: float
 ) -> bool:

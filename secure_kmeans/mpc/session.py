@@ -138,9 +138,7 @@ class Session:
         """
         fixed_point = FixedPoint(RING_BITS - 4 - bits_to_hold(bound))
         encoded = torch.from_numpy(fixed_point.encode(np.array([own])))
-        parts = [
-            crypten.share(encoded if rank == self.rank else None, rank, (1,)) for rank in range(len(self.parties))
-        ]
+        parts = [crypten.share(encoded if rank == self.rank else None, rank, (1,)) for rank in range(len(self.parties))]
         return float(fixed_point.decode(self.reveal_to_all(_hidden_anew(crypten.cat(parts).sum(0)), what=what)))
 
     # ------------------------------------------------------------ public coins

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_rand_score
 
 
 def match_centroids(centroids: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -47,6 +46,8 @@ class Agreement:
         cls, centroids: np.ndarray, labels: np.ndarray, reference: np.ndarray, reference_labels: np.ndarray
     ) -> Agreement:
         """Compare (n_clusters, n_features) centroids and (n,) labels with those of a reference."""
+        from sklearn.metrics import adjusted_rand_score  # takes seconds to import: a run shows progress before
+
         partners = match_centroids(centroids, reference)
         return cls(
             max_centroid_error=float(np.abs(centroids - reference[partners]).max()),
