@@ -26,29 +26,29 @@ error_out: Final = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def progress_of_phases(phases: Sequence[str] = tuple(PHASES)) -> Iterator[Told]:
+def progress_of_phases() -> Iterator[Told]:
     """Bars on standard error for the phases of a run; on no terminal, nothing moves."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description:<15}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[count]:<17}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=error_out, transient=True) as bars:
-        tasks = {phase: bars.add_task(PHASES[phase], total=None, note="", start=False) for phase in phases}
+    with Progress(*columns, console=error_out, transient=True, disable=not error_out.is_terminal) as bars:
+        tasks = {phase: bars.add_task(name, total=1, count="", start=False) for phase, name in PHASES.items()}
         order = list(tasks)
+        bars.update(tasks[order[0]], total=None, count="starting")  # moves until the first party tells more
         bars.start_task(tasks[order[0]])
 
         def told(phase: str, done: int, total: int) -> None:
             for earlier in order[: order.index(phase)]:
-                before = bars.tasks[order.index(earlier)]
-                if not before.finished:
-                    bars.update(tasks[earlier], total=before.completed or 1, completed=before.completed or 1)
-                    bars.stop_task(tasks[earlier])
+                if not bars.tasks[order.index(earlier)].finished:
+                    bars.start_task(tasks[earlier])
+                    bars.update(tasks[earlier], total=1, completed=1)
             bars.start_task(tasks[phase])
-            bars.update(tasks[phase], completed=done, total=total, note="at most" if phase == "iterations" else "")
+            count = f"{done} of at most {total}" if phase == "iterations" else f"{done} of {total}"
+            bars.update(tasks[phase], completed=done, total=total, count=count)
 
         yield told
 
@@ -63,7 +63,7 @@ def progress_of_steps(description: str, total: int) -> Iterator[Told]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=error_out, transient=True) as bars:
+    with Progress(*columns, console=error_out, transient=True, disable=not error_out.is_terminal) as bars:
         task = bars.add_task(description, total=total)
 
         def told(phase: str, done: int, _total: int) -> None:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from secure_kmeans.console import progress_of_phases
 from secure_kmeans.data import Table, bounds_of, check_together, split_table, table_from_frame
-from secure_kmeans.errors import DataError
+from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.fixed_point import choose_precision_bits
 from secure_kmeans.job import SEEDS, Init, Scaling, ScalingMethod
 from secure_kmeans.local import run_local
@@ -117,7 +117,7 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             Where the run failed.
         """
         del y
-        tables = self._tables(X, reset=True)
+        tables = self._tables(X, self.n_parties, reset=True)
         given = not isinstance(self.init, str)
         job = plan_fit(
             tables,
@@ -159,17 +159,17 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
-        tables = self._tables(X, reset=False)
+        tables = self._tables(X, len(self._job.parties), reset=False)
         run = run_local(plan_predict(self._job, self.cluster_centers_), tables)
         return np.concatenate([np.array(outcome.labels, dtype=np.int64) for outcome in run.outcomes])
 
-    def _tables(self, X: Tables, *, reset: bool) -> list[Table]:
+    def _tables(self, X: Tables, parties: int, *, reset: bool) -> list[Table]:
         """One checked table for each party."""
         if not _is_list_of_tables(X):
             checked = validate_data(self, X, reset=reset, dtype=np.float64)
-            return split_table(self._table(checked, "X"), self.n_parties)
-        if len(X) != self.n_parties:
-            raise DataError(f"X: {len(X)} tables for n_parties={self.n_parties}; give one table for each party")
+            return split_table(self._table(checked, "X"), parties)
+        if len(X) != parties:
+            raise DataError(f"X: {len(X)} tables for n_parties={parties}; give one table for each party")
         rows_needed = 1 if reset else 0
         checked = [
             validate_data(self, part, reset=reset and number == 0, dtype=np.float64, ensure_min_samples=rows_needed)
@@ -263,5 +263,8 @@ def _seed_of(random_state: Any) -> int | None:
 def _as_bounds(bounds: Sequence[Sequence[float]] | None) -> Bounds | None:
     if bounds is None:
         return None
-    lower, upper = bounds
-    return tuple(map(float, lower)), tuple(map(float, upper))
+    try:
+        lower, upper = (tuple(map(float, side)) for side in bounds)
+    except (TypeError, ValueError):
+        raise JobError("bounds: two sequences are needed, the lower and the upper bound of every column") from None
+    return lower, upper

@@ -116,9 +116,10 @@ class _Role:
     name: str
     heard: float
     rounds: int = 0
+    bytes_sent: int = 0
     cpu_s: float = 0.0
     buffer: bytes = b""
-    done: dict[str, int] | None = None
+    done: bool = False
     failed: str | None = None
     lost_peer: bool = False
 
@@ -147,7 +148,8 @@ class _Supervisor:
                 for key in list(selector.get_map().values()):
                     if key.fileobj is not listener:
                         key.fileobj.close()  # type: ignore[union-attr]
-        return {name: self.roles[name].done or {} for name in (*self.job.parties, DEALER)}
+        roles = [self.roles[name] for name in (*self.job.parties, DEALER)]
+        return {role.name: {"rounds": role.rounds, "bytes_sent": role.bytes_sent} for role in roles}
 
     def _start(self, log: Any) -> subprocess.Popen[bytes]:
         package = str(Path(__file__).resolve().parent.parent)
@@ -170,9 +172,7 @@ class _Supervisor:
         process.wait()
 
     def _all_done(self) -> bool:
-        return len(self.roles) == len(self.job.parties) + 1 and all(
-            role.done is not None for role in self.roles.values()
-        )
+        return len(self.roles) == len(self.job.parties) + 1 and all(role.done for role in self.roles.values())
 
     def _watch(
         self, process: subprocess.Popen[bytes], listener: socket.socket, selector: selectors.BaseSelector
@@ -189,7 +189,7 @@ class _Supervisor:
             now = time.monotonic()
             self._raise_failure(now)
             for role in self.roles.values():
-                if role.done is None and now - role.heard > self.job.timeout:
+                if not role.done and now - role.heard > self.job.timeout:
                     raise RoleError(role.name, f"it has not answered for {self.job.timeout:g} seconds")
             mark, moved = self._movement(mark, moved, now)
             if now - moved > 3 * self.job.timeout and len(self.roles) == len(self.job.parties) + 1:
@@ -214,7 +214,7 @@ class _Supervisor:
         if not data:
             selector.unregister(connection)
             connection.close()
-            if role.done is None and role.failed is None:
+            if not role.done and role.failed is None:
                 role.failed = "its process ended without a word"
             return
         *lines, role.buffer = (role.buffer + data).split(b"\n")
@@ -228,14 +228,13 @@ class _Supervisor:
                 role.name = event["role"]
                 self.roles[role.name] = role
             case "alive":
-                role.rounds, role.cpu_s = event["rounds"], event["cpu_s"]
+                role.rounds, role.bytes_sent, role.cpu_s = event["rounds"], event["bytes_sent"], event["cpu_s"]
             case "progress" if self.progress:
                 self.progress(event["phase"], event["done"], event["total"])
             case "failed":
                 role.failed, role.lost_peer = event["reason"], event["lost_peer"]
-                role.heard = time.monotonic()
             case "done":
-                role.done = {"rounds": event["rounds"], "bytes_sent": event["bytes_sent"]}
+                role.done = True
 
     def _raise_failure(self, now: float) -> None:
         """The first cause: a role that only lost another one is blamed when no other reason shows up."""

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -242,7 +243,13 @@ class ResultsFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
-        self.aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.path))
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.path):
+            pass
+
+    @cached_property
+    def aside(self) -> Path:
+        """Where files wait until they are published."""
+        return Path(tempfile.mkdtemp(prefix=".writing-", dir=self.path))
 
     def __enter__(self) -> Self:
         return self

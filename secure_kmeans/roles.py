@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -46,29 +47,23 @@ class _Line:
         except OSError:
             os._exit(1)
 
+    def end(self) -> None:
+        """Tell that all is done, and at what cost."""
+        self._tell_traffic()
+        self.tell(event="done")
+
     def progress(self, phase: str, done: int, total: int) -> None:
         """Tell how far the run is."""
         self.tell(event="progress", phase=phase, done=done, total=total)
 
     def _beat(self) -> None:
         while True:
-            rounds = crypten.traffic().rounds if crypten.connected() else 0
-            self.tell(event="alive", rounds=rounds, cpu_s=time.process_time())
+            self._tell_traffic()
             time.sleep(HEARTBEAT_SECONDS)
 
-
-def _guarded(folder: Path, role: str, work: Callable[[_Line], None]) -> None:
-    """Do a role's work; tell how it ended, without a private value."""
-    _call_this_process(role)
-    line = _Line(folder, role)
-    try:
-        work(line)
-    except Exception as error:
-        traceback.print_exc()
-        line.tell(event="failed", lost_peer=crypten.is_lost_peer(error), reason=_describe(error))
-        os._exit(1)
-    sent = crypten.traffic()
-    line.tell(event="done", rounds=sent.rounds, bytes_sent=sent.bytes_sent)
+    def _tell_traffic(self) -> None:
+        sent = crypten.traffic()
+        self.tell(event="alive", rounds=sent.rounds, bytes_sent=sent.bytes_sent, cpu_s=time.process_time())
 
 
 def _call_this_process(name: str) -> None:
@@ -91,26 +86,50 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
 
 
+class _LocalRoles:
+    """The roles of the job in a folder; each process uses its own copy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.job = Job.model_validate_json((folder / JOB).read_text())
+        self.line: _Line | None = None
+
+    def run(self) -> bool:
+        """Run them all; return whether all ended well."""
+        patience = self.job.timeout + 30  # a role that only waits should outlast the one that it waits for
+        return crypten.run_roles(len(self.job.parties), self.take_part, timeout=patience, guard=self.live)
+
+    def live(self, rank: int, life: Callable[[], None]) -> None:
+        """A role's life, and how it ended, told without a private value."""
+        role = (*self.job.parties, DEALER)[rank]
+        _call_this_process(role)
+        self.line = _Line(self.folder, role)
+        try:
+            life()
+        except Exception as error:
+            traceback.print_exc()
+            self.line.tell(event="failed", lost_peer=crypten.is_lost_peer(error), reason=_describe(error))
+            os._exit(1)
+        self.line.end()
+
+    def take_part(self, rank: int) -> None:
+        """A party's part: its own table in, its own outcome out, complete or not at all."""
+        assert self.line is not None
+        party = self.job.parties[rank]
+        progress = self.line.progress if rank == 0 else _silent
+        outcome = run_party(self.job, rank, table_path(self.folder, party), progress)
+        aside = outcome_path(self.folder, party).with_suffix(".part")
+        aside.write_text(outcome.model_dump_json())
+        aside.rename(outcome_path(self.folder, party))
+
+
 def main(folder: Path) -> int:
     """Run all roles of the job in ``folder``; 0 where all ended well."""
-    job = Job.model_validate_json((folder / JOB).read_text())
-
-    def party(rank: int) -> None:
-        name = job.parties[rank]
-
-        def work(line: _Line) -> None:
-            progress = line.progress if rank == 0 else _silent
-            outcome = run_party(job, rank, table_path(folder, name), progress)
-            aside = outcome_path(folder, name).with_suffix(".part")
-            aside.write_text(outcome.model_dump_json())
-            aside.rename(outcome_path(folder, name))
-
-        _guarded(folder, name, work)
-
-    def dealer(serve: Callable[[], None]) -> None:
-        _guarded(folder, DEALER, lambda _: serve())
-
-    return 0 if crypten.run_roles(job.parties, party, dealer, job.timeout + 30) else 1
+    started_by = os.getppid()
+    ended_well = _LocalRoles(folder).run()
+    if os.getppid() != started_by:  # nobody is left to take the tables away
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0 if ended_well else 1
 
 
 def _silent(phase: str, done: int, total: int) -> None:

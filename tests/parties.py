@@ -24,7 +24,7 @@ def run_parties(number: int, body: Callable[[Session], Any], *, precision_bits: 
             (Path(folder) / names[rank]).write_text(json.dumps(answer))
             assert "returned" in answer
 
-        crypten.run_roles(names, party, lambda serve: serve(), timeout=60)
+        crypten.run_roles(number, party, timeout=60)
         files = [Path(folder) / name for name in names]
         answers = [
             json.loads(file.read_text()) if file.exists() else {"raised": "ended without a word"} for file in files

@@ -221,9 +221,7 @@ class CountingCommunicator(distributed.DistributedCommunicator):  # type: ignore
     that nothing travels uncounted.
     """
 
-    def __init__(self, init_ttp: bool = False) -> None:
-        self.traffic = Traffic()
-        super().__init__(init_ttp=init_ttp)
+    traffic = Traffic()  # one process, one role
 
     def isend(self, tensor: torch.Tensor, dst: int) -> Any:
         self.traffic.sent(_bytes_of(tensor))
@@ -289,11 +287,6 @@ class CountingCommunicator(distributed.DistributedCommunicator):  # type: ignore
     send = recv = scatter = broadcast = broadcast_obj = barrier = _uncounted
 
 
-def connected() -> bool:
-    """Whether this process has joined the others."""
-    return bool(comm.is_initialized())
-
-
 def is_lost_peer(error: BaseException) -> bool:
     """Whether an error says that another role is gone or silent: Gloo knows no type of its own for that."""
     return isinstance(error, torch.distributed.DistError) or (
@@ -302,41 +295,51 @@ def is_lost_peer(error: BaseException) -> bool:
 
 
 def traffic() -> Traffic:
-    """This role's counters."""
-    found: Traffic = comm.get().traffic
-    return found
+    """This process's counters; all 0 before it has joined the others."""
+    return CountingCommunicator.traffic
 
 
 # ----------------------------------------------------------------------- launching
 
 _INITIALISE: Final = torch.distributed.init_process_group
+_LAUNCH: Final = context._launch
+
+Guard = Callable[[int, Callable[[], None]], None]
+"""Given a role's rank, the dealer's being the last, and all that the role does: it has to call that."""
 
 
-def run_roles(
-    parties: Sequence[str], party: Callable[[int], None], dealer: Callable[[Callable[[], None]], None], timeout: float
-) -> bool:
+def _unguarded(rank: int, life: Callable[[], None]) -> None:
+    del rank
+    life()
+
+
+def run_roles(parties: int, party: Callable[[int], None], *, timeout: float, guard: Guard = _unguarded) -> bool:
     """Run all roles on this machine by ``crypten.mpc.run_multiprocess``; return whether all ended well.
 
     Parameters
     ----------
-    parties : sequence of str
-        One process each, and one more for the dealer.
+    parties : int
+        How many; one process each, and one more for the dealer.
     party : callable
-        Given its rank, called in each party's process.
-    dealer : callable
-        Called in the dealer's process with the function that serves the parties until they end.
+        Given its rank, called in each party's process once all roles are connected.
     timeout : float
         Seconds after which a collective that nobody answers fails.
+    guard : callable, optional
+        Called in each role's process around its whole life, from before it connects to its end.
     """
-    crypten.cfg.mpc.provider = "TTP"
 
-    def initialise_with_timeout(*args: Any, **kwargs: Any) -> None:
+    def initialise(*args: Any, **kwargs: Any) -> None:
         torch.set_num_threads(1)
         _INITIALISE(*args, **kwargs | {"timeout": timedelta(seconds=timeout)})
 
-    distributed.dist.init_process_group = initialise_with_timeout
-    crypten.mpc.provider.TTPServer = lambda: dealer(lambda: Dealer().serve())
-    return context.run_multiprocess(len(parties))(lambda: party(comm.get().get_rank()))() is not None
+    def launch(func: Any, rank: int, *args: Any) -> None:
+        guard(rank, lambda: _LAUNCH(func, rank, *args))
+
+    crypten.cfg.mpc.provider = "TTP"
+    distributed.dist.init_process_group = initialise
+    context._launch = launch
+    crypten.mpc.provider.TTPServer = lambda: Dealer().serve()
+    return context.run_multiprocess(parties)(lambda: party(comm.get().get_rank()))() is not None
 
 
 # ------------------------------------------------------------------ shared tensors

@@ -13,7 +13,7 @@ from secure_kmeans.job import Init
 from secure_kmeans.public_coins import Coins, DrawGrid
 
 
-def initial_centroids(X: np.ndarray, init: Init, n_clusters: int, coins: Coins, grid: DrawGrid) -> np.ndarray:
+def initial_centroids(X: np.ndarray, init: Init, n_clusters: int, coins: Coins, largest: float = 1.0) -> np.ndarray:
     """The first centroids of every restart.
 
     Parameters
@@ -22,8 +22,8 @@ def initial_centroids(X: np.ndarray, init: Init, n_clusters: int, coins: Coins, 
     init : "farthest", "k-means++" or "random"
     n_clusters : int
     coins : Coins
-    grid : DrawGrid
-        Where "k-means++" draws.
+    largest : float
+        Bound of ``|X|``, on which the grid depends that "k-means++" draws on.
 
     Returns
     -------
@@ -33,6 +33,7 @@ def initial_centroids(X: np.ndarray, init: Init, n_clusters: int, coins: Coins, 
         return np.stack([X[rows] for rows in coins.rows])
     if init == "farthest":
         return np.stack([X[farthest_rows(X, n_clusters, start)] for start in coins.rows[:, 0]])
+    grid = DrawGrid.fitting(X.shape[0], X.shape[1], largest)
     draws = zip(coins.rows[:, 0], coins.draws, strict=True)
     return np.stack([X[k_means_plus_plus_rows(X, n_clusters, start, draw, grid)] for start, draw in draws])
 

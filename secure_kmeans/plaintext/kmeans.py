@@ -13,7 +13,7 @@ import numpy as np
 
 from secure_kmeans.job import Init
 from secure_kmeans.plaintext.initialisation import initial_centroids
-from secure_kmeans.public_coins import Coins, DrawGrid
+from secure_kmeans.public_coins import Coins
 
 _DISTANCES_AT_ONCE: Final = 1 << 22
 
@@ -130,7 +130,7 @@ def k_means(
         starts = init[None]
     else:
         coins = Coins.draw(seed, init, len(X), n_clusters, n_init)
-        starts = initial_centroids(X, init, n_clusters, coins, DrawGrid.fitting(X.shape[0], X.shape[1], largest))
+        starts = initial_centroids(X, init, n_clusters, coins, largest)
     return [lloyd(X, start, max_iter=max_iter, tol=tol) for start in starts]
 
 
