@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from secure_kmeans.ledger import What
-from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.argmin import argmin_one_hot
+from secure_kmeans.mpc.crypten_adapter import original, randomness
 from secure_kmeans.mpc.division import divide_by_public
 from secure_kmeans.protocols.distances import scores
 from tests.parties import run_parties
@@ -44,11 +44,11 @@ def test_no_generator_of_torch_numpy_or_python_is_reached(number, monkeypatch):
 
 
 def test_a_generator_of_torch_is_refused():
-    for draw in (crypten._ring_element, crypten._kbit_element):
+    for draw in (randomness.ring_element, randomness.kbit_element):
         with pytest.raises(TypeError, match="drawn from a Prg"):
             draw((2,), generator=torch.Generator())
     with pytest.raises(TypeError, match="drawn from a Prg"):
-        crypten._kbit_element((2,), bitlength=1, generator=None)
+        randomness.kbit_element((2,), bitlength=1, generator=None)
 
 
 def test_shares_of_the_same_row_differ_in_every_run():
@@ -77,7 +77,7 @@ def test_bytes_and_rounds_of_a_product(number):
 
 def test_the_dealer_refuses_an_unknown_request():
     def body(session):
-        channel = crypten.comm.get()
+        channel = original.comm.get()
         if session.rank == 0:
             channel.send_obj({"function": "__init__", "args": []}, channel.get_ttp_rank(), channel.ttp_group)
             answer = torch.empty(1, dtype=torch.long)
@@ -90,7 +90,7 @@ def test_the_dealer_refuses_an_unknown_request():
 
 def test_what_is_not_counted_is_refused():
     def body(session):
-        channel = crypten.comm.get()
+        channel = original.comm.get()
         for call in (channel.send, channel.recv, channel.scatter, channel.broadcast, channel.barrier):
             with pytest.raises(NotImplementedError, match="not counted"):
                 call(torch.zeros(1), 0)
