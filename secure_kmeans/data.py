@@ -6,13 +6,16 @@ header.
 
 from __future__ import annotations
 
+import lzma
 import numbers
 import warnings
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -25,6 +28,9 @@ LARGEST_MAGNITUDE: Final = 2.0**53
 """Larger numbers have no unit digit left in double precision."""
 
 _PARQUET_SUFFIXES: Final = {".parquet", ".pq"}
+
+_UNREADABLE: Final = (pa.ArrowException, OSError, EOFError, ValueError, zipfile.BadZipFile, lzma.LZMAError, zlib.error)
+"""What garbage in one of the formats and compressions that pandas reads makes it raise."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def split_table(table: Table, parties: int) -> list[Table]:
         Where there are fewer rows than parties.
     """
     if len(table) < parties:
-        raise DataError(f"{table.source}: {len(table)} rows cannot be split among {parties} parties; use fewer parties")
+        raise DataError(f"{table.source}: {len(table)} rows do not suffice for {parties} parties; use fewer parties")
     return [Table(table.source, table.columns, rows) for rows in np.array_split(table.rows, parties)]
 
 
@@ -143,16 +149,18 @@ def bounds_of(tables: Sequence[Table]) -> tuple[tuple[float, ...], tuple[float, 
 
 
 def _read(path: Path) -> pd.DataFrame:
+    if path.is_dir():
+        raise DataError(f"{path}: this is a folder; name a CSV or Parquet file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             if path.suffix.lower() in _PARQUET_SUFFIXES:
                 return pd.read_parquet(path).reset_index(drop=True)
             return _read_csv(path)
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: this is a folder; name a CSV or Parquet file") from None
     except PermissionError:
         raise DataError(f"{path}: you may not read this file; change its permissions") from None
     except UnicodeDecodeError:
@@ -164,24 +172,32 @@ def _read(path: Path) -> pd.DataFrame:
             f"{path}: this is not a table with as many cells in every row as in its header; "
             "save it as CSV with commas, or as Parquet"
         ) from None
-    except (pa.ArrowException, OSError):
+    except _UNREADABLE:
         raise DataError(f"{path}: the file cannot be read as a table; save it as CSV or Parquet") from None
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, header=None, dtype=str, nrows=1, skipinitialspace=True, encoding="utf-8-sig")
-    header = [str(name).strip() for name in frame.iloc[0].fillna("")]
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+    options: dict[str, Any] = {"skipinitialspace": True, "encoding": "utf-8-sig"}
+    first = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, nrows=1, **options)
+    header = [str(name).strip() for name in first.iloc[0]]
+    if len(header) > 1:
+        rows: pd.DataFrame = pd.read_csv(path, low_memory=False, index_col=False, **options)
+        rows.columns = pd.Index(header)
+        return rows
+    if ";" in header[0] or "\t" in header[0]:
         raise DataError(f"{path}: the columns are not separated by commas; save it as CSV with commas")
-    rows = pd.read_csv(path, skipinitialspace=True, low_memory=False, index_col=False, encoding="utf-8-sig")
-    rows.columns = pd.Index(header)
-    return rows
+    # Of one column a blank line is a missing value, unless only blank lines follow.
+    lines: pd.DataFrame = pd.read_csv(path, header=None, names=header, dtype=str, skip_blank_lines=False, **options)
+    written = lines.index[lines[header[0]].notna()]
+    return lines.loc[written[0] + 1 : written[-1]].reset_index(drop=True)
 
 
 def _places_of(frame: pd.DataFrame, columns: Sequence[str], source: str) -> list[int]:
     names = [str(name) for name in frame.columns]
     places = [_place_of(column, names, source) for column in columns] if columns else list(range(len(names)))
     for place in places:
+        if not names[place].strip():
+            raise DataError(f"{source}: column {place + 1} has no name; choose the columns to cluster by, or name it")
         if places.count(place) > 1:
             raise DataError(f'{source}: column "{names[place]}" is named twice; name each column once')
         if names.count(names[place]) > 1:
@@ -192,9 +208,9 @@ def _places_of(frame: pd.DataFrame, columns: Sequence[str], source: str) -> list
 def _place_of(column: str, names: list[str], source: str) -> int:
     if column in names:
         return names.index(column)
-    if column.isascii() and column.isdigit() and 1 <= int(column) <= len(names):
+    if column.isascii() and column.isdigit() and len(column) < 10 and 1 <= int(column) <= len(names):
         return int(column) - 1
-    raise DataError(f'{source}: there is no column "{column}"; it has {_listed(names)}, numbered from 1')
+    raise DataError(f'{source}: there is no column "{column}"; {_described(names)}')
 
 
 def _numbers(column: pd.Series, name: str, source: str) -> np.ndarray:
@@ -204,9 +220,7 @@ def _numbers(column: pd.Series, name: str, source: str) -> np.ndarray:
     if types.is_numeric_dtype(column.dtype):
         numeric = column
     elif types.is_object_dtype(column.dtype) or types.is_string_dtype(column.dtype):
-        numeric = pd.to_numeric(
-            column.map(lambda cell: cell if isinstance(cell, str | numbers.Real | Decimal) else None), errors="coerce"
-        )
+        numeric = pd.to_numeric(column.map(_number_or_none), errors="coerce")
     else:
         numeric = pd.Series(np.nan, index=column.index)
     values = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -222,8 +236,28 @@ def _numbers(column: pd.Series, name: str, source: str) -> np.ndarray:
     return values
 
 
+def _number_or_none(cell: object) -> object:
+    """What may be a number, or text that may be one; pandas would take dates and truth values for numbers."""
+    return cell if isinstance(cell, str | numbers.Real | Decimal) and not isinstance(cell, bool) else None
+
+
 def _cell_error(source: str, column: str, row: int, what: str, remedy: str) -> DataError:
     return DataError(f'{source}: column "{column}", row {row + 1}: {what}; {remedy}')
+
+
+def _described(names: list[str]) -> str:
+    """The columns' names, unless they may be the first row's values."""
+    if any(_is_number(name) for name in names):
+        return f"it has {len(names)}, numbered from 1; some are called by numbers: is its first line a header?"
+    return f"it has {_listed(names)}, numbered from 1"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _listed(names: Sequence[str]) -> str:

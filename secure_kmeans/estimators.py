@@ -12,15 +12,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from secure_kmeans.console import progress_of_phases
-from secure_kmeans.data import Table, bounds_of, check_together, split_table, table_from_frame
+from secure_kmeans.data import Table, split_table, table_from_frame
 from secure_kmeans.errors import DataError, JobError
-from secure_kmeans.fixed_point import choose_precision_bits
-from secure_kmeans.job import SEEDS, Init, Scaling, ScalingMethod
+from secure_kmeans.job import SEEDS, Init, ScalingMethod
 from secure_kmeans.local import run_local
-from secure_kmeans.plaintext.baseline import cluster_in_the_clear
+from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import nearest_centroids, number_of_best
 from secure_kmeans.plaintext.losses import inertia
 from secure_kmeans.plan import Bounds, plan_fit, plan_predict
+from secure_kmeans.public_coins import fresh_seed
 from secure_kmeans.report import report_of_run
 
 Tables = Any
@@ -118,19 +118,7 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         del y
         tables = self._tables(X, self.n_parties, reset=True)
-        given = not isinstance(self.init, str)
-        job = plan_fit(
-            tables,
-            self.n_clusters,
-            scaling=self.scaling,
-            bounds=_as_bounds(self.bounds),
-            centroids=np.asarray(self.init, dtype=float) if given else None,
-            init="farthest" if given else self.init,
-            n_init=1 if given else self.n_init,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            seed=_seed_of(self.random_state),
-        )
+        job = plan_fit(tables, self.n_clusters, **_options_of(self))
         if self.verbose:
             with progress_of_phases() as progress:
                 run = run_local(job, tables, progress)
@@ -167,7 +155,7 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """One checked table for each party."""
         if not _is_list_of_tables(X):
             checked = validate_data(self, X, reset=reset, dtype=np.float64)
-            return split_table(self._table(checked, "X"), parties)
+            return split_table(_table(self, checked, "X"), parties)
         if len(X) != parties:
             raise DataError(f"X: {len(X)} tables for n_parties={parties}; give one table for each party")
         rows_needed = 1 if reset else 0
@@ -175,13 +163,7 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
             validate_data(self, part, reset=reset and number == 0, dtype=np.float64, ensure_min_samples=rows_needed)
             for number, part in enumerate(X)
         ]
-        return [self._table(part, f"X[{number}]") for number, part in enumerate(checked)]
-
-    def _table(self, rows: np.ndarray, source: str) -> Table:
-        names = getattr(self, "feature_names_in_", [f"x{number}" for number in range(rows.shape[1])])
-        if not len(rows):
-            return Table(source, tuple(names), rows)
-        return table_from_frame(pd.DataFrame(rows, columns=list(names)), source=source)
+        return [_table(self, part, f"X[{number}]") for number, part in enumerate(checked)]
 
 
 class PlaintextKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -216,25 +198,12 @@ class PlaintextKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """Cluster rows of shape (n_samples, n_features); ``y`` is ignored."""
         del y
         rows = validate_data(self, X, dtype=np.float64)
-        table = Table("X", tuple(f"x{number}" for number in range(rows.shape[1])), rows)
-        check_together([table], self.n_clusters)
-        lower, upper = _as_bounds(self.bounds) or bounds_of([table])
-        self._scaling = Scaling.of(method=self.scaling, lower=lower, upper=upper)
-        self._bits = choose_precision_bits(rows.shape[1], self.n_clusters, self._scaling.largest)
-        seed = _seed_of(self.random_state)
-        runs = cluster_in_the_clear(
-            rows,
-            self.n_clusters,
-            self._scaling,
-            self._bits,
-            init=self.init if isinstance(self.init, str) else np.asarray(self.init, dtype=float),
-            n_init=self.n_init,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed,
-        )
+        table = _table(self, rows, "X")
+        self._job = plan_fit([table], self.n_clusters, parties=("all",), protocol="plaintext", **_options_of(self))
+        seed = fresh_seed() if self._job.seed is None else self._job.seed
+        runs = run_in_the_clear(self._job, rows, seed)
         run = runs[number_of_best(runs)]
-        self.cluster_centers_ = self._scaling.invert(run.centroids)
+        self.cluster_centers_ = self._job.scaling.invert(run.centroids)
         self.labels_ = run.labels
         self.counts_ = run.sizes
         self.inertia_ = inertia(rows, run.labels, self.cluster_centers_)
@@ -245,8 +214,32 @@ class PlaintextKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """The nearest centroid of each row, of shape (n_samples,)."""
         check_is_fitted(self)
         rows = validate_data(self, X, reset=False, dtype=np.float64)
-        labels, _ = nearest_centroids(self._scaling.apply(rows), self._scaling.apply(self.cluster_centers_))
+        scaling = self._job.scaling
+        labels, _ = nearest_centroids(scaling.apply(rows), scaling.apply(self.cluster_centers_))
         return labels
+
+
+def _table(estimator: BaseEstimator, rows: np.ndarray, source: str) -> Table:
+    """Validated rows as a table; their names are the fitted ones."""
+    names = getattr(estimator, "feature_names_in_", [f"x{number}" for number in range(rows.shape[1])])
+    if not len(rows):
+        return Table(source, tuple(names), rows)
+    return table_from_frame(pd.DataFrame(rows, columns=list(names)), source=source)
+
+
+def _options_of(estimator: SecureKMeans | PlaintextKMeans) -> dict[str, Any]:
+    """The parameters of an estimator that are a job's."""
+    given = not isinstance(estimator.init, str)
+    return {
+        "init": "farthest" if given else estimator.init,
+        "centroids": np.asarray(estimator.init, dtype=float) if given else None,
+        "n_init": 1 if given else estimator.n_init,
+        "max_iter": estimator.max_iter,
+        "tol": estimator.tol,
+        "scaling": estimator.scaling,
+        "bounds": _as_bounds(estimator.bounds),
+        "seed": _seed_of(estimator.random_state),
+    }
 
 
 def _is_list_of_tables(X: Tables) -> bool:

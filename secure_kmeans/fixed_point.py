@@ -17,7 +17,8 @@ LEAST_PRECISION_BITS: Final = 8
 
 def bits_to_hold(bound: float) -> int:
     """Smallest b >= 0 with ``bound <= 2^b``."""
-    return max(0, math.ceil(math.log2(bound))) if bound > 0 else 0
+    fraction, exponent = math.frexp(bound)  # exact, where a logarithm would round
+    return max(0, exponent - (fraction == 0.5))
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,16 @@ def choose_precision_bits(n_features: int, n_clusters: int, largest: float) -> i
     JobError
         Where not even 8 bits are left.
     """
-    magnitude = bits_to_hold(4.0 * n_clusters * n_features * max(largest, 2.0**-20) ** 2)
+    magnitude = bits_to_hold(4.0 * n_clusters * n_features * min(max(largest, 2.0**-20), 2.0**400) ** 2)
     bits = min(MOST_PRECISION_BITS, (RING_BITS - 2 - magnitude) // 2)
     if bits < LEAST_PRECISION_BITS:
         raise JobError(
-            f"bounds of {largest:.3g} are too large for the fixed point with {n_features} columns "
-            f'and {n_clusters} clusters: use the scaling "uniform" or "minmax"'
+            f"the bounds are too large for the fixed point with {n_features} columns and {n_clusters} clusters; "
+            'use the scaling "uniform" or "minmax"'
         )
     return bits
+
+
+def largest_that_fits(bits: int, n_features: int, n_clusters: int) -> float:
+    """The largest |scaled value| that :func:`choose_precision_bits` would have given so many bits."""
+    return math.sqrt(2.0 ** (RING_BITS - 2 - 2 * bits) / (4.0 * n_clusters * n_features))

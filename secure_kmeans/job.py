@@ -19,14 +19,13 @@ Numbers = tuple[float, ...]
 SEEDS: Final = 2**53
 """Seeds lie below this, so that every reader of JSON keeps them whole."""
 
-PREDICT_MARGIN: Final = 64.0
-"""New rows may lie this many times the bounds away and still fit the ring."""
+MOST_PARTIES: Final = 10
 
 
 class _Agreed(BaseModel):
     """Typed, frozen, unknown keys refused, no silent conversions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def of(cls, **values: object) -> Self:
@@ -111,12 +110,12 @@ class Job(_Agreed):
 
     Attributes
     ----------
-    protocol : "shk"
-    engine : "crypten"
+    protocol : "shk" or "plaintext"
+    engine : "crypten" for shk, "numpy" for plaintext
     task : "fit" or "predict"
         ``predict`` labels new rows with ``centroids``.
     parties : tuple of str
-        Names in rank order, two or more.
+        Names in rank order; two to ten for a secure run.
     columns : tuple of str
         Names, the same in every table.
     n_clusters, n_init, max_iter, tol
@@ -130,7 +129,7 @@ class Job(_Agreed):
     bounds_from_data : bool
         The bounds are the tables' own smallest and largest values: a disclosure.
     centroids : tuple of tuples or None
-        Public centroids in original units: the start of a fit, the model of a predict.
+        Public centroids in original units: the start of a fit, within the bounds; the model of a predict.
     precision_bits : int
         Fractional bits of the fixed point.
     reveal_inertia, reveal_mean_distance : bool
@@ -139,10 +138,10 @@ class Job(_Agreed):
         Seconds after which a silent role counts as failed.
     """
 
-    protocol: Literal["shk"] = "shk"
-    engine: Literal["crypten"] = "crypten"
+    protocol: Literal["shk", "plaintext"] = "shk"
+    engine: Literal["crypten", "numpy"] = "crypten"
     task: Literal["fit", "predict"] = "fit"
-    parties: Annotated[tuple[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], ...], Field(min_length=2, max_length=10)]
+    parties: tuple[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], ...]
     columns: Annotated[tuple[str, ...], Field(min_length=1)]
     n_clusters: Annotated[int, Field(ge=1)]
     init: Init = "farthest"
@@ -159,19 +158,40 @@ class Job(_Agreed):
     timeout: Annotated[float, Field(gt=0)] = 60.0
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_parties(self) -> Self:
+        if self.protocol == "shk" and not 2 <= len(self.parties) <= MOST_PARTIES:
+            raise ValueError(f"a secure run takes 2 to {MOST_PARTIES} parties, not {len(self.parties)}")
+        if (self.protocol == "shk") != (self.engine == "crypten"):
+            raise ValueError(f'the engine "{self.engine}" does not compute "{self.protocol}"')
         if len({name.casefold() for name in self.parties}) != len(self.parties):
             raise ValueError("two parties have the same name")
-        if "dealer" in self.parties or "all" in self.parties:
+        if self.protocol != "plaintext" and {"dealer", "all"} & {name.casefold() for name in self.parties}:
             raise ValueError('"dealer" and "all" are reserved, no party may be called so')
-        if len(self.scaling.lower) != len(self.columns):
-            raise ValueError(f"bounds for {len(self.scaling.lower)} columns, but there are {len(self.columns)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_shapes(self) -> Self:
+        d = len(self.columns)
+        if len(set(self.columns)) != d or not all(self.columns):
+            raise ValueError("every column needs a name of its own")
+        if len(self.scaling.lower) != d:
+            raise ValueError(f"bounds for {len(self.scaling.lower)} columns, but there are {d}")
         if self.centroids is None:
             if self.task == "predict":
                 raise ValueError("a prediction needs centroids")
-        elif np.shape(self.centroids) != (self.n_clusters, len(self.columns)):
-            raise ValueError(f"centroids must have {self.n_clusters} rows of {len(self.columns)} numbers")
+        elif [len(centroid) for centroid in self.centroids] != [d] * self.n_clusters:
+            raise ValueError(f"centroids must have {self.n_clusters} rows of {d} numbers")
+        elif self.task == "fit":
+            self._check_start(np.array(self.centroids))
         return self
+
+    def _check_start(self, centroids: np.ndarray) -> None:
+        """Centroids beyond the bounds, give or take a rounding, could leave the ring."""
+        slack = 0.01 * self.scaling.units
+        outside = (centroids < self.scaling.lower - slack) | (centroids > self.scaling.upper + slack)
+        if outside.any():
+            number, column = np.argwhere(outside)[0]
+            raise ValueError(f'centroid {number} lies outside the bounds of column "{self.columns[column]}"')
 
 
 def explain(error: ValidationError) -> str:

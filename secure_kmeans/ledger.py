@@ -58,11 +58,3 @@ class Ledger:
     def record(self, what: What, to: str, iteration: int | None = None) -> None:
         """Write one disclosure down."""
         self.entries.append(Disclosure(What(what), to, iteration))
-
-    def learned_by(self, party: str) -> dict[What, list[int | None]]:
-        """What ``party`` learned, each with the iterations in which it did."""
-        learned: dict[What, list[int | None]] = {}
-        for entry in self.entries:
-            if entry.to in (party, ALL):
-                learned.setdefault(entry.what, []).append(entry.iteration)
-        return learned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,8 +55,11 @@ class _Columns(click.ParamType[tuple[str, ...]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if isinstance(value, tuple):
             return value
-        columns = tuple(cell.strip() for cell in next(csv.reader([value], skipinitialspace=True), []))
-        if not all(columns):
+        try:
+            columns = tuple(cell.strip() for cell in next(csv.reader([value], skipinitialspace=True), []))
+        except csv.Error:
+            columns = ("",)
+        if not columns or not all(columns):
             self.fail("a name is empty; separate names or numbers by single commas", param, ctx)
         return columns
 
@@ -71,7 +75,9 @@ class _Bounds(click.ParamType[tuple[tuple[float, ...], tuple[float, ...]]]):
         try:
             pairs = [(float(low), float(high)) for low, high in (pair.split(":") for pair in value.split(","))]
         except ValueError:
-            self.fail("write one pair for each column, like 0:150,0:100", param, ctx)
+            pairs = [(math.nan, math.nan)]
+        if not all(math.isfinite(bound) for pair in pairs for bound in pair):
+            self.fail("write one pair of numbers for each column, like 0:150,0:100", param, ctx)
         lower, upper = zip(*pairs, strict=True)
         return lower, upper
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from secure_kmeans.data import Table, check_bounds, read_table
 from secure_kmeans.errors import DataError
-from secure_kmeans.job import PREDICT_MARGIN, Job
+from secure_kmeans.fixed_point import largest_that_fits
+from secure_kmeans.job import Job
 from secure_kmeans.ledger import ALL, What
 from secure_kmeans.mpc.session import Session
 from secure_kmeans.outcome import Outcome, Progress
@@ -101,7 +102,7 @@ def _joint_mean_distance(
 
 def _predict(session: Session, job: Job, table: Table) -> dict[str, Any]:
     scaled = job.scaling.apply(table.rows)
-    beyond = np.abs(scaled) > PREDICT_MARGIN * job.scaling.largest
+    beyond = np.abs(scaled) > largest_that_fits(job.precision_bits, len(job.columns), job.n_clusters)
     if beyond.any():
         row, column = np.argwhere(beyond)[0]
         raise DataError(

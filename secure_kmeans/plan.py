@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from secure_kmeans.data import Table, bounds_of, check_bounds, check_together
 from secure_kmeans.errors import JobError
-from secure_kmeans.fixed_point import choose_precision_bits
-from secure_kmeans.job import PREDICT_MARGIN, Job, Scaling, ScalingMethod
+from secure_kmeans.fixed_point import LEAST_PRECISION_BITS, choose_precision_bits, largest_that_fits
+from secure_kmeans.job import Job, Scaling, ScalingMethod
+
+_PREDICT_MARGIN: Final = 64.0
+"""New rows may lie this many times the bounds away, as long as the fixed point has room for it."""
+
+_FEWEST_STEPS: Final = 2**10
+"""Tables that fill fewer steps of the fixed point than this would lose their digits."""
 
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 """Lower and upper bounds of the columns."""
@@ -26,6 +32,7 @@ def plan_fit(
     n_clusters: int,
     *,
     parties: Sequence[str] = (),
+    protocol: Literal["shk", "plaintext"] = "shk",
     scaling: ScalingMethod = "uniform",
     bounds: Bounds | None = None,
     centroids: np.ndarray | None = None,
@@ -40,6 +47,7 @@ def plan_fit(
     n_clusters : int
     parties : sequence of str
         Their names; made up if empty.
+    protocol : "shk" or "plaintext"
     scaling : "uniform", "minmax" or "none"
     bounds : (lower, upper), optional
         What the parties agreed on. Without it the tables' own bounds are taken, and the run's ledger says so.
@@ -52,6 +60,10 @@ def plan_fit(
     ------
     DataError, JobError
     """
+    if not tables:
+        raise JobError("there are no tables; give one for each party")
+    if parties and len(parties) != len(tables):
+        raise JobError(f"there are {len(tables)} tables for {len(parties)} parties; give one for each")
     check_together(tables, n_clusters)
     lower, upper = bounds_of(tables) if bounds is None else bounds
     columns = tables[0].columns
@@ -60,21 +72,43 @@ def plan_fit(
     agreed = Scaling.of(method=scaling, lower=lower, upper=upper)
     for table in tables:
         check_bounds(table, agreed)
+    bits = choose_precision_bits(len(columns), n_clusters, agreed.largest)
+    if bounds is not None:
+        _check_width(tables, agreed, bits)
     return Job.of(
+        protocol=protocol,
+        engine="crypten" if protocol == "shk" else "numpy",
         parties=tuple(parties) or party_names(len(tables)),
         columns=columns,
-        n_clusters=n_clusters,
+        n_clusters=_plain(n_clusters),
         scaling=agreed,
         bounds_from_data=bounds is None,
         centroids=None if centroids is None else tuple(map(tuple, np.asarray(centroids, dtype=float).tolist())),
-        precision_bits=choose_precision_bits(len(columns), n_clusters, agreed.largest),
-        **options,
+        precision_bits=bits,
+        **{key: _plain(value) for key, value in options.items()},
     )
+
+
+def _check_width(tables: Sequence[Table], agreed: Scaling, bits: int) -> None:
+    lower, upper = bounds_of(tables)
+    steps = (np.subtract(upper, lower) / agreed.units).max() * 2**bits
+    if 0 < steps < _FEWEST_STEPS:
+        raise JobError("the bounds are so wide that the rows lose their digits; agree on narrower ones")
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, which a job is made of."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def plan_predict(fitted: Job, centroids: np.ndarray) -> Job:
     """The job that labels new rows with the centroids, in original units, that ``fitted`` found."""
-    bits = choose_precision_bits(len(fitted.columns), fitted.n_clusters, PREDICT_MARGIN * fitted.scaling.largest)
+    shape = len(fitted.columns), fitted.n_clusters
+    widest = max(
+        fitted.scaling.largest,
+        min(_PREDICT_MARGIN * fitted.scaling.largest, largest_that_fits(LEAST_PRECISION_BITS, *shape)),
+    )
+    bits = choose_precision_bits(*shape, widest)
     return fitted.model_copy(
         update={
             "task": "predict",

@@ -7,13 +7,19 @@ plaintext run draws the same coins from the same seed. No share, mask or key eve
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import numpy as np
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.fixed_point import bits_to_hold
-from secure_kmeans.job import Init
+from secure_kmeans.job import SEEDS, Init
+
+
+def fresh_seed() -> int:
+    """A seed from the operating system, for a run that has only one party to choose it."""
+    return secrets.randbelow(SEEDS)
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class DrawGrid:
         """
         magnitude = bits_to_hold(4.0 * n_samples * n_features * max(largest, 2.0**-20) ** 2)
         draw_bits = max(22, min(30, bits_to_hold(n_samples) + 4))
-        row_bits = min(20, (61 - magnitude - draw_bits) // 2)
+        row_bits = (61 - magnitude - draw_bits) // 2
         if row_bits < 6:
             raise JobError(
                 f'"k-means++" has no room in the ring for {n_samples} rows of {n_features} columns: use "farthest"'

@@ -10,6 +10,7 @@ import csv
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -150,8 +151,6 @@ def report_of_run(job: Job, run: LocalRun, tables: Sequence[Table], baseline: KM
         scaled = job.scaling.apply(np.array(outcome.centroids))
         agreement = AgreementPart(**vars(Agreement.between(scaled, labels, baseline.centroids, baseline.labels)))
     return Report(
-        protocol=job.protocol,
-        engine=job.engine,
         n_samples=outcome.n_samples,
         seed=outcome.seed,
         best_restart=outcome.best_restart,
@@ -184,8 +183,6 @@ def report_of_plaintext(
     """
     part = plaintext_part(job, tables, run)
     return Report(
-        protocol="plaintext",
-        engine="numpy",
         n_samples={party: len(table) for party, table in zip(job.parties, tables, strict=True)},
         seed=None if job.centroids is not None else seed,
         best_restart=number,
@@ -202,6 +199,8 @@ def report_of_plaintext(
 
 def _agreed(job: Job) -> dict[str, Any]:
     return {
+        "protocol": job.protocol,
+        "engine": job.engine,
         "parties": list(job.parties),
         "columns": list(job.columns),
         "n_features": len(job.columns),
@@ -277,7 +276,13 @@ class ResultsFolder:
         with (self.aside / name).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
+    def _remove_labels_of_earlier_run(self) -> None:
+        with suppress(OSError, ValueError):
+            for party in Report.load(self.path / "report.json").parties:
+                (self.path / f"labels_{party}.csv").unlink(missing_ok=True)
+
     def publish(self) -> list[Path]:
-        """Move every file to its place, the report last, and name them."""
+        """Move every file to its place, the report last, and name them; labels of an earlier run's parties go."""
+        self._remove_labels_of_earlier_run()
         files = sorted(self.aside.iterdir(), key=lambda file: (file.name == "report.json", file.name))
         return [file.rename(self.path / file.name) for file in files]

@@ -15,13 +15,14 @@ from secure_kmeans import mall
 from secure_kmeans.console import print_elbow, print_summary, progress_of_phases, progress_of_steps
 from secure_kmeans.data import Table, read_table, split_table
 from secure_kmeans.errors import JobError
-from secure_kmeans.job import SEEDS, Init, Job
+from secure_kmeans.job import Init, Job
 from secure_kmeans.local import run_local
 from secure_kmeans.options import Options
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import number_of_best
 from secure_kmeans.plan import plan_fit
 from secure_kmeans.plots import Panel, draw_clusters, draw_convergence, draw_elbow
+from secure_kmeans.public_coins import fresh_seed
 from secure_kmeans.report import ElbowPoint, Report, ResultsFolder, plaintext_part, report_of_plaintext, report_of_run
 
 MOST_CLUSTERS: Final = 10
@@ -48,8 +49,8 @@ class Inputs:
     bounds: tuple[tuple[float, ...], tuple[float, ...]] | None
 
 
-def read_inputs(options: Options) -> Inputs:
-    """Read the tables, one for each party.
+def read_inputs(options: Options, *, split: bool = True) -> Inputs:
+    """Read the tables, one for each party; one file is split among them if ``split`` says so.
 
     Raises
     ------
@@ -63,6 +64,8 @@ def read_inputs(options: Options) -> Inputs:
         columns, bounds = mall.COLUMNS, bounds or mall.BOUNDS
     if len(paths) == 1:
         table = read_table(paths[0], columns)
+        if not split:
+            return Inputs(paths[0].stem, ("all",), [table], bounds)
         tables = split_table(table, options.parties or 2)
         return Inputs(paths[0].stem, tuple(f"party_{rank}" for rank in range(len(tables))), tables, bounds)
     if options.parties not in (None, len(paths)):
@@ -144,9 +147,9 @@ def encrypted(options: Options, *, skip_plaintext: bool) -> Report:
 
 def plaintext(options: Options) -> Report:
     """The baseline alone, on all rows in the clear."""
-    inputs = read_inputs(options)
-    job = plan(options, inputs)
-    seed = _fresh_seed() if options.seed is None else options.seed
+    inputs = read_inputs(options, split=False)
+    job = plan(options, inputs, protocol="plaintext")
+    seed = fresh_seed() if options.seed is None else options.seed
     with ResultsFolder(options.output or Path("results") / f"{inputs.name}_plaintext") as folder:
         began = time.perf_counter()
         rows = np.concatenate([table.rows for table in inputs.tables])
@@ -157,7 +160,7 @@ def plaintext(options: Options) -> Report:
             job, inputs.tables, best, seed=seed, number=number, total_s=time.perf_counter() - began
         )
         panel = Panel(_caption("Plaintext", report.inertia), job.scaling.invert(best.centroids), best.labels)
-        _finish(folder, report, {"all": best.labels.tolist()}, [panel], [rows])
+        _finish(folder, report, _split_labels(best.labels, inputs), [panel], [table.rows for table in inputs.tables])
     return report
 
 
@@ -166,15 +169,23 @@ def elbow(options: Options, *, encrypted: bool) -> list[ElbowPoint]:
 
     Both start from the same rows; each encrypted run discloses its two losses besides the usual.
     """
-    inputs = read_inputs(options)
+    if options.init not in _INITS:
+        raise JobError("--init: a file of centroids fixes the number of clusters; the elbow needs another start")
+    inputs = read_inputs(options, split=encrypted)
     rows = np.concatenate([table.rows for table in inputs.tables])
     most = min(MOST_CLUSTERS, len(rows))
-    seed = _fresh_seed() if options.seed is None else options.seed
+    seed = fresh_seed() if options.seed is None else options.seed
     points = []
     with ResultsFolder(options.output or Path("results") / f"{inputs.name}_elbow") as folder:
         with progress_of_steps("Clusters", most) as progress:
             for clusters in range(1, most + 1):
-                job = plan(replace(options, seed=seed), inputs, n_clusters=clusters, reveal_mean_distance=True)
+                job = plan(
+                    replace(options, seed=seed),
+                    inputs,
+                    protocol="shk" if encrypted else "plaintext",
+                    n_clusters=clusters,
+                    reveal_mean_distance=True,
+                )
                 runs = run_in_the_clear(job, rows, seed)
                 best = number_of_best(runs)
                 outcome = None
@@ -200,8 +211,9 @@ def elbow(options: Options, *, encrypted: bool) -> list[ElbowPoint]:
     return points
 
 
-def _fresh_seed() -> int:
-    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0]) % SEEDS
+def _split_labels(labels: np.ndarray, inputs: Inputs) -> dict[str, list[int]]:
+    ends = np.cumsum([len(table) for table in inputs.tables])[:-1]
+    return {party: own.tolist() for party, own in zip(inputs.parties, np.split(labels, ends), strict=True)}
 
 
 def _caption(who: str, inertia: float | None) -> str:
@@ -212,7 +224,6 @@ def _finish(
     folder: ResultsFolder, report: Report, labels: dict[str, list[int]], panels: list[Panel], rows: list[np.ndarray]
 ) -> None:
     folder.write_tables(report, labels)
-    parties = report.parties if len(rows) > 1 else ["all"]
-    draw_clusters(folder.aside / "clusters.png", panels, rows, parties, report.columns, report.cluster_names)
+    draw_clusters(folder.aside / "clusters.png", panels, rows, report.parties, report.columns, report.cluster_names)
     draw_convergence(folder.aside / "convergence.png", report)
     print_summary(report, folder.publish())

@@ -86,8 +86,6 @@ class TestJob:
             ("engine", "secretname"),
             ("task", "secretname"),
             ("init", "secretname"),
-            ("parties", ("a",)),
-            ("parties", tuple("abcdefghijk")),
             ("columns", ()),
             ("n_clusters", 0),
             ("n_clusters", 2.5),
@@ -111,6 +109,20 @@ class TestJob:
         message = refusal(job_with, **{key: value})
         assert message.startswith(f"{key}: ")
         assert "secretname" not in message
+
+    @pytest.mark.parametrize("number", [1, 11])
+    def test_a_secure_run_takes_two_to_ten_parties(self, number):
+        parties = tuple("abcdefghijk"[:number])
+        assert refusal(job_with, parties=parties) == f"a secure run takes 2 to 10 parties, not {number}"
+
+    def test_a_plaintext_run_may_have_one_party_and_needs_its_engine(self):
+        assert job_with(protocol="plaintext", engine="numpy", parties=("all",)).parties == ("all",)
+        message = 'the engine "crypten" does not compute "plaintext"'
+        assert refusal(job_with, protocol="plaintext", parties=("all",)) == message
+
+    def test_a_start_outside_the_bounds_is_refused_and_one_at_them_is_not(self):
+        start = ((0.0, 0.0), (1e6, 0.0))
+        assert refusal(job_with, centroids=start).startswith('centroid 1 lies outside the bounds of column "')
 
     @pytest.mark.parametrize("name", ["", "a b", "a/b", "a\n", "a" * 65])
     def test_a_name_that_could_not_be_a_file_name(self, name):
@@ -231,7 +243,7 @@ class TestScaling:
     def test_uniform_keeps_ratios_of_distances(self, rows, lower):
         # Integers and a range of 2^10: nothing is rounded, so every squared distance shrinks by 2^20 exactly.
         scaling = Scaling.of(lower=(float(lower), -8.0), upper=(float(lower + 1024), 8.0))
-        points = np.array(rows, dtype=float) + [lower, 0]
+        points = np.array(rows, dtype=float) + np.array([lower, 0])
         scaled = scaling.apply(points)
         before = ((points[:, None] - points) ** 2).sum(axis=2)
         after = ((scaled[:, None] - scaled) ** 2).sum(axis=2)

@@ -1,0 +1,212 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_iris, load_wine, make_blobs
+
+from secure_kmeans.plaintext import kmeans
+from secure_kmeans.plaintext.kmeans import k_means, lloyd, nearest_centroids, number_of_best
+from secure_kmeans.public_coins import Coins
+
+FOUR = np.array([[1.0, 1.0], [1.0, 2.0], [4.0, 1.0], [4.0, 2.0]])
+
+
+def column(*values):
+    return np.array(values, dtype=float)[:, None]
+
+
+@st.composite
+def rows_and_starts(draw):
+    """Small integers: sums, differences and squares are exact, whatever their order."""
+    n, d = draw(st.integers(1, 20)), draw(st.integers(1, 3))
+    X = draw(arrays(np.int64, (n, d), elements=st.integers(-50, 50))).astype(float)
+    k = draw(st.integers(1, 4))
+    return X, draw(arrays(np.int64, (k, d), elements=st.integers(-50, 50))).astype(float)
+
+
+class TestNearestCentroids:
+    def test_hand_computed(self):
+        labels, squared = nearest_centroids(FOUR, np.array([[1.0, 1.0], [4.0, 3.0]]))
+        assert labels.tolist() == [0, 0, 1, 1]
+        assert squared.tolist() == [0.0, 1.0, 4.0, 1.0]
+
+    @pytest.mark.parametrize("centroids", [(-1, 1), (1, -1), (1, 1), (5, -1, 1)])
+    def test_a_tie_goes_to_the_lowest_index(self, centroids):
+        labels, squared = nearest_centroids(column(0), column(*centroids))
+        assert labels.tolist() == [len(centroids) - 2]
+        assert squared.tolist() == [1.0]
+
+    @pytest.mark.parametrize("at_once", [1, 7, 40])
+    def test_in_blocks(self, monkeypatch, at_once):
+        generator = np.random.default_rng(0)
+        X, C = generator.integers(0, 9, (25, 2)).astype(float), generator.integers(0, 9, (3, 2)).astype(float)
+        whole = nearest_centroids(X, C)
+        monkeypatch.setattr(kmeans, "_DISTANCES_AT_ONCE", at_once)
+        for part, expected in zip(nearest_centroids(X, C), whole, strict=True):
+            np.testing.assert_array_equal(part, expected)
+
+    def test_no_rows(self):
+        labels, squared = nearest_centroids(np.empty((0, 2)), FOUR)
+        assert labels.shape == squared.shape == (0,)
+
+
+class TestLloyd:
+    def test_hand_computed(self):
+        run = lloyd(FOUR, FOUR[[0, 3]], max_iter=100, tol=0.0)
+        assert run.centroids.tolist() == [[1.0, 1.5], [4.0, 1.5]]
+        assert run.labels.tolist() == [0, 0, 1, 1]
+        assert run.sizes.tolist() == [2, 2]
+        assert run.inertia == 1.0
+        assert (run.n_iter, run.converged) == (2, True)
+        assert run.sizes_by_iteration == [[2, 2], [2, 2]]
+        assert [start.tolist() for start in run.centroids_by_iteration] == [
+            [[1.0, 1.0], [4.0, 2.0]],
+            [[1.0, 1.5], [4.0, 1.5]],
+        ]
+
+    @pytest.mark.parametrize(
+        ("max_iter", "tol", "n_iter", "converged"),
+        [
+            (100, 0.5, 1, True),  # the first iteration moves two centroids by 1/2 each: 1/4 + 1/4
+            (100, 0.4999, 2, True),
+            (2, 0.0, 2, True),
+            (1, 0.4999, 1, False),
+            (1, 0.5, 1, True),
+        ],
+    )
+    def test_tol_and_max_iter(self, max_iter, tol, n_iter, converged):
+        run = lloyd(FOUR, FOUR[[0, 3]], max_iter=max_iter, tol=tol)
+        assert (run.n_iter, run.converged) == (n_iter, converged)
+        assert len(run.sizes_by_iteration) == len(run.centroids_by_iteration) == n_iter
+        assert run.centroids.tolist() == [[1.0, 1.5], [4.0, 1.5]]
+
+    def test_labels_sizes_and_inertia_are_those_of_the_final_centroids(self):
+        run = lloyd(column(0, 0, 0, 9, 11, 12), column(0, 20), max_iter=1, tol=0.0)
+        assert run.sizes_by_iteration == [[4, 2]]
+        assert run.centroids.tolist() == [[2.25], [11.5]]
+        assert run.labels.tolist() == [0, 0, 0, 1, 1, 1]
+        assert run.sizes.tolist() == [3, 3]
+        assert run.inertia == 3 * 2.25**2 + 2.5**2 + 0.5**2 + 0.5**2
+
+    def test_an_empty_cluster_keeps_its_centroid(self):
+        run = lloyd(column(0, 1), column(0.25, 100, -100), max_iter=10, tol=0.0)
+        assert run.centroids.tolist() == [[0.5], [100.0], [-100.0]]
+        assert run.sizes.tolist() == [2, 0, 0]
+        assert run.converged
+
+    def test_an_empty_cluster_can_win_rows_later(self):
+        # At first 10 is 5 away from the first and 6 from the second; then the first has moved to 2.5.
+        run = lloyd(column(0, 0, 0, 10), column(5, 16), max_iter=10, tol=0.0)
+        assert run.sizes_by_iteration == [[4, 0], [3, 1], [3, 1]]
+        assert run.centroids.tolist() == [[0.0], [10.0]]
+
+    def test_equal_centroids_leave_all_rows_to_the_first(self):
+        run = lloyd(FOUR, np.ones((3, 2)), max_iter=1, tol=0.0)
+        assert run.sizes_by_iteration == [[4, 0, 0]]
+        assert run.centroids.tolist() == [[2.5, 1.5], [1.0, 1.0], [1.0, 1.0]]
+
+    def test_its_arguments_stay_as_they_are(self):
+        X, start = FOUR.copy(), FOUR[[0, 3]]
+        lloyd(X, start, max_iter=5, tol=0.0)
+        np.testing.assert_array_equal(X, FOUR)
+        np.testing.assert_array_equal(start, FOUR[[0, 3]])
+
+    @settings(max_examples=50, deadline=None)
+    @given(rows_and_starts(), st.randoms(use_true_random=False))
+    def test_permuted_rows_have_permuted_labels(self, drawn, random):
+        X, start = drawn
+        order = np.array(random.sample(range(len(X)), len(X)))
+        run, permuted = (lloyd(rows, start, max_iter=20, tol=0.0) for rows in (X, X[order]))
+        np.testing.assert_array_equal(permuted.labels, run.labels[order])
+        np.testing.assert_array_equal(permuted.centroids, run.centroids)
+        assert permuted.sizes_by_iteration == run.sizes_by_iteration
+
+    @settings(max_examples=50, deadline=None)
+    @given(rows_and_starts())
+    def test_inertia_never_increases(self, drawn):
+        X, start = drawn
+        run = lloyd(X, start, max_iter=50, tol=0.0)
+        inertias = [nearest_centroids(X, C)[1].sum() for C in [*run.centroids_by_iteration, run.centroids]]
+        assert inertias[-1] == run.inertia
+        # A sum of at most 60 positive numbers, each of three roundings, is off by less than 64 * 2^-53 of itself;
+        # a rounded mean adds |X| 2^-53 a coordinate, squared. |X| <= 50.
+        for before, after in itertools.pairwise(inertias):
+            assert after <= before * (1 + 2.0**-45) + 2.0**-80
+
+    @settings(max_examples=50, deadline=None)
+    @given(rows_and_starts())
+    def test_converged_means_that_nothing_moves_any_more(self, drawn):
+        X, start = drawn
+        run = lloyd(X, start, max_iter=100, tol=0.0)
+        assume(run.converged)
+        again = lloyd(X, run.centroids, max_iter=100, tol=0.0)
+        assert again.n_iter == 1
+        np.testing.assert_array_equal(again.centroids, run.centroids)
+
+
+class TestAgainstScikitLearn:
+    @pytest.mark.parametrize("seed", range(5))
+    @pytest.mark.parametrize("name", ["iris", "wine", "blobs"])
+    def test_same_labels_and_inertia_from_the_same_start(self, name, seed):
+        X, k = {
+            "iris": lambda: (load_iris().data, 3),
+            "wine": lambda: (load_wine().data, 3),
+            "blobs": lambda: (make_blobs(500, 4, centers=6, cluster_std=2.0, random_state=1)[0], 6),
+        }[name]()
+        start = X[np.random.default_rng(seed).choice(len(X), k, replace=False)]
+        run = lloyd(X, start, max_iter=300, tol=0.0)
+        theirs = KMeans(k, init=start, n_init=1, max_iter=300, tol=0, algorithm="lloyd").fit(X)
+        assert run.sizes.min() > 0  # where a cluster is empty scikit-learn does something else
+        np.testing.assert_array_equal(run.labels, theirs.labels_)
+        # Less than 2000 additions, each off by 2^-53, of numbers of which scikit-learn subtracts the mean first.
+        assert run.inertia == pytest.approx(theirs.inertia_, rel=1e-9)
+        np.testing.assert_allclose(run.centroids, theirs.cluster_centers_, rtol=1e-9, atol=1e-9 * np.abs(X).max())
+
+
+class TestRestarts:
+    X = np.random.default_rng(3).random((30, 2))
+
+    @pytest.mark.parametrize("init", ["farthest", "k-means++", "random"])
+    def test_one_run_for_each_coin(self, init):
+        runs = k_means(self.X, 3, init=init, n_init=6, seed=11)
+        coins = Coins.draw(11, init, 30, 3, 6)
+        first_rows = [run.centroids_by_iteration[0][0].tolist() for run in runs]
+        assert first_rows == self.X[coins.rows[:, 0]].tolist()
+        again = k_means(self.X, 3, init=init, n_init=6, seed=11)
+        assert [run.inertia for run in again] == [run.inertia for run in runs]
+
+    def test_given_centroids_are_one_run(self):
+        runs = k_means(FOUR, 2, init=FOUR[[0, 3]], n_init=10)
+        assert [run.inertia for run in runs] == [1.0]
+
+    def test_the_options_reach_every_run(self):
+        runs = k_means(self.X, 3, n_init=4, max_iter=1, tol=0.0)
+        assert [run.n_iter for run in runs] == [1] * 4
+        assert all(run.converged for run in k_means(self.X, 3, n_init=4, max_iter=1, tol=1e9))
+
+    @pytest.mark.parametrize("init", ["farthest", "random"])
+    def test_only_kmeanspp_needs_a_grid_to_draw_on(self, init):
+        runs = k_means(FOUR * 1e5, 2, init=init, largest=4e5)
+        assert min(run.inertia for run in runs) <= 9e10
+
+    @pytest.mark.parametrize(
+        ("inertias", "best"),
+        [
+            ([3, 1, 2], 1),
+            ([2, 1, 1], 1),
+            ([5, 5], 0),
+            ([4], 0),
+            ([0, 0], 0),
+            ([1, 0], 1),
+            ([2, 1 + 1e-12, 1], 1),  # found the same, in another order of additions
+            ([2, 1 + 1e-6, 1], 2),
+        ],
+    )
+    def test_the_best_has_the_least_inertia_the_first_at_a_tie(self, inertias, best):
+        run = lloyd(FOUR, FOUR[:1], max_iter=1, tol=0.0)
+        runs = [type(run)(**{**vars(run), "inertia": float(value)}) for value in inertias]
+        assert number_of_best(runs) == best

@@ -1,0 +1,150 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import check_estimator
+
+from secure_kmeans import PlaintextKMeans
+from secure_kmeans.errors import DataError, SecureKMeansError
+from secure_kmeans.job import Scaling
+from secure_kmeans.plaintext.kmeans import number_of_best
+from tests.baseline import cluster_in_the_clear
+
+X = make_blobs(120, 3, centers=4, cluster_std=2.5, random_state=2)[0]
+FOUR = np.array([[1.0, 1.0], [1.0, 2.0], [4.0, 1.0], [4.0, 2.0]])
+
+
+def test_scikit_learns_own_checks():
+    check_estimator(PlaintextKMeans(), on_fail="raise")
+
+
+class TestFit:
+    def test_hand_computed(self):
+        model = PlaintextKMeans(2, bounds=((0.0, 0.0), (4.0, 4.0)), init=FOUR[[0, 3]]).fit(FOUR)
+        assert model.cluster_centers_.tolist() == [[1.0, 1.5], [4.0, 1.5]]
+        assert model.labels_.tolist() == [0, 0, 1, 1]
+        assert model.counts_.tolist() == [2, 2]
+        assert model.inertia_ == 1.0
+        assert model.n_iter_ == 2
+
+    @pytest.mark.parametrize("scaling", ["uniform", "minmax", "none"])
+    @pytest.mark.parametrize("init", ["farthest", "k-means++", "random"])
+    def test_the_same_as_the_functions(self, init, scaling):
+        options = {"init": init, "n_init": 4, "max_iter": 50, "tol": 1e-9}
+        model = PlaintextKMeans(4, scaling=scaling, random_state=8, **options).fit(X)
+        agreed = Scaling.of(method=scaling, lower=tuple(X.min(axis=0)), upper=tuple(X.max(axis=0)))
+        # Unscaled: 4 * 4 * 3 * 17^2 < 2^14, and (62 - 14) / 2 = 24.
+        assert agreed.largest <= 17
+        runs = cluster_in_the_clear(X, 4, agreed, 24, seed=8, **options)
+        best = runs[number_of_best(runs)]
+        np.testing.assert_array_equal(model.cluster_centers_, agreed.invert(best.centroids))
+        np.testing.assert_array_equal(model.labels_, best.labels)
+        np.testing.assert_array_equal(model.counts_, best.sizes)
+        assert model.n_iter_ == best.n_iter
+        assert model.inertia_ == ((X - model.cluster_centers_[best.labels]) ** 2).sum()
+
+    def test_against_scikit_learn(self):
+        start = X[[3, 50, 80, 110]]
+        model = PlaintextKMeans(4, init=start, tol=0.0, max_iter=300).fit(X)
+        theirs = KMeans(4, init=start, n_init=1, tol=0, max_iter=300, algorithm="lloyd").fit(X)
+        np.testing.assert_array_equal(model.labels_, theirs.labels_)
+        # Rows are rounded by at most 2^-25 of the range, so their means move by no more.
+        np.testing.assert_allclose(model.cluster_centers_, theirs.cluster_centers_, atol=2.0**-25 * np.ptp(X, 0).max())
+        # A centroid e away from the mean of n rows adds n e^2: 120 * 3 * 2^-50 * 32^2 < 1e-9, of more than 1000.
+        assert theirs.inertia_ > 1000
+        assert model.inertia_ == pytest.approx(theirs.inertia_, rel=1e-12)
+
+    def test_a_random_state_repeats_a_fit(self):
+        first, again = (PlaintextKMeans(6, init="random", n_init=1, random_state=4).fit(X) for _ in range(2))
+        np.testing.assert_array_equal(first.cluster_centers_, again.cluster_centers_)
+        others = [PlaintextKMeans(6, init="random", n_init=1, random_state=seed).fit(X) for seed in range(5)]
+        assert len({other.inertia_ for other in others}) > 1
+
+    def test_a_random_state_may_be_a_generator(self):
+        one, same = (PlaintextKMeans(4, random_state=np.random.RandomState(1)).fit(X) for _ in range(2))
+        np.testing.assert_array_equal(one.labels_, same.labels_)
+
+    def test_names_of_a_frame(self):
+        model = PlaintextKMeans(2, random_state=0).fit(pd.DataFrame(FOUR, columns=["income", "spending"]))
+        assert model.feature_names_in_.tolist() == ["income", "spending"]
+        assert model.n_features_in_ == 2
+
+    def test_unscaled_large_numbers(self):
+        model = PlaintextKMeans(2, scaling="none", init="farthest", random_state=0).fit(FOUR * 1e5)
+        assert model.inertia_ == pytest.approx(1e10, rel=1e-9)
+
+    def test_one_row(self):
+        model = PlaintextKMeans(1, random_state=0).fit([[3.0, 4.0]])
+        assert model.cluster_centers_.tolist() == [[3.0, 4.0]]
+        assert model.inertia_ == 0.0
+
+
+class TestPredict:
+    def test_rows_of_the_fit_keep_their_labels(self):
+        model = PlaintextKMeans(4, random_state=0)
+        labels = model.fit_predict(X)
+        np.testing.assert_array_equal(model.predict(X), labels)
+        np.testing.assert_array_equal(model.predict(X[:7]), labels[:7])
+
+    def test_new_rows(self):
+        model = PlaintextKMeans(2, init=FOUR[[0, 3]]).fit(FOUR)
+        assert model.predict([[-100.0, 0.0], [2.4, 9.0], [2.6, 9.0], [2.5, 1.5]]).tolist() == [0, 0, 1, 0]
+
+    def test_not_before_fit(self):
+        with pytest.raises(NotFittedError):
+            PlaintextKMeans().predict(X)
+
+
+class TestParameters:
+    def test_get_set_and_clone(self):
+        model = PlaintextKMeans(3, init="random", tol=0.5)
+        assert model.get_params() == {
+            "n_clusters": 3,
+            "init": "random",
+            "n_init": 5,
+            "max_iter": 100,
+            "tol": 0.5,
+            "scaling": "uniform",
+            "bounds": None,
+            "random_state": None,
+        }
+        assert model.set_params(n_clusters=4, scaling="minmax") is model
+        copy = clone(model.fit(X))
+        assert copy.get_params() == model.get_params()
+        assert not hasattr(copy, "labels_")
+
+    def test_fit_leaves_parameters_as_they_are(self):
+        bounds = ([-20, -20, -20], [20, 20, 20])
+        model = PlaintextKMeans(4, bounds=bounds, random_state=0).fit(X)
+        assert model.bounds is bounds
+        assert model.random_state == 0
+
+    def test_fewer_rows_than_clusters(self):
+        with pytest.raises(DataError, match=r"^X: n_samples=4 should be >= n_clusters=5; use fewer clusters$"):
+            PlaintextKMeans(5).fit(FOUR)
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            {"n_clusters": 0},
+            {"init": "kmeans++"},
+            {"init": FOUR},
+            {"init": [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]},
+            {"init": [[1.0, np.nan], [2.0, 2.0]]},
+            {"init": [[1e30, 1.0], [2.0, 2.0]]},
+            {"n_init": 0},
+            {"max_iter": 0},
+            {"tol": -1.0},
+            {"scaling": "standard"},
+            {"bounds": ((0.0,), (9.0,))},
+            {"bounds": ((0.0, 0.0), (2.0, 2.0))},
+            {"random_state": -1},
+        ],
+        ids=lambda parameters: next(iter(parameters)),
+    )
+    def test_parameters_that_are_refused(self, parameters):
+        with pytest.raises(SecureKMeansError):
+            PlaintextKMeans(**({"n_clusters": 2} | parameters)).fit(FOUR)
