@@ -141,17 +141,17 @@ def _parent(process: int) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="finds processes by their names in /proc")
 @pytest.mark.parametrize(
-    ("role", "what", "reason"),
+    ("role", "after", "what", "reason"),
     [
-        ("party_1", signal.SIGKILL, "its process ended without a word"),
-        ("dealer", signal.SIGKILL, "its process ended without a word"),
-        ("party_0", signal.SIGSTOP, "it has not answered for 3 seconds"),
+        ("party_1", 0.0, signal.SIGKILL, "its process ended without a word"),  # while the roles still connect
+        ("dealer", 1.0, signal.SIGKILL, "its process ended without a word"),
+        ("party_0", 1.0, signal.SIGSTOP, "it has not answered for 3 seconds"),
     ],
 )
-def test_a_role_that_fails_is_named(tmp_path, long_job, role, what, reason):
+def test_a_role_that_fails_is_named(tmp_path, long_job, role, after, what, reason):
     process = launch("--data", long_job, "--clusters", 10, "--timeout", 3, "--output", "out", folder=tmp_path)
     victim = process_of(role, process.pid)
-    time.sleep(1.0)
+    time.sleep(after)
     began = time.monotonic()
     os.kill(victim, what)
     _out, error = process.communicate(timeout=30)
