@@ -26,7 +26,7 @@ check: .venv/installed-dev
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --quiet || $(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 .venv/installed: requirements.txt requirements-crypten.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make run PYTHON=/path/to/python3.11"; exit 1; }

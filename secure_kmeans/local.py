@@ -83,6 +83,7 @@ def run_local(job: Job, tables: Sequence[Table], progress: Progress | None = Non
     ProtocolError
         Where the parties' outcomes differ.
     """
+    assert job.protocol != "plaintext"
     began = time.perf_counter()
     folder = Path(tempfile.mkdtemp(prefix="secure-kmeans-"))  # only its owner may enter
     try:

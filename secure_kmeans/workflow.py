@@ -20,7 +20,7 @@ from secure_kmeans.local import run_local
 from secure_kmeans.options import Options
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import number_of_best
-from secure_kmeans.plan import plan_fit
+from secure_kmeans.plan import party_names, plan_fit
 from secure_kmeans.plots import Panel, draw_clusters, draw_convergence, draw_elbow
 from secure_kmeans.public_coins import fresh_seed
 from secure_kmeans.report import ElbowPoint, Report, ResultsFolder, plaintext_part, report_of_plaintext, report_of_run
@@ -67,29 +67,27 @@ def read_inputs(options: Options, *, split: bool = True) -> Inputs:
         if not split:
             return Inputs(paths[0].stem, ("all",), [table], bounds)
         tables = split_table(table, options.parties or 2)
-        return Inputs(paths[0].stem, tuple(f"party_{rank}" for rank in range(len(tables))), tables, bounds)
+        return Inputs(paths[0].stem, party_names(len(tables)), tables, bounds)
     if options.parties not in (None, len(paths)):
         raise JobError(
             f"--data is given {len(paths)} times for --parties {options.parties}; give it once, or once for each party"
         )
-    names = _party_names(paths)
+    names = _names_of_files(paths)
     return Inputs("+".join(names), names, [read_table(path, columns) for path in paths], bounds)
 
 
-def _party_names(paths: Sequence[Path]) -> tuple[str, ...]:
+def _names_of_files(paths: Sequence[Path]) -> tuple[str, ...]:
     """The files' names where they tell the parties apart, numbers where they do not."""
     names = tuple(re.sub(r"[^\w.-]+", "_", path.stem)[:40] for path in paths)
     distinct = {name.casefold() for name in names} - {"dealer", "all", ""}
-    return names if len(distinct) == len(names) else tuple(f"party_{rank}" for rank in range(len(names)))
+    return names if len(distinct) == len(names) else party_names(len(names))
 
 
 def plan(options: Options, inputs: Inputs, **more: Any) -> Job:
     """The job that options and tables ask for."""
-    centroids = (
-        None
-        if options.init in _INITS
-        else _read_centroids(Path(options.init), inputs.tables[0].columns, options.clusters)
-    )
+    centroids = None
+    if options.init not in _INITS:
+        centroids = _read_centroids(Path(options.init), inputs.tables[0].columns, options.clusters)
     return plan_fit(
         inputs.tables,
         more.pop("n_clusters", options.clusters),
