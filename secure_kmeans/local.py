@@ -32,6 +32,7 @@ from secure_kmeans.outcome import Outcome, Progress
 DEALER: Final = "dealer"
 SOCKET: Final = "events"
 JOB: Final = "job.json"
+_LONGEST_FOLDER: Final = 75
 _GRACE_SECONDS: Final = 2.0
 _START_SECONDS: Final = 60.0
 
@@ -85,7 +86,7 @@ def run_local(job: Job, tables: Sequence[Table], progress: Progress | None = Non
     """
     assert job.protocol != "plaintext"
     began = time.perf_counter()
-    folder = Path(tempfile.mkdtemp(prefix="secure-kmeans-"))  # only its owner may enter
+    folder = Path(tempfile.mkdtemp(prefix="secure-kmeans-", dir=_short_temporary_folder()))  # only its owner may enter
     try:
         (folder / JOB).write_text(job.model_dump_json())
         for party, table in zip(job.parties, tables, strict=True):
@@ -98,6 +99,12 @@ def run_local(job: Job, tables: Sequence[Table], progress: Progress | None = Non
         shutil.rmtree(folder, ignore_errors=True)
     _check_agreement(outcomes)
     return LocalRun(outcomes, communication, time.perf_counter() - began)
+
+
+def _short_temporary_folder() -> str:
+    """The folder for temporary files, or /tmp where the path of a socket in it would be too long."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) < _LONGEST_FOLDER else "/tmp"  # noqa: S108
 
 
 def _check_agreement(outcomes: Sequence[Outcome]) -> None:
