@@ -130,7 +130,7 @@ def _clusters(report: Report) -> Grid:
     if report.cluster_names:
         grid.add_column("segment")
     grid.add_column("rows", justify="right")
-    shown = report.columns[:6]
+    shown = report.columns if len(report.columns) <= 6 else report.columns[:4]
     for column in shown:
         grid.add_column(escape(column), justify="right")
     if len(report.columns) > len(shown):

@@ -19,9 +19,13 @@ from secure_kmeans.plaintext.metrics import match_centroids
 from secure_kmeans.report import ElbowPoint, Report
 
 # Okabe and Ito's palette: told apart by colour-blind readers, too. Its yellow is too pale for points.
-_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+_COLOURS: Final = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"),
+    *(mpl.colors.to_hex(colour) for colour in mpl.colormaps["tab20b"].colors),  # type: ignore[attr-defined]
+)
 _MARKERS: Final = ("o", "^", "s", "D", "v", "P", "<", ">", "p", "h")
 _MOST_POINTS: Final = 20_000
+_MOST_NAMES: Final = 24
 
 _STYLE: Final[Any] = {
     "font.family": "sans-serif",
@@ -55,7 +59,7 @@ class Panel:
 
 
 def colour(number: int) -> str:
-    """The colour of a cluster or curve; after eight they repeat."""
+    """The colour of a cluster or curve; after 28 they repeat."""
     return _COLOURS[number % len(_COLOURS)]
 
 
@@ -71,6 +75,7 @@ def draw_clusters(
     parties: Sequence[str],
     columns: Sequence[str],
     names: Sequence[str] | None,
+    units: np.ndarray,
 ) -> None:
     """Rows and centroids of one or two clusterings, side by side, each cluster in the same colour in both.
 
@@ -82,13 +87,16 @@ def draw_clusters(
         Each party's, original units; a marker for each party.
     parties, columns : names
     names : of the first panel's clusters, if they have any
+    units : (n_features,)
+        By which the columns are weighed where they have to be projected.
 
     Notes
     -----
-    More than two columns are projected on the first two principal components of all rows.
+    Of one column each party has a line of its own. More than two are projected on the first two principal
+    components of all scaled rows.
     """
     everything = np.concatenate(rows)
-    plane = _Plane.of(everything, columns)
+    plane = _Plane.of(everything, columns, parties, units)
     owners = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
     shown = np.arange(len(everything))
     if len(shown) > _MOST_POINTS:
@@ -98,8 +106,8 @@ def draw_clusters(
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for ax, panel in zip(axes, panels, strict=True):
             partners = match_centroids(panel.centers, panels[0].centers)
-            _scatter(ax, plane.project(everything[shown]), partners[panel.labels[shown]], owners[shown])
-            marks = plane.project(panel.centers)
+            _scatter(ax, plane.project(everything[shown], owners[shown]), partners[panel.labels[shown]], owners[shown])
+            marks = plane.project(panel.centers, None)
             ax.scatter(
                 marks[:, 0],
                 marks[:, 1],
@@ -112,6 +120,8 @@ def draw_clusters(
             )
             ax.set(title=panel.title, xlabel=plane.labels[0])
         axes[0].set_ylabel(plane.labels[1])
+        if plane.lines:
+            axes[0].set_yticks(range(-1, len(plane.lines)), ["centroids", *plane.lines])
         sizes = np.bincount(panels[0].labels, minlength=len(panels[0].centers))
         figure.legend(handles=_legend(sizes, names, parties), loc="outside right upper")
         figure.savefig(path)
@@ -119,27 +129,31 @@ def draw_clusters(
 
 @dataclass(frozen=True)
 class _Plane:
-    """What a picture of many columns shows of them."""
+    """What a picture of one, two or many columns shows of them."""
 
     labels: tuple[str, str]
     origin: np.ndarray
     directions: np.ndarray
+    lines: Sequence[str] = ()
 
     @classmethod
-    def of(cls, rows: np.ndarray, columns: Sequence[str]) -> _Plane:
+    def of(cls, rows: np.ndarray, columns: Sequence[str], parties: Sequence[str], units: np.ndarray) -> _Plane:
         d = rows.shape[1]
         if d == 1:
-            return cls((columns[0], ""), np.zeros(1), np.array([[1.0], [0.0]]))
+            return cls((columns[0], ""), np.zeros(1), np.array([[1.0], [0.0]]), parties)
         if d == 2:
             return cls((columns[0], columns[1]), np.zeros(2), np.eye(2))
-        origin = rows.mean(axis=0)
-        variances, directions = np.linalg.eigh(np.cov(rows.T))
+        variances, directions = np.linalg.eigh(np.cov((rows / units).T))
         parts = 100 * variances[::-1] / max(variances.sum(), np.finfo(float).tiny)
         labels = (f"First principal component ({parts[0]:.0f} %)", f"Second principal component ({parts[1]:.0f} %)")
-        return cls(labels, origin, directions.T[::-1][:2])
+        return cls(labels, rows.mean(axis=0), directions.T[::-1][:2] / units)
 
-    def project(self, rows: np.ndarray) -> np.ndarray:
+    def project(self, rows: np.ndarray, owners: np.ndarray | None) -> np.ndarray:
+        """Where rows lie in the picture, or, without owners, centroids."""
         flat: np.ndarray = (rows - self.origin) @ self.directions.T
+        if self.lines:
+            scatter = np.random.default_rng(0).uniform(-0.3, 0.3, len(rows))
+            flat[:, 1] = -1 if owners is None else owners + scatter
         return flat
 
 
@@ -166,7 +180,7 @@ def _legend(sizes: np.ndarray, names: Sequence[str] | None, parties: Sequence[st
 
     clusters = [
         mark(f"{names[number] if names else f'Cluster {number}'} ({size})", marker="o", color=colour(number))
-        for number, size in enumerate(sizes[:24])
+        for number, size in enumerate(sizes[:_MOST_NAMES])
     ]
     owners = [mark(f"rows of {party}", marker=_MARKERS[rank], color="#777777") for rank, party in enumerate(parties)]
     center = [mark("centroid", marker="X", color="#777777", markeredgecolor="white", markersize=9)]
@@ -187,6 +201,9 @@ def draw_convergence(path: Path, report: Report) -> None:
         figure = Figure(figsize=(9.2 if plain else 5.4, 3.8), layout="constrained")
         axes = figure.subplots(1, 2 if plain else 1, squeeze=False)[0]
         _draw_sizes(axes[0], report)
+        if report.n_clusters <= _MOST_NAMES:
+            handles, names = axes[0].get_legend_handles_labels()
+            figure.legend(handles, names, loc="outside lower left", ncols=8, fontsize=7)
         if plain:
             _draw_inertia(axes[1], report)
         figure.savefig(path)
@@ -208,7 +225,7 @@ def _draw_sizes(ax: Axes, report: Report) -> None:
             color=colour(number),
             markersize=4,
             linewidth=1.2,
-            label=name if number < 12 else None,
+            label=name,
         )
     if plain:
         for number, sizes in zip(partners, np.array(plain.counts_by_iteration).T, strict=True):
@@ -228,8 +245,6 @@ def _draw_sizes(ax: Axes, report: Report) -> None:
     )
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if report.n_clusters <= 12:
-        ax.legend(fontsize=7, ncols=2, loc="best")
 
 
 def _draw_inertia(ax: Axes, report: Report) -> None:

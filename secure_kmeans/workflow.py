@@ -222,6 +222,14 @@ def _finish(
     folder: ResultsFolder, report: Report, labels: dict[str, list[int]], panels: list[Panel], rows: list[np.ndarray]
 ) -> None:
     folder.write_tables(report, labels)
-    draw_clusters(folder.aside / "clusters.png", panels, rows, report.parties, report.columns, report.cluster_names)
+    draw_clusters(
+        folder.aside / "clusters.png",
+        panels,
+        rows,
+        report.parties,
+        report.columns,
+        report.cluster_names,
+        report.scaling.units,
+    )
     draw_convergence(folder.aside / "convergence.png", report)
     print_summary(report, folder.publish())
