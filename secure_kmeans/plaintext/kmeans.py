@@ -2,6 +2,9 @@
 
 Lloyd's algorithm (1982), with the conventions of SHK: ties go to the lowest index, an empty cluster keeps
 its centroid, and the run stops when the squared movements of all centroids add up to no more than ``tol``.
+
+Rows may be reals or integers. Integers, in units of the fixed point, are what a secure run computes with: distances
+are exact, means are rounded to the nearest integer, and the two runs agree to the last bit.
 """
 
 from __future__ import annotations
@@ -10,10 +13,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-
-from secure_kmeans.job import Init
-from secure_kmeans.plaintext.initialisation import initial_centroids
-from secure_kmeans.public_coins import Coins
 
 _DISTANCES_AT_ONCE: Final = 1 << 22
 
@@ -24,12 +23,13 @@ class KMeansRun:
 
     Attributes
     ----------
-    centroids : (n_clusters, n_features) float64
+    centroids : (n_clusters, n_features)
+        Of the rows' type and units.
     labels : (n_samples,) int64
         By the final centroids.
     sizes : (n_clusters,) int64
     inertia : float
-        Sum of squared distances to the nearest of the final centroids.
+        Sum of squared distances to the nearest of the final centroids, in the units of the rows squared.
     n_iter : int
     converged : bool
     sizes_by_iteration : list of (n_clusters,) lists
@@ -58,11 +58,11 @@ def nearest_centroids(X: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray,
     Returns
     -------
     labels : (n_samples,) int64
-    squared : (n_samples,) float64
+    squared : (n_samples,), of the type of ``X``
         From differences, not from norms: exact where the differences are.
     """
     labels = np.empty(len(X), dtype=np.int64)
-    squared = np.empty(len(X))
+    squared = np.empty(len(X), dtype=X.dtype)
     block = max(1, _DISTANCES_AT_ONCE // centroids.size)
     for start in range(0, len(X), block):
         rows = slice(start, start + block)
@@ -77,8 +77,8 @@ def lloyd(X: np.ndarray, centroids: np.ndarray, *, max_iter: int, tol: float) ->
 
     Parameters
     ----------
-    X : (n_samples, n_features) float64
-    centroids : (n_clusters, n_features) float64
+    X : (n_samples, n_features) float64 or int64
+    centroids : (n_clusters, n_features) of the same type
     max_iter : int
         At least 1.
     tol : float
@@ -91,50 +91,27 @@ def lloyd(X: np.ndarray, centroids: np.ndarray, *, max_iter: int, tol: float) ->
         starts.append(centroids)
         labels, _ = nearest_centroids(X, centroids)
         sizes = np.bincount(labels, minlength=len(centroids))
-        sums = np.stack([np.bincount(labels, weights=column, minlength=len(centroids)) for column in X.T], axis=1)
-        means = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centroids)
+        means = _means(X, labels, sizes, centroids)
         converged = bool(((means - centroids) ** 2).sum() <= tol)
         centroids = means
         all_sizes.append(sizes.tolist())
     labels, squared = nearest_centroids(X, centroids)
     sizes = np.bincount(labels, minlength=len(centroids))
-    return KMeansRun(centroids, labels, sizes, float(squared.sum()), len(all_sizes), converged, all_sizes, starts)
+    return KMeansRun(
+        centroids, labels, sizes, float(squared.sum(dtype=float)), len(all_sizes), converged, all_sizes, starts
+    )
 
 
-def k_means(
-    X: np.ndarray,
-    n_clusters: int,
-    *,
-    init: Init | np.ndarray = "farthest",
-    n_init: int = 1,
-    max_iter: int = 100,
-    tol: float = 1e-8,
-    seed: int = 0,
-    largest: float = 1.0,
-) -> list[KMeansRun]:
-    """Every restart's run, in the order of the coins; :func:`number_of_best` picks one.
-
-    Parameters
-    ----------
-    X : (n_samples, n_features) float64, scaled
-    n_clusters : int
-    init : "farthest", "k-means++", "random" or (n_clusters, n_features) centroids
-        With centroids there is one run.
-    n_init, max_iter, tol
-    seed : int
-        Of the public coins.
-    largest : float
-        Bound of ``|X|``: part of the grid on which "k-means++" draws.
-    """
-    if isinstance(init, np.ndarray):
-        starts = init[None]
-    else:
-        coins = Coins.draw(seed, init, len(X), n_clusters, n_init)
-        starts = initial_centroids(X, init, n_clusters, coins, largest)
-    return [lloyd(X, start, max_iter=max_iter, tol=tol) for start in starts]
+def _means(X: np.ndarray, labels: np.ndarray, sizes: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """Each cluster's mean, rounded to the nearest one for integers; an empty one's old centroid."""
+    sums = np.zeros_like(centroids)
+    np.add.at(sums, labels, X)
+    divisors = np.maximum(sizes, 1)[:, None]
+    means = (sums + divisors // 2) // divisors if np.issubdtype(X.dtype, np.integer) else sums / divisors
+    return np.where(sizes[:, None] > 0, means, centroids)
 
 
 def number_of_best(runs: list[KMeansRun]) -> int:
     """Which run has the least inertia; the first of those that found the same, give or take a last digit."""
     inertias = np.array([run.inertia for run in runs])
-    return int(np.argmax(inertias <= inertias.min() * (1 + 1e-9)))
+    return int(np.argmax(inertias <= inertias.min() * (1 + 1e-12)))

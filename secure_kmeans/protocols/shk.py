@@ -12,7 +12,8 @@ Differs from the paper:
 - step 2 compares scores, ``|c|^2 - 2 x . c``, not distances, and never rounds them;
 - a tie goes to the lowest index, so each row of H has exactly one 1;
 - step 5 reveals the sizes t; where one is 0 the old centroid is kept;
-- step 9 stops at ``Delta <= epsilon``, and epsilon is at least what rounding alone can move.
+- step 5 rounds the means to the nearest number of the fixed point, exactly: a run can be repeated to the last bit;
+- step 9 stops at ``Delta <= epsilon``.
 
 Reveals: the sizes and one stop bit for each restart and iteration; with several restarts the number of the
 best; at the end the centroids and their sizes to all parties, and to each party the labels of its rows.
@@ -37,7 +38,7 @@ from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.argmin import argmin_one_hot
 from secure_kmeans.mpc.comparison import less_or_equal
 from secure_kmeans.mpc.crypten_adapter import Shared
-from secure_kmeans.mpc.division import divide_by_public, largest_error
+from secure_kmeans.mpc.division import floor_divide
 from secure_kmeans.mpc.session import Session
 from secure_kmeans.protocols import initialisation
 from secure_kmeans.protocols.distances import scores
@@ -102,7 +103,7 @@ def fit(session: Session, job: Job, own_rows: np.ndarray, report: Report) -> Clu
     Raises
     ------
     ProtocolError
-        Where a centroid ends outside the bounds: a division failed.
+        Where a division went astray.
 
     Notes
     -----
@@ -118,8 +119,6 @@ def fit(session: Session, job: Job, own_rows: np.ndarray, report: Report) -> Clu
         report("iterations", runs.iteration, job.max_iter)
     best = runs.best()
     clustering = _finish(session, X, counts, runs.C[best])
-    if np.abs(clustering.centroids).max() > 1.01 * job.scaling.largest:
-        raise ProtocolError("a division of shares failed, which happens once in many runs: run again")
     clustering.seed = seed
     clustering.best_restart = best
     clustering.n_iter = len(runs.sizes[best])
@@ -189,7 +188,7 @@ def _start(
     if job.init == "farthest":
         return seed, initialisation.farthest(X, job.n_clusters, coins, chosen)
     grid = DrawGrid.fitting(sum(counts), X.shape[1], job.scaling.largest)
-    X_coarse = session.share_rows(own_rows, counts, grid.row_bits)
+    X_coarse = session.share_rows(session.fixed_point.on_grid(own_rows), counts, grid.row_bits)
     return seed, initialisation.k_means_plus_plus(X, X_coarse, grid, job.n_clusters, coins, chosen)
 
 
@@ -208,16 +207,15 @@ class _Restarts:
 
     def __init__(self, session: Session, job: Job, X: Shared, C: Shared) -> None:
         self.session, self.X, self.C = session, X, C
-        restarts, k, d = C.shape
+        restarts = len(C)
         self.active = np.arange(restarts)
         self.converged = np.zeros(restarts, dtype=bool)
         self.sizes: list[list[list[int]]] = [[] for _ in range(restarts)]
         self.iteration = 0
         self.seconds: list[float] = []
         self._largest = job.scaling.largest
-        rounding = k * d * (2 * largest_error(len(session.parties))) ** 2
-        tolerated = min(job.tol * session.fixed_point.scale**2, 2.0 ** (RING_BITS - 2))
-        self._epsilon = max(round(tolerated), rounding)
+        self._largest_centroid = math.ceil(1.02 * self._largest * session.fixed_point.scale)
+        self._epsilon = int(min(job.tol * session.fixed_point.scale**2, 2.0 ** (RING_BITS - 2)))
 
     def iterate(self) -> None:
         """[SHK] steps 2 to 9, once, for the restarts that are still running."""
@@ -229,7 +227,8 @@ class _Restarts:
         H = label_samples(self.X, C)  # step 2
         t = torch.from_numpy(reveal(H.sum(0), what=What.CLUSTER_SIZES, iteration=self.iteration))  # steps 3 and 5
         T = _sums(H, self.X)  # step 4
-        means = divide_by_public(T, t.clamp(min=1).unsqueeze(2))  # step 5
+        half = crypten.from_public((t // 2).unsqueeze(2).expand(T.shape))
+        means, astray = floor_divide(T + half, t.clamp(min=1).unsqueeze(2), self._largest_centroid)  # step 5
         kept = (t == 0).long().unsqueeze(2)
         C_new = crypten.with_share(C, means.share * (1 - kept) + C.share * kept)
         Delta = crypten.squares(C_new - C).sum(2).sum(1)  # steps 6 and 8
@@ -237,7 +236,8 @@ class _Restarts:
         C_all[active] = C_new.share
         self.C = crypten.with_share(self.C, C_all)  # step 7
         epsilon = crypten.from_public(torch.full((len(active),), self._epsilon))
-        stop = reveal(less_or_equal(Delta, epsilon), what=What.STOP_BIT, iteration=self.iteration) == 1  # step 9
+        ended = less_or_equal(Delta, epsilon) + astray * 2
+        stop = _checked(reveal(ended, what=What.STOP_BIT, iteration=self.iteration), below=2) == 1  # step 9
         for restart, sizes in zip(self.active, t.tolist(), strict=True):
             self.sizes[restart].append(sizes)
         self.converged[self.active[stop]] = True
@@ -248,27 +248,28 @@ class _Restarts:
         """The restart with the least inertia, the first of those that found the same; only its number is revealed.
 
         With T and t of the final centroids the inertia is a constant plus ``sum_j t_j |c_j|^2 - 2 T_j . c_j``.
-        Where that sum could wrap, its terms are divided first.
-
-        Centroids that are off by e units raise the inertia by at most ``n d e^2`` units of 2 f bits, and terms off
-        by e units change it by at most ``k d e`` times the largest coordinate. Each restart is handicapped by as
-        much against the one before it, so that equal clusterings tie, and the first of them wins.
+        Where that sum could wrap, its terms are divided first: inertias that differ by less count as equal.
         """
-        restarts, k, d = self.C.shape
+        restarts, _, d = self.C.shape
         if restarts == 1:
             return 0
         H = label_samples(self.X, self.C)
         terms = H.sum(0).unsqueeze(2) * self.C - _sums(H, self.X) * 2
-        n, largest, off = len(self.X), self._largest, largest_error(len(self.session.parties))
-        fixed_point = self.session.fixed_point
-        excess = max(0, 2 * fixed_point.bits + bits_to_hold(3.0 * n * d * largest**2) - (RING_BITS - 3))
-        handicap = 1 + (n * d * off**2 >> excess)
-        if excess:
-            terms = divide_by_public(terms, torch.tensor(1 << excess))
-            handicap += k * d * off * math.ceil(largest * fixed_point.scale)
-        inertias = (terms * self.C).sum(2).sum(1) + crypten.from_public(torch.arange(restarts) * handicap)
-        number = (argmin_one_hot(inertias) * torch.arange(restarts)).sum(0)
-        return int(self.session.reveal_to_all(number, what=What.BEST_RESTART))
+        magnitude = 2 * self.session.fixed_point.bits + bits_to_hold(3.0 * len(self.X) * d * self._largest**2)
+        astray = crypten.from_public(torch.tensor(0))
+        if (excess := magnitude - RING_BITS + 3) > 0:
+            largest_term = math.ceil(3.1 * len(self.X) * self._largest_centroid) >> excess
+            terms, astray = floor_divide(terms, torch.tensor(1 << excess), largest_term)
+        inertias = (terms * self.C).sum(2).sum(1)
+        number = (argmin_one_hot(inertias) * torch.arange(restarts)).sum(0) + astray * restarts
+        return int(_checked(self.session.reveal_to_all(number, what=What.BEST_RESTART), below=restarts))
+
+
+def _checked(revealed: np.ndarray, *, below: int) -> np.ndarray:
+    """What was revealed together with the number of quotients astray, if there are none."""
+    if (revealed >= below).any():
+        raise ProtocolError("a division of shares went astray, which happens once in many runs: run again")
+    return revealed
 
 
 def _sums(H: Shared, X: Shared) -> Shared:

@@ -7,7 +7,7 @@ import torch
 from secure_kmeans.ledger import What
 from secure_kmeans.mpc.argmin import argmin_one_hot
 from secure_kmeans.mpc.crypten_adapter import original, randomness
-from secure_kmeans.mpc.division import divide_by_public
+from secure_kmeans.mpc.division import floor_divide
 from secure_kmeans.protocols.distances import scores
 from tests.parties import run_parties
 
@@ -34,13 +34,12 @@ def test_no_generator_of_torch_numpy_or_python_is_reached(number, monkeypatch):
     def body(session):
         X = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
         H = argmin_one_hot(scores(X, X))
-        sums = divide_by_public(H.t().matmul(X), torch.tensor(2))
+        halves, _ = floor_divide(H.t().matmul(X), torch.tensor(2), 2**30)
         session.toss_coins()
-        return session.reveal_to_all(sums, what=What.CLUSTER_SIZES).tolist()
+        return session.reveal_to_all(halves, what=What.CLUSTER_SIZES).tolist()
 
-    half = (VALUES / 2 * 2**24).astype(int)
-    for sums in run_parties(number, body):
-        assert np.abs(np.array(sums) - half).max() < 11
+    for halves in run_parties(number, body):
+        assert halves == (VALUES / 2 * 2**24).astype(int).tolist()
 
 
 def test_a_generator_of_torch_is_refused():
@@ -96,3 +95,26 @@ def test_what_is_not_counted_is_refused():
                 call(torch.zeros(1), 0)
 
     run_parties(2, body)
+
+
+@pytest.mark.parametrize("number", [2, 3, 5])
+def test_what_one_party_learns_reaches_no_other(number, monkeypatch):
+    """Only its owner receives anything: Gloo's own reduce leaves sums of a part with every party."""
+    received = []
+    for name in ("reduce", "all_reduce", "all_gather", "gather", "broadcast", "recv", "irecv"):
+        honest = getattr(torch.distributed, name)
+        monkeypatch.setattr(
+            torch.distributed,
+            name,
+            lambda *a, honest=honest, name=name, **k: (received.append(name), honest(*a, **k))[1],
+        )
+
+    def body(session):
+        secret = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
+        received.clear()
+        opened = session.reveal(secret, to="party_1", what=What.OWN_LABELS)
+        return [list(received), None if opened is None else opened.tolist()]
+
+    answers = run_parties(number, body)
+    assert answers[1] == [["recv"] * (number - 1), (VALUES * 2**24).astype(int).tolist()]
+    assert all(answer == [[], None] for rank, answer in enumerate(answers) if rank != 1)

@@ -68,11 +68,11 @@ class TestKMeansPlusPlus:
     )
     def test_hand_computed(self, draw, row):
         # Squared distances to 0 are 0, 1, 0, 9: a tenth of the draws is for row 1.
-        X = column(0, 1, 0, 3) / 4
+        X = column(0, 1, 0, 3).astype(int)
         assert k_means_plus_plus_rows(X, 2, 0, np.array([draw]), GRID) == [0, row]
 
     def test_the_last_row_where_all_distances_are_0(self):
-        X = column(5, 5, 5) / 8
+        X = column(5, 5, 5).astype(int)
         assert k_means_plus_plus_rows(X, 3, 1, np.array([0.3, 0.0]), GRID) == [1, 2, 2]
 
     @settings(max_examples=50, deadline=None)
@@ -82,38 +82,39 @@ class TestKMeansPlusPlus:
         k = data.draw(st.integers(1, len(rows)))
         draws = data.draw(st.lists(st.floats(0, 1, exclude_max=True), min_size=k - 1, max_size=k - 1))
         # |X| <= 1 and at most 12 rows: 12 * 8 * 2^20 * 2^22 < 2^61, so nothing may wrap.
-        X = np.array(rows, dtype=float) / 1024
+        X = np.array(rows)
         answer = k_means_plus_plus_rows(X, k, start, np.array(draws), GRID)
         assert answer == draw_oracle(rows, k, start, draws, 22)
 
     def test_the_finest_grid_does_not_wrap(self):
         generator = np.random.default_rng(0)
-        X = generator.choice([-1.0, 1.0], (64, 2))
         grid = DrawGrid.fitting(64, 2, 1.0)
-        rows = [[int(value) << grid.row_bits for value in row] for row in X.tolist()]
+        X = generator.choice([-1, 1], (64, 2)) << grid.row_bits
+        rows = X.tolist()
         draws = [float(np.nextafter(1.0, 0)), 0.5, 0.999]
         answer = k_means_plus_plus_rows(X, 4, 0, np.array(draws), grid)
         assert answer == draw_oracle(rows, 4, 0, draws, grid.draw_bits)
 
     def test_draws_are_in_proportion(self):
-        X = column(0, 1, 2) / 4
+        X = column(0, 1, 2).astype(int)
         draws = (np.arange(1000) + 0.5) / 1000
         second = [k_means_plus_plus_rows(X, 2, 0, np.array([draw]), GRID)[1] for draw in draws]
         assert np.bincount(second).tolist() == [0, 200, 800]
 
 
 class TestInitialCentroids:
-    X = np.random.default_rng(1).integers(0, 1024, (20, 2)) / 1024
+    X = np.random.default_rng(1).integers(0, 2**24, (20, 2))
 
     @pytest.mark.parametrize("init", ["farthest", "k-means++", "random"])
     def test_each_restart_starts_at_rows_that_its_coins_lead_to(self, init):
         coins = Coins.draw(5, init, 20, 3, 4)
-        starts = initial_centroids(self.X, init, 3, coins, largest=2.0)
+        starts = initial_centroids(self.X, init, 3, coins, bits=24, largest=2.0)
         grid = DrawGrid.fitting(20, 2, 2.0)
+        coarse = np.rint(self.X / 2.0 ** (24 - grid.row_bits)).astype(int)
         rows = {
             "farthest": [farthest_rows(self.X, 3, start) for start in coins.rows[:, 0]],
             "k-means++": [
-                k_means_plus_plus_rows(self.X, 3, start, draws, grid)
+                k_means_plus_plus_rows(coarse, 3, start, draws, grid)
                 for start, draws in zip(coins.rows[:, 0], coins.draws, strict=True)
             ],
             "random": coins.rows.tolist(),
@@ -124,5 +125,5 @@ class TestInitialCentroids:
     @pytest.mark.parametrize("init", ["farthest", "k-means++", "random"])
     def test_one_cluster(self, init):
         coins = Coins.draw(5, init, 20, 1, 2)
-        starts = initial_centroids(self.X, init, 1, coins)
+        starts = initial_centroids(self.X, init, 1, coins, bits=24)
         np.testing.assert_array_equal(starts[:, 0], self.X[coins.rows[:, 0]])

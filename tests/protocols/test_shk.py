@@ -5,6 +5,7 @@ from sklearn.datasets import load_iris, make_blobs
 from secure_kmeans.fixed_point import choose_precision_bits
 from secure_kmeans.job import Job, Scaling
 from secure_kmeans.ledger import ALL, What
+from secure_kmeans.mpc import division
 from secure_kmeans.mpc.argmin import argmin_one_hot
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import number_of_best
@@ -59,8 +60,7 @@ def check_against_plaintext(job: Job, rows: np.ndarray) -> dict:
     assert found["sizes"] == plain.sizes.tolist()
     assert found["sizes_by_iteration"] == plain.sizes_by_iteration
     assert (found["n_iter"], found["converged"]) == (plain.n_iter, plain.converged)
-    # A mean is rounded by at most 21 units of 2^-24 (five parties), and carries no older error: the labels are equal.
-    assert np.abs(np.array(found["centroids"]) - plain.centroids).max() < 22 * 2.0**-job.precision_bits
+    assert found["centroids"] == plain.centroids.tolist()  # to the last bit
     return found
 
 
@@ -162,16 +162,36 @@ def test_every_opened_value_is_in_the_ledger(monkeypatch):
         assert openings == entries - 1  # the row counts are shapes, not shares
 
 
-def test_a_failed_division_is_not_passed_off_as_a_result(monkeypatch):
-    honest = shk.divide_by_public
+@pytest.mark.parametrize("when", [1, 3])
+def test_a_division_that_goes_astray_is_not_passed_off_as_a_result(when, monkeypatch):
+    honest = division.crypten.divide_locally
+    calls = []
 
     def astray(values, divisor):
-        quotient = honest(values, divisor)
-        return shk.crypten.with_share(quotient, quotient.share + 2**40)
+        calls.append(1)
+        rough = honest(values, divisor)
+        wrapped = 2**64 // int(divisor.reshape(-1)[0]) if len(calls) == when else 0
+        rough.share[0, 0, 0] += wrapped if session_rank[0] == 0 else 0
+        return rough
 
-    monkeypatch.setattr(shk, "divide_by_public", astray)
-    with pytest.raises(AssertionError, match="a division of shares failed"):
-        fit(job_for(BLOBS, 2, 4, seed=5, max_iter=1), BLOBS)
+    session_rank = [0]
+    monkeypatch.setattr(division.crypten, "divide_locally", astray)
+    job = job_for(BLOBS, 2, 4, seed=5, init="random", tol=0.0)
+
+    def body(session):
+        session_rank[0] = session.rank
+        shk.fit(session, job, job.scaling.apply(np.array_split(BLOBS, 2)[session.rank]), lambda *_: None)
+
+    with pytest.raises(AssertionError, match="a division of shares went astray"):
+        run_parties(2, body)
+
+
+def test_ties_between_means_are_broken_alike_in_every_run():
+    # 5 lies in the middle of the means 3 and 7 of whole numbers, and rounding decides nothing.
+    rows = np.array([[2.0], [4.0], [5.0], [6.0], [8.0], [0.0], [12.0], [1.0], [11.0]])
+    start = ((3.0,), (7.0,), (12.0,))
+    labels = {tuple(check_against_plaintext(job_for(rows, 3, 3, centroids=start), rows)["labels"]) for _ in range(4)}
+    assert len(labels) == 1
 
 
 def test_predict_tells_each_party_the_labels_of_its_own_rows():
@@ -214,7 +234,7 @@ def test_rounds_of_an_iteration_are_what_the_docstrings_say():
 
     first, second = run_parties(2, body)
     labelling = 2 + 7 + 2 + 1  # scores, comparison, ANDs of 5 - 1 bits, bit conversion
-    step = 1 + 1 + 0 + 1 + 7 + 1 + 1  # sizes, sums, division, movement, comparison, bit, stop bit
+    step = 1 + 1 + (7 + 1) + 1 + 7 + 1 + 1  # sizes, sums, division, movement, comparison, bit, stop bit
     assert second == [[labelling + step] * 2, labelling]
     # The first party also waits for the dealer's answer to all but the two openings of results.
     assert first == [[2 * (labelling + step) - 2] * 2, 2 * labelling]

@@ -38,9 +38,10 @@ class Dealer(ttp.TTPServer):  # type: ignore[misc]
     def serve(self) -> None:
         """Answer the first party's requests until it says that the run is over."""
         while (request := self._channel.recv_obj(0, self._channel.ttp_group)) != "terminate":
-            if request["function"] not in ttp.TTP_FUNCTIONS:
+            function, arguments = request["function"], request["args"]
+            if function not in ttp.TTP_FUNCTIONS or (function == "additive" and arguments[2] not in ("mul", "matmul")):
                 raise RuntimeError("an unknown request")
-            correction = getattr(self, request["function"])(*request["args"]).contiguous()
+            correction = getattr(self, function)(*arguments).contiguous()
             torch.distributed.send(correction, dst=0, group=self._channel.ttp_group)
             self._channel.traffic.sent(bytes_of(correction))
 

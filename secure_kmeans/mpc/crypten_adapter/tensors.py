@@ -35,6 +35,11 @@ def share(values: torch.Tensor | None, owner: int, shape: Sequence[int]) -> Shar
     return MPCTensor(values, src=owner, precision=0)
 
 
+def parties() -> int:
+    """How many parties share."""
+    return int(comm.get().get_world_size())
+
+
 def from_public(values: torch.Tensor) -> Shared:
     """Integers that all parties know, as shares: the first party's is the value, all others are 0."""
     own = values if comm.get().get_rank() == 0 else torch.zeros_like(values)
