@@ -72,8 +72,15 @@ def progress_of_steps(description: str, total: int) -> Iterator[Told]:
         yield told
 
 
-def print_summary(report: Report, files: Sequence[Path]) -> None:
-    """Everything a person wants to know of a run, and where its files are."""
+def print_summary(report: Report, files: Sequence[Path], coarse: Sequence[str] = ()) -> None:
+    """Everything a person wants to know of a run, and where its files are.
+
+    Parameters
+    ----------
+    report : Report
+    files : sequence of paths
+    coarse : names of columns that lost most of their different values in the fixed point
+    """
     out.print()
     out.print(f"[bold]{_title(report)}[/bold]")
     out.print(_clusters(report))
@@ -82,6 +89,12 @@ def print_summary(report: Report, files: Sequence[Path]) -> None:
         out.print(_cost(report))
         out.print(_learned(report))
         _print_remarks(report)
+    if coarse:
+        out.print(
+            f"[yellow]Columns that lost most of their values in the fixed point: {escape(', '.join(coarse))}. "
+            "An outlier does that: correct it or leave the row out. So does a column of far larger numbers: "
+            "--scale minmax lets every column weigh the same.[/yellow]\n"
+        )
     _print_files(files)
 
 
@@ -189,21 +202,22 @@ def _learned(report: Report) -> Grid:
     grid.add_column("when")
     groups = [("every party", ALL), *((party, party) for party in report.parties)]
     for shown, to in groups:
-        for number, (what, when) in enumerate(_when(report.ledger, to).items()):
+        for number, (what, when) in enumerate(_when(report.ledger, to, report.n_init).items()):
             grid.add_row(escape(shown) if number == 0 else "", what, when)
     grid.add_row(DEALER, "shapes, which follow from the numbers above", "")
     return grid
 
 
-def _when(ledger: Sequence[Disclosure], to: str) -> dict[str, str]:
+def _when(ledger: Sequence[Disclosure], to: str, starts: int) -> dict[str, str]:
     entries = [entry for entry in ledger if entry.to == to]
     iterations = {entry.what: entry.iteration for entry in entries}
     last = max((entry.iteration or 0 for entry in entries), default=0)
     first_iteration = next((place for place, entry in enumerate(entries) if entry.iteration), len(entries))
     before = {entry.what for entry in entries[:first_iteration]}
     when = {}
+    of_all = f", of {starts} starts" if starts > 1 else ""
     for what in Counter(entry.what for entry in entries):
-        each = f"each iteration, 1 to {last}" if last > 1 else "in the iteration"
+        each = f"each iteration, 1 to {last}{of_all}" if last > 1 else f"in the iteration{of_all}"
         once = "before the first iteration" if what in before and to == ALL else "at the end"
         when[str(what)] = each if iterations[what] else once
     return when
@@ -222,6 +236,6 @@ def _print_remarks(report: Report) -> None:
         )
     if report.agreement and report.agreement.label_agreement < 1:
         out.print(
-            "[yellow]Not all labels are the plaintext's: a row lay between two centroids to the last bit of the "
-            "fixed point.[/yellow]\n"
+            "[yellow]Not all labels are the plaintext's, though both should agree to the last bit: please report "
+            "this.[/yellow]\n"
         )

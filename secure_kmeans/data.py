@@ -22,10 +22,7 @@ import pandas as pd
 import pyarrow as pa
 
 from secure_kmeans.errors import DataError
-from secure_kmeans.job import Scaling
-
-LARGEST_MAGNITUDE: Final = 2.0**53
-"""Larger numbers have no unit digit left in double precision."""
+from secure_kmeans.job import LARGEST_MAGNITUDE, Scaling
 
 _PARQUET_SUFFIXES: Final = {".parquet", ".pq"}
 
@@ -139,6 +136,27 @@ def check_bounds(table: Table, scaling: Scaling) -> None:
             "the number is outside the agreed bounds, too large or too small for the fixed point",
             "agree on wider bounds, or correct it",
         )
+
+
+def check_reach(table: Table, scaling: Scaling, reach: float) -> None:
+    """Refuse a new row too far outside the bounds of a fitted model.
+
+    Parameters
+    ----------
+    table : Table
+    scaling : Scaling
+    reach : float
+        The largest |scaled value| that fits the ring.
+
+    Raises
+    ------
+    DataError
+    """
+    beyond = np.abs(scaling.apply(table.rows)) > reach
+    if beyond.any():
+        row, place = np.argwhere(beyond)[0]
+        what = "the number is too far outside the bounds that the model was fitted with"
+        raise _cell_error(table.source, table.columns[place], int(row), what, "correct it or leave the row out")
 
 
 def bounds_of(tables: Sequence[Table]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -14,12 +15,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from secure_kmeans.console import progress_of_phases
 from secure_kmeans.data import Table, split_table, table_from_frame
 from secure_kmeans.errors import DataError, JobError
-from secure_kmeans.job import SEEDS, Init, ScalingMethod
+from secure_kmeans.job import MOST_PARTIES, SEEDS, Init, Job, ScalingMethod
 from secure_kmeans.local import run_local
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import nearest_centroids, number_of_best
 from secure_kmeans.plaintext.losses import inertia
-from secure_kmeans.plan import Bounds, plan_fit, plan_predict
+from secure_kmeans.plan import Bounds, coarse_columns, plan_fit, plan_predict
 from secure_kmeans.public_coins import fresh_seed
 from secure_kmeans.report import report_of_run
 
@@ -119,6 +120,7 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         del y
         tables = self._tables(X, self.n_parties, reset=True)
         job = plan_fit(tables, self.n_clusters, **_options_of(self))
+        _warn_of_coarse_columns(job, tables)
         if self.verbose:
             with progress_of_phases() as progress:
                 run = run_local(job, tables, progress)
@@ -148,14 +150,18 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         tables = self._tables(X, len(self._job.parties), reset=False)
-        run = run_local(plan_predict(self._job, self.cluster_centers_), tables)
+        run = run_local(plan_predict(self._job, self.cluster_centers_, tables), tables)
         return np.concatenate([np.array(outcome.labels, dtype=np.int64) for outcome in run.outcomes])
 
-    def _tables(self, X: Tables, parties: int, *, reset: bool) -> list[Table]:
+    def _tables(self, X: Tables, parties: Any, *, reset: bool) -> list[Table]:
         """One checked table for each party."""
+        if not isinstance(parties, int | np.integer) or not 2 <= parties <= MOST_PARTIES:
+            raise JobError(f"n_parties: a secure run takes 2 to {MOST_PARTIES} parties, not {parties}")
         if not _is_list_of_tables(X):
             checked = validate_data(self, X, reset=reset, dtype=np.float64)
-            return split_table(_table(self, checked, "X"), parties)
+            if reset:
+                return split_table(_table(self, checked, "X"), int(parties))
+            return [_table(self, part, "X") for part in np.array_split(checked, parties)]
         if len(X) != parties:
             raise DataError(f"X: {len(X)} tables for n_parties={parties}; give one table for each party")
         rows_needed = 1 if reset else 0
@@ -225,6 +231,12 @@ def _table(estimator: BaseEstimator, rows: np.ndarray, source: str) -> Table:
     if not len(rows):
         return Table(source, tuple(names), rows)
     return table_from_frame(pd.DataFrame(rows, columns=list(names)), source=source)
+
+
+def _warn_of_coarse_columns(job: Job, tables: list[Table]) -> None:
+    if coarse := coarse_columns(job, tables):
+        names = ", ".join(coarse)
+        warnings.warn(f"columns that lose most of their different values in the fixed point: {names}", stacklevel=3)
 
 
 def _options_of(estimator: SecureKMeans | PlaintextKMeans) -> dict[str, Any]:

@@ -19,6 +19,9 @@ Numbers = tuple[float, ...]
 SEEDS: Final = 2**53
 """Seeds lie below this, so that every reader of JSON keeps them whole."""
 
+LARGEST_MAGNITUDE: Final = 2.0**53
+"""Larger numbers have no unit digit left in double precision."""
+
 MOST_PARTIES: Final = 10
 
 
@@ -65,6 +68,8 @@ class Scaling(_Agreed):
         for number, (low, high) in enumerate(zip(self.lower, self.upper, strict=True), start=1):
             if low > high:
                 raise ValueError(f"column {number}: its lower bound is above its upper bound")
+            if max(abs(low), abs(high)) > LARGEST_MAGNITUDE:
+                raise ValueError(f"column {number}: its bounds are too large for the fixed point; use a larger unit")
         return self
 
     @property

@@ -35,6 +35,8 @@ JOB: Final = "job.json"
 _LONGEST_FOLDER: Final = 75
 _GRACE_SECONDS: Final = 2.0
 _START_SECONDS: Final = 60.0
+_START_GAP_SECONDS: Final = 10.0
+"""The roles are forked one after the other: one that is not heard of so long after another is dead."""
 
 
 def table_path(folder: Path, party: str) -> Path:
@@ -93,6 +95,7 @@ def run_local(job: Job, tables: Sequence[Table], progress: Progress | None = Non
             if len(table):
                 frame = pd.DataFrame(table.rows, columns=list(job.columns))
                 frame.to_parquet(table_path(folder, party))
+                table_path(folder, party).chmod(0o600)
         communication = _Supervisor(job, folder, progress).run()
         outcomes = [Outcome.model_validate_json(outcome_path(folder, party).read_text()) for party in job.parties]
     finally:
@@ -122,6 +125,7 @@ class _Role:
     """What is known of one role."""
 
     name: str
+    began: float
     heard: float
     rounds: int = 0
     bytes_sent: int = 0
@@ -191,7 +195,7 @@ class _Supervisor:
             for key, _ in selector.select(timeout=0.1):
                 if key.fileobj is listener:
                     connection, _address = listener.accept()
-                    selector.register(connection, selectors.EVENT_READ, _Role("", time.monotonic()))
+                    selector.register(connection, selectors.EVENT_READ, _Role("", time.monotonic(), time.monotonic()))
                 else:
                     self._read(key.fileobj, key.data, selector)
             now = time.monotonic()
@@ -206,7 +210,9 @@ class _Supervisor:
                     f"the run has stood still for {3 * self.job.timeout:g} seconds",
                 )
             missing = [name for name in (*self.job.parties, DEALER) if name not in self.roles]
-            if missing and (process.poll() is not None or now - began > max(_START_SECONDS, self.job.timeout)):
+            late = now - min((role.began for role in self.roles.values()), default=now) > _START_GAP_SECONDS
+            overdue = now - began > max(_START_SECONDS, self.job.timeout)
+            if missing and (process.poll() is not None or late or overdue):
                 raise RoleError(missing[0], "it could not be started")
 
     def _movement(self, mark: tuple[float, float], moved: float, now: float) -> tuple[tuple[float, float], float]:
@@ -250,5 +256,6 @@ class _Supervisor:
         for role in failed:
             if not role.lost_peer:
                 raise RoleError(role.name, str(role.failed))
-        if failed and now - failed[0].heard > _GRACE_SECONDS:
+        complete = len(self.roles) == len(self.job.parties) + 1  # else one that was never heard of may be the cause
+        if failed and complete and now - failed[0].heard > _GRACE_SECONDS:
             raise RoleError(failed[0].name, str(failed[0].failed))

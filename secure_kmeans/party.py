@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from secure_kmeans.data import Table, check_bounds, read_table
-from secure_kmeans.errors import DataError
+from secure_kmeans.data import Table, check_bounds, check_reach, read_table
 from secure_kmeans.fixed_point import largest_that_fits
 from secure_kmeans.job import Job
 from secure_kmeans.ledger import ALL, What
@@ -101,12 +100,6 @@ def _joint_mean_distance(
 
 
 def _predict(session: Session, job: Job, table: Table) -> dict[str, Any]:
+    check_reach(table, job.scaling, largest_that_fits(job.precision_bits, len(job.columns), job.n_clusters))
     scaled = job.scaling.apply(table.rows)
-    beyond = np.abs(scaled) > largest_that_fits(job.precision_bits, len(job.columns), job.n_clusters)
-    if beyond.any():
-        row, column = np.argwhere(beyond)[0]
-        raise DataError(
-            f'{table.source}: column "{table.columns[column]}", row {row + 1}: the number is too far outside the '
-            "bounds that the model was fitted with; correct it or leave the row out"
-        )
     return {"labels": shk.predict(session, job, scaled).tolist()}

@@ -7,10 +7,11 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from secure_kmeans.data import Table, bounds_of, check_bounds, check_together
+from secure_kmeans.data import Table, bounds_of, check_bounds, check_reach, check_together
 from secure_kmeans.errors import JobError
-from secure_kmeans.fixed_point import LEAST_PRECISION_BITS, choose_precision_bits, largest_that_fits
+from secure_kmeans.fixed_point import LEAST_PRECISION_BITS, FixedPoint, choose_precision_bits, largest_that_fits
 from secure_kmeans.job import Job, Scaling, ScalingMethod
+from secure_kmeans.public_coins import DrawGrid
 
 _PREDICT_MARGIN: Final = 64.0
 """New rows may lie this many times the bounds away, as long as the fixed point has room for it."""
@@ -73,8 +74,9 @@ def plan_fit(
     for table in tables:
         check_bounds(table, agreed)
     bits = choose_precision_bits(len(columns), n_clusters, agreed.largest)
-    if bounds is not None:
-        _check_width(tables, agreed, bits)
+    _check_width(tables, agreed, bits)
+    if options.get("init") == "k-means++" and centroids is None:
+        DrawGrid.fitting(sum(map(len, tables)), len(columns), agreed.largest)  # refuses where it has no room
     return Job.of(
         protocol=protocol,
         engine="crypten" if protocol == "shk" else "numpy",
@@ -93,7 +95,22 @@ def _check_width(tables: Sequence[Table], agreed: Scaling, bits: int) -> None:
     lower, upper = bounds_of(tables)
     steps = (np.subtract(upper, lower) / agreed.units).max() * 2**bits
     if 0 < steps < _FEWEST_STEPS:
-        raise JobError("the bounds are so wide that the rows lose their digits; agree on narrower ones")
+        raise JobError(
+            "the rows lose their digits in the fixed point, so close are they; agree on narrower bounds, or do not use "
+            'the scaling "none"'
+        )
+
+
+def coarse_columns(job: Job, tables: Sequence[Table]) -> list[str]:
+    """Columns that keep fewer than half of their different values in the fixed point.
+
+    An outlier far away does that, or, with the scaling "uniform", another column of much larger numbers: then such a
+    column hardly counts for the distances anyway.
+    """
+    rows = np.concatenate([table.rows for table in tables])
+    encoded = FixedPoint(job.precision_bits).encode(job.scaling.apply(rows))
+    kept = ((len(np.unique(before)), len(np.unique(after))) for before, after in zip(rows.T, encoded.T, strict=True))
+    return [name for name, (before, after) in zip(job.columns, kept, strict=True) if 2 * after < before]
 
 
 def _plain(value: Any) -> Any:
@@ -101,14 +118,22 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def plan_predict(fitted: Job, centroids: np.ndarray) -> Job:
-    """The job that labels new rows with the centroids, in original units, that ``fitted`` found."""
+def plan_predict(fitted: Job, centroids: np.ndarray, tables: Sequence[Table] = ()) -> Job:
+    """The job that labels new rows with the centroids, in original units, that ``fitted`` found.
+
+    Raises
+    ------
+    DataError
+        For a row of ``tables`` too far outside the bounds.
+    """
     shape = len(fitted.columns), fitted.n_clusters
     widest = max(
         fitted.scaling.largest,
         min(_PREDICT_MARGIN * fitted.scaling.largest, largest_that_fits(LEAST_PRECISION_BITS, *shape)),
     )
     bits = choose_precision_bits(*shape, widest)
+    for table in tables:
+        check_reach(table, fitted.scaling, largest_that_fits(bits, *shape))
     return fitted.model_copy(
         update={
             "task": "predict",

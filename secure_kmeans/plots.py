@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ _COLOURS: Final = (
 _MARKERS: Final = ("o", "^", "s", "D", "v", "P", "<", ">", "p", "h")
 _MOST_POINTS: Final = 20_000
 _MOST_NAMES: Final = 24
+_LONGEST_NAME: Final = 40
+_LONGEST_LEGEND: Final = 18
 
 _STYLE: Final[Any] = {
     "font.family": "sans-serif",
@@ -39,6 +42,7 @@ _STYLE: Final[Any] = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "savefig.dpi": 200,
+    "text.parse_math": False,  # a column may be called "US$"
 }
 
 
@@ -61,6 +65,13 @@ class Panel:
 def colour(number: int) -> str:
     """The colour of a cluster or curve; after 28 they repeat."""
     return _COLOURS[number % len(_COLOURS)]
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a picture; letters that no font has become boxes, which is no reason to warn a user."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure.savefig(path)
 
 
 def style() -> AbstractContextManager[None]:
@@ -121,10 +132,13 @@ def draw_clusters(
             ax.set(title=panel.title, xlabel=plane.labels[0])
         axes[0].set_ylabel(plane.labels[1])
         if plane.lines:
-            axes[0].set_yticks(range(-1, len(plane.lines)), ["centroids", *plane.lines])
+            axes[0].set_yticks(range(-1, len(plane.lines)), ["centroids", *map(_short, plane.lines)])
         sizes = np.bincount(panels[0].labels, minlength=len(panels[0].centers))
-        figure.legend(handles=_legend(sizes, names, parties), loc="outside right upper")
-        figure.savefig(path)
+        handles = _legend(sizes, names, parties)
+        columns_of_legend = 1 + (len(handles) > _LONGEST_LEGEND)
+        figure.set_figwidth(figure.get_figwidth() + 1.2 * (columns_of_legend - 1))
+        figure.legend(handles=handles, loc="outside right upper", ncols=columns_of_legend)
+        _save(figure, path)
 
 
 @dataclass(frozen=True)
@@ -140,9 +154,9 @@ class _Plane:
     def of(cls, rows: np.ndarray, columns: Sequence[str], parties: Sequence[str], units: np.ndarray) -> _Plane:
         d = rows.shape[1]
         if d == 1:
-            return cls((columns[0], ""), np.zeros(1), np.array([[1.0], [0.0]]), parties)
+            return cls((_short(columns[0]), ""), np.zeros(1), np.array([[1.0], [0.0]]), parties)
         if d == 2:
-            return cls((columns[0], columns[1]), np.zeros(2), np.eye(2))
+            return cls((_short(columns[0]), _short(columns[1])), np.zeros(2), np.eye(2))
         variances, directions = np.linalg.eigh(np.cov((rows / units).T))
         parts = 100 * variances[::-1] / max(variances.sum(), np.finfo(float).tiny)
         labels = (f"First principal component ({parts[0]:.0f} %)", f"Second principal component ({parts[1]:.0f} %)")
@@ -174,6 +188,11 @@ def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray, owners: np.ndarra
         )
 
 
+def _short(name: str) -> str:
+    """A name that fits beside a picture."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
 def _legend(sizes: np.ndarray, names: Sequence[str] | None, parties: Sequence[str]) -> list[Line2D]:
     def mark(label: str, **look: object) -> Line2D:
         return Line2D([], [], linestyle="", label=label, **look)  # type: ignore[arg-type]
@@ -182,7 +201,9 @@ def _legend(sizes: np.ndarray, names: Sequence[str] | None, parties: Sequence[st
         mark(f"{names[number] if names else f'Cluster {number}'} ({size})", marker="o", color=colour(number))
         for number, size in enumerate(sizes[:_MOST_NAMES])
     ]
-    owners = [mark(f"rows of {party}", marker=_MARKERS[rank], color="#777777") for rank, party in enumerate(parties)]
+    owners = [
+        mark(f"rows of {_short(party)}", marker=_MARKERS[rank], color="#777777") for rank, party in enumerate(parties)
+    ]
     center = [mark("centroid", marker="X", color="#777777", markeredgecolor="white", markersize=9)]
     gap = [mark(" ")]
     return [*clusters, *gap, *center, *(owners if len(parties) > 1 else [])]
@@ -206,7 +227,7 @@ def draw_convergence(path: Path, report: Report) -> None:
             figure.legend(handles, names, loc="outside lower left", ncols=8, fontsize=7)
         if plain:
             _draw_inertia(axes[1], report)
-        figure.savefig(path)
+        _save(figure, path)
 
 
 def _draw_sizes(ax: Axes, report: Report) -> None:
@@ -244,6 +265,7 @@ def _draw_sizes(ax: Axes, report: Report) -> None:
         ylabel="Rows in the cluster",
     )
     ax.set_ylim(bottom=0)
+    ax.set_xlim(0.5, len(own) + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
@@ -291,7 +313,7 @@ def draw_elbow(path: Path, points: Sequence[ElbowPoint]) -> None:
             ax.set(xlabel="Number of clusters", xticks=[point.clusters for point in points])
             ax.set_ylim(bottom=0)
             ax.legend()
-        figure.savefig(path)
+        _save(figure, path)
 
 
 def _draw_losses(

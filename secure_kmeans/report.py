@@ -241,6 +241,7 @@ class ResultsFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._made = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.path):
             pass
@@ -255,6 +256,9 @@ class ResultsFolder:
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.aside, ignore_errors=True)
+        if self._made:
+            with suppress(OSError):  # it holds the results of a run that did not fail
+                self.path.rmdir()
 
     def write_tables(self, report: Report, labels: Mapping[str, Sequence[int]]) -> None:
         """``report.json``, ``centroids.csv`` and each party's ``labels_<party>.csv``."""

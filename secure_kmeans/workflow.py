@@ -20,7 +20,7 @@ from secure_kmeans.local import run_local
 from secure_kmeans.options import Options
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import number_of_best
-from secure_kmeans.plan import party_names, plan_fit
+from secure_kmeans.plan import coarse_columns, party_names, plan_fit
 from secure_kmeans.plots import Panel, draw_clusters, draw_convergence, draw_elbow
 from secure_kmeans.public_coins import fresh_seed
 from secure_kmeans.report import ElbowPoint, Report, ResultsFolder, plaintext_part, report_of_plaintext, report_of_run
@@ -139,7 +139,7 @@ def encrypted(options: Options, *, skip_plaintext: bool) -> Report:
         if baseline is not None and report.plaintext is not None:
             caption = _caption("Plaintext, same start", report.plaintext.inertia)
             panels.append(Panel(caption, job.scaling.invert(baseline.centroids), baseline.labels))
-        _finish(folder, report, labels, panels, rows)
+        _finish(folder, report, labels, panels, rows, coarse_columns(job, inputs.tables))
     return report
 
 
@@ -158,7 +158,9 @@ def plaintext(options: Options) -> Report:
             job, inputs.tables, best, seed=seed, number=number, total_s=time.perf_counter() - began
         )
         panel = Panel(_caption("Plaintext", report.inertia), job.scaling.invert(best.centroids), best.labels)
-        _finish(folder, report, _split_labels(best.labels, inputs), [panel], [table.rows for table in inputs.tables])
+        labels = _split_labels(best.labels, inputs)
+        rows_of_all = [table.rows for table in inputs.tables]
+        _finish(folder, report, labels, [panel], rows_of_all, coarse_columns(job, inputs.tables))
     return report
 
 
@@ -219,7 +221,12 @@ def _caption(who: str, inertia: float | None) -> str:
 
 
 def _finish(
-    folder: ResultsFolder, report: Report, labels: dict[str, list[int]], panels: list[Panel], rows: list[np.ndarray]
+    folder: ResultsFolder,
+    report: Report,
+    labels: dict[str, list[int]],
+    panels: list[Panel],
+    rows: list[np.ndarray],
+    coarse: list[str],
 ) -> None:
     folder.write_tables(report, labels)
     draw_clusters(
@@ -232,4 +239,4 @@ def _finish(
         report.scaling.units,
     )
     draw_convergence(folder.aside / "convergence.png", report)
-    print_summary(report, folder.publish())
+    print_summary(report, folder.publish(), coarse)

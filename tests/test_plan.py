@@ -4,7 +4,7 @@ import pytest
 from secure_kmeans.data import Table
 from secure_kmeans.errors import DataError, JobError, SecureKMeansError
 from secure_kmeans.job import Job, Scaling
-from secure_kmeans.plan import party_names, plan_fit, plan_predict
+from secure_kmeans.plan import coarse_columns, party_names, plan_fit, plan_predict
 
 FIRST = Table("a.csv", ("x", "y"), np.array([[1.0, 1.0], [1.0, 2.0]]))
 SECOND = Table("b.csv", ("x", "y"), np.array([[4.0, 1.0], [4.0, 2.0], [3.0, 0.5]]))
@@ -119,3 +119,36 @@ class TestPredict:
     def test_it_travels_as_json(self):
         job = plan_predict(self.fitted, self.centers)
         assert Job.model_validate_json(job.model_dump_json()) == job
+
+
+class TestDigits:
+    blobs = np.random.default_rng(0).normal(size=(50, 2)) * [1.0, 100.0]
+
+    def test_an_outlier_far_away_costs_the_others_their_digits(self):
+        rows = np.vstack([self.blobs, [[1e12, 0.0]]])
+        table = Table("t.csv", ("a", "b"), rows)
+        assert coarse_columns(plan_fit([table, table], 2), [table, table]) == ["a", "b"]
+
+    def test_nothing_is_lost_of_usual_columns(self):
+        table = Table("t.csv", ("a", "b"), self.blobs)
+        assert coarse_columns(plan_fit([table, table], 2), [table, table]) == []
+
+    def test_rows_closer_than_the_fixed_point_are_refused(self):
+        table = Table("t.csv", ("a", "b"), self.blobs * 1e-9)
+        with pytest.raises(JobError, match="the rows lose their digits"):
+            plan_fit([table, table], 2, scaling="none")
+
+    def test_kmeanspp_without_room_for_its_draws_is_refused_before_the_run(self):
+        table = Table("t.csv", ("a", "b"), self.blobs * 1e3)
+        assert plan_fit([table, table], 2, scaling="none", init="farthest").init == "farthest"
+        with pytest.raises(JobError, match=r'"k-means.." has no room'):
+            plan_fit([table, table], 2, scaling="none", init="k-means++")
+
+    def test_a_new_row_out_of_reach_is_refused_before_the_run(self):
+        table = Table("X[1]", ("a", "b"), self.blobs)
+        fitted = plan_fit([table, table], 2)
+        far = Table("X[1]", ("a", "b"), np.vstack([self.blobs, [[0.0, 1e9]]]))
+        with pytest.raises(DataError, match=r'^X\[1\]: column "b", row 51: the number is too far outside') as caught:
+            plan_predict(fitted, np.zeros((2, 2)), [table, far])
+        assert "1e" not in str(caught.value)
+        assert "1000000000" not in str(caught.value)
