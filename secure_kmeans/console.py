@@ -173,6 +173,7 @@ def _quality(report: Report) -> Grid:
             "plaintext",
             f"inertia {report.plaintext.inertia:,.3f} after {report.plaintext.n_iter} iterations from the same start",
         )
+        grid.add_row("", f"{report.plaintext.inertia_in_double_precision:,.3f} in double precision, without rounding")
         grid.add_row(
             "agreement",
             f"{100 * report.agreement.label_agreement:.6g} % of the labels, "

@@ -24,7 +24,7 @@ from secure_kmeans.job import Job, Scaling
 from secure_kmeans.ledger import Disclosure
 from secure_kmeans.local import LocalRun
 from secure_kmeans.mall import segment_names
-from secure_kmeans.plaintext.kmeans import KMeansRun, nearest_centroids
+from secure_kmeans.plaintext.kmeans import KMeansRun, lloyd, nearest_centroids
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.plaintext.metrics import Agreement
 
@@ -38,11 +38,15 @@ class _Part(BaseModel):
 
 
 class PlaintextPart(_Part):
-    """The plaintext run from the same start. Original units; the inertias are those at the start of each iteration."""
+    """The plaintext run from the same start, rounded as the encrypted one, and what it reaches without rounding.
+
+    Original units; ``inertia_by_iteration`` are those at the start of each iteration.
+    """
 
     cluster_centers: Matrix
     counts: list[int]
     inertia: float
+    inertia_in_double_precision: float
     mean_distance: float
     n_iter: int
     converged: bool
@@ -120,10 +124,12 @@ def plaintext_part(job: Job, tables: Sequence[Table], run: KMeansRun) -> Plainte
     def inertia_with(start: np.ndarray) -> float:
         return inertia(rows, nearest_centroids(scaled, start)[0], job.scaling.invert(start))
 
+    unrounded = lloyd(scaled, run.centroids_by_iteration[0], max_iter=job.max_iter, tol=job.tol)
     return PlaintextPart(
         cluster_centers=centroids.tolist(),
         counts=run.sizes.tolist(),
         inertia=inertia(rows, run.labels, centroids),
+        inertia_in_double_precision=inertia(rows, unrounded.labels, job.scaling.invert(unrounded.centroids)),
         mean_distance=mean_distance_terms(rows, run.labels, centroids, run.sizes),
         n_iter=run.n_iter,
         converged=run.converged,
@@ -192,7 +198,7 @@ def report_of_plaintext(
         communication={},
         ledger=[],
         cluster_names=segment_names(job.columns, np.array(part.cluster_centers)),
-        **part.model_dump(exclude={"inertia_by_iteration"}),
+        **part.model_dump(exclude={"inertia_by_iteration", "inertia_in_double_precision"}),
         **_agreed(job),
     )
 

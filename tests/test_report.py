@@ -21,7 +21,7 @@ KEYS = RUN_KEYS | {
     *("init", "n_init", "max_iter", "tol", "seed", "scaling", "precision_bits", "best_restart", "cluster_names"),
     *("plaintext", "agreement", "timing", "communication", "ledger"),
 }
-PLAINTEXT_KEYS = RUN_KEYS | {"inertia_by_iteration"}
+PLAINTEXT_KEYS = RUN_KEYS | {"inertia_by_iteration", "inertia_in_double_precision"}
 TABLES = [
     Table("a.csv", ("x", "y"), np.array([[1.0, 1.0], [1.0, 2.0], [1.0, 1.5]])),
     Table("b.csv", ("x", "y"), np.array([[4.0, 1.0], [4.0, 2.0]])),
@@ -135,6 +135,7 @@ class TestEncrypted:
         assert (part.n_iter, part.converged) == (2, True)
         assert part.counts_by_iteration == [[3, 2], [3, 2]]
         assert part.inertia_by_iteration == [0 + 1 + 0.25 + 1 + 0, 1.0]
+        assert part.inertia_in_double_precision == 1.0
         assert report.agreement.model_dump() == {
             "max_centroid_error": 0.03125 / 4,
             "label_agreement": 1.0,

@@ -48,6 +48,7 @@ def test_the_main_job(tmp_path):
     assert sorted(report.counts) == [22, 23, 35, 39, 81]
     assert report.inertia == pytest.approx(44448.455, abs=1e-3)
     assert report.plaintext.inertia == pytest.approx(report.inertia, rel=1e-9)
+    assert report.plaintext.inertia_in_double_precision == pytest.approx(44448.455, abs=1e-3)
     assert report.agreement.label_agreement == report.agreement.adjusted_rand == 1.0
     assert report.agreement.max_centroid_error < 1e-14  # equal, but for the way through original units
     assert report.n_samples == {"party_0": 100, "party_1": 100}
