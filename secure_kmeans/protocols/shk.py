@@ -33,7 +33,7 @@ import torch
 from secure_kmeans.errors import ProtocolError
 from secure_kmeans.fixed_point import RING_BITS, bits_to_hold
 from secure_kmeans.job import Job
-from secure_kmeans.ledger import ALL, What
+from secure_kmeans.ledger import What
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.argmin import argmin_one_hot
 from secure_kmeans.mpc.comparison import less_or_equal
@@ -297,6 +297,3 @@ def _own_labels(session: Session, H: Shared, counts: list[int]) -> np.ndarray:
             own = own if revealed is None else revealed
         start += count
     return own
-
-
-__all__ = ["ALL", "Clustering", "fit", "label_samples", "predict"]
