@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
-from secure_kmeans.ledger import ALL, Disclosure
+from secure_kmeans.ledger import ALL, Disclosure, What
 from secure_kmeans.local import DEALER
 from secure_kmeans.outcome import Progress as Told
 from secure_kmeans.report import ElbowPoint, Report
@@ -217,16 +216,15 @@ def _when(ledger: Sequence[Disclosure], to: str, starts: int) -> dict[str, str]:
     before = {entry.what for entry in entries[:first_iteration]}
     when = {}
     of_all = f", of {starts} starts" if starts > 1 else ""
-    for what in Counter(entry.what for entry in entries):
+    for what, iteration in iterations.items():
         each = f"each iteration, 1 to {last}{of_all}" if last > 1 else f"in the iteration{of_all}"
         once = "before the first iteration" if what in before and to == ALL else "at the end"
-        when[str(what)] = each if iterations[what] else once
+        when[str(what)] = each if iteration else once
     return when
 
 
 def _print_remarks(report: Report) -> None:
-    taken = [entry for entry in report.ledger if "value of each column" in entry.what]
-    if taken:
+    if any(entry.what == What.COLUMN_BOUNDS for entry in report.ledger):
         out.print(
             "The bounds were taken from the tables; agree on them with --bounds and nobody learns these values.\n"
         )

@@ -183,8 +183,12 @@ class _Supervisor:
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def _missing(self) -> list[str]:
+        """Roles that were never heard of."""
+        return [name for name in (*self.job.parties, DEALER) if name not in self.roles]
+
     def _all_done(self) -> bool:
-        return len(self.roles) == len(self.job.parties) + 1 and all(role.done for role in self.roles.values())
+        return not self._missing() and all(role.done for role in self.roles.values())
 
     def _watch(
         self, process: subprocess.Popen[bytes], listener: socket.socket, selector: selectors.BaseSelector
@@ -204,12 +208,12 @@ class _Supervisor:
                 if not role.done and now - role.heard > self.job.timeout:
                     raise RoleError(role.name, f"it has not answered for {self.job.timeout:g} seconds")
             mark, moved = self._movement(mark, moved, now)
-            if now - moved > 3 * self.job.timeout and len(self.roles) == len(self.job.parties) + 1:
+            missing = self._missing()
+            if now - moved > 3 * self.job.timeout and not missing:
                 raise RoleError(
                     min(self.roles.values(), key=lambda role: role.rounds).name,
                     f"the run has stood still for {3 * self.job.timeout:g} seconds",
                 )
-            missing = [name for name in (*self.job.parties, DEALER) if name not in self.roles]
             late = now - min((role.began for role in self.roles.values()), default=now) > _START_GAP_SECONDS
             overdue = now - began > max(_START_SECONDS, self.job.timeout)
             if missing and (process.poll() is not None or late or overdue):
@@ -256,6 +260,7 @@ class _Supervisor:
         for role in failed:
             if not role.lost_peer:
                 raise RoleError(role.name, str(role.failed))
-        complete = len(self.roles) == len(self.job.parties) + 1  # else one that was never heard of may be the cause
-        if failed and complete and now - failed[0].heard > _GRACE_SECONDS:
+        if self._missing():
+            return  # one that was never heard of may be the cause
+        if failed and now - failed[0].heard > _GRACE_SECONDS:
             raise RoleError(failed[0].name, str(failed[0].failed))
