@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -27,8 +27,6 @@ from secure_kmeans.mall import segment_names
 from secure_kmeans.plaintext.kmeans import KMeansRun, lloyd, nearest_centroids
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.plaintext.metrics import Agreement
-
-LAYOUT_VERSION: Final = 1
 
 Matrix = list[list[float]]
 
