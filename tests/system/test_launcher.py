@@ -173,8 +173,15 @@ def alive(process: int) -> bool:
         return False
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupted_run_ends_all_its_processes(tmp_path, long_job):
-    process = launch("--data", long_job, "--clusters", 10, "--output", "out", folder=tmp_path)
+    # Started in the background of a script, this process would pass on that interrupts are to be ignored.
+    process = launch(
+        "--data", long_job, "--clusters", 10, "--output", "out", folder=tmp_path, preexec_fn=_heed_interrupts
+    )
     role = process_of("party_1", process.pid)
     process.send_signal(signal.SIGINT)
     _out, error = process.communicate(timeout=20)
