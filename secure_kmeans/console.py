@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
+from secure_kmeans.job import DEALER, Job
 from secure_kmeans.ledger import ALL, Disclosure, What
-from secure_kmeans.local import DEALER
 from secure_kmeans.outcome import Progress as Told
 from secure_kmeans.report import ElbowPoint, Report
 
@@ -95,6 +97,59 @@ def print_summary(report: Report, files: Sequence[Path], coarse: Sequence[str] =
             "--scale minmax lets every column weigh the same.[/yellow]\n"
         )
     _print_files(files)
+
+
+def print_labels(files: Sequence[Path], rows: int) -> None:
+    """What a party has of a prediction: its own rows' labels."""
+    out.print(f"\n[bold]Labels of {rows:,} rows, which nobody else learned[/bold]\n")
+    _print_files(files)
+
+
+def print_identity(name: str, folder: Path, fingerprint: str) -> None:
+    """A new identity, and what of it goes into the job."""
+    out.print(f'The identity of "{escape(name)}" is in {escape(str(folder))}/; nobody else may see key.pem.')
+    out.print("Its fingerprint, for the job:\n")
+    out.print(fingerprint, soft_wrap=True)
+
+
+def print_check(job: Job, findings: Sequence[str], warnings: Sequence[str]) -> None:
+    """What fits, what to think about, and what the job discloses."""
+    for finding in findings:
+        out.print(f"[green]fits[/green]     {escape(finding)}", soft_wrap=True)
+    for warning in warnings:
+        out.print(f"[yellow]consider[/yellow] {escape(warning)}", soft_wrap=True)
+    disclosed = ["the number of rows of each party", "cluster sizes and a stop bit in each iteration"]
+    disclosed.append("the final centroids and sizes")
+    if job.reveal_inertia:
+        disclosed.append("the inertia")
+    if job.reveal_mean_distance:
+        disclosed.append("the mean-distance loss")
+    if job.task == "predict":
+        disclosed = disclosed[:1]
+    out.print(f"\nAll parties will learn {', '.join(disclosed)}; each party the labels of its own rows.")
+    if job.transport == "gloo":
+        out.print("[yellow]The transport is gloo, which encrypts nothing: for a trusted network only.[/yellow]")
+
+
+@contextmanager
+def operator_log(role: str, path: Path | None) -> Iterator[None]:
+    """Who does what and when, one line each: on standard error, or at the end of a file."""
+    handler = logging.StreamHandler() if path is None else logging.FileHandler(path, encoding="utf-8")
+    line = logging.Formatter(f"%(asctime)sZ {role} %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    line.converter = time.gmtime
+    handler.setFormatter(line)
+    logger = logging.getLogger("secure_kmeans")
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 def print_elbow(points: Sequence[ElbowPoint], seed: int, files: Sequence[Path]) -> None:

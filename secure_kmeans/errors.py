@@ -3,6 +3,8 @@
 SecureKMeansError
 ├── JobError        (ValueError)    the job or an option asks for something impossible
 ├── DataError       (ValueError)    a table cannot be used as it is
+├── IdentityError   (ValueError)    a key or a certificate cannot be used as it is
+├── StateError      (ValueError)    a run cannot be resumed from what the state folder holds
 ├── ProtocolError   (RuntimeError)  the parties' computation went wrong, the result is not to be used
 └── RoleError       (RuntimeError)  a party or the dealer failed, died or stopped answering
 
@@ -21,6 +23,14 @@ class JobError(SecureKMeansError, ValueError):
 
 class DataError(SecureKMeansError, ValueError):
     """A table cannot be used as it is."""
+
+
+class IdentityError(SecureKMeansError, ValueError):
+    """A key or a certificate cannot be used as it is."""
+
+
+class StateError(SecureKMeansError, ValueError):
+    """A run cannot be resumed from what the state folder holds."""
 
 
 class ProtocolError(SecureKMeansError, RuntimeError):

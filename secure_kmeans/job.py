@@ -1,16 +1,23 @@
-"""The job: what all parties agree on before a run, and nothing that is secret.
+"""The job: what all roles agree on before a run, and nothing that is secret.
 
-A party's own secrets (where its table lies, its key) are never part of it.
+A party's own secrets (where its table lies, its key) are never part of it. :func:`read_job` reads one from TOML;
+``docs/job.md`` describes every key.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+import hashlib
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from secure_kmeans.errors import JobError
+from secure_kmeans.fixed_point import LEAST_PRECISION_BITS, choose_precision_bits
 
 Init = Literal["farthest", "k-means++", "random"]
 ScalingMethod = Literal["uniform", "minmax", "none"]
@@ -23,6 +30,35 @@ LARGEST_MAGNITUDE: Final = 2.0**53
 """Larger numbers have no unit digit left in double precision."""
 
 MOST_PARTIES: Final = 10
+
+DEALER: Final = "dealer"
+"""The name of the role that hands out correlated randomness."""
+
+Name = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port.
+
+    Raises
+    ------
+    ValueError
+    """
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]{1,253})):(\d{1,5})", address)
+    if not found or not 0 < int(found[3]) < 1 << 16:
+        raise ValueError(f'"{address}" is no address; write host:port, like clinic.example:7100')
+    return found[1] or found[2], int(found[3])
+
+
+def _checked_address(address: str) -> str:
+    split_address(address)
+    return address
+
+
+Address = Annotated[str, AfterValidator(_checked_address)]
+"""``host:port``; an IPv6 address stands in brackets."""
+Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 of a certificate in DER, in hexadecimal."""
 
 
 class _Agreed(BaseModel):
@@ -110,8 +146,37 @@ class Scaling(_Agreed):
         return rows
 
 
+class Dealer(_Agreed):
+    """Where the dealer is found, and its certificate; None where all roles run on one machine.
+
+    Attributes
+    ----------
+    address : Address or None
+    fingerprint : Fingerprint or None
+    """
+
+    address: Address | None = None
+    fingerprint: Fingerprint | None = None
+
+
+class Party(Dealer):
+    """A party's name, where it is found, and its certificate.
+
+    Attributes
+    ----------
+    name : str
+    """
+
+    name: Name
+
+    @classmethod
+    def named(cls, *names: str) -> tuple[Self, ...]:
+        """Parties without a place, for a run on one machine."""
+        return tuple(cls.of(name=name) for name in names)
+
+
 class Job(_Agreed):
-    """One secure k-means run, as all its parties agree on it.
+    """One secure k-means run, as all its roles agree on it.
 
     Attributes
     ----------
@@ -119,8 +184,9 @@ class Job(_Agreed):
     engine : "crypten" for shk, "numpy" for plaintext
     task : "fit" or "predict"
         ``predict`` labels new rows with ``centroids``.
-    parties : tuple of str
-        Names in rank order; two to ten for a secure run.
+    parties : tuple of Party
+        In rank order; two to ten for a secure run.
+    dealer : Dealer
     columns : tuple of str
         Names, the same in every table.
     n_clusters, n_init, max_iter, tol
@@ -141,16 +207,19 @@ class Job(_Agreed):
         Whether these sums over all parties' rows are disclosed at the end.
     timeout : float
         Seconds after which a silent role counts as failed.
+    transport : "tls" or "gloo"
+        What carries the shares; "gloo" encrypts nothing and is for a trusted network only.
     """
 
     protocol: Literal["shk", "plaintext"] = "shk"
     engine: Literal["crypten", "numpy"] = "crypten"
     task: Literal["fit", "predict"] = "fit"
-    parties: tuple[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], ...]
+    parties: tuple[Party, ...]
+    dealer: Dealer = Dealer()
     columns: Annotated[tuple[str, ...], Field(min_length=1)]
     n_clusters: Annotated[int, Field(ge=1)]
     init: Init = "farthest"
-    n_init: Annotated[int, Field(ge=1, le=1000)] = 1
+    n_init: Annotated[int, Field(ge=1, le=1000)] = 5
     max_iter: Annotated[int, Field(ge=1)] = 100
     tol: Annotated[float, Field(ge=0)] = 1e-8
     seed: Annotated[int, Field(ge=0, lt=SEEDS)] | None = None
@@ -161,16 +230,61 @@ class Job(_Agreed):
     reveal_inertia: bool = True
     reveal_mean_distance: bool = False
     timeout: Annotated[float, Field(gt=0)] = 60.0
+    transport: Literal["tls", "gloo"] = "tls"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parties' names, in rank order."""
+        return tuple(party.name for party in self.parties)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The parties' names in rank order, then the dealer's."""
+        return (*self.names, DEALER)
+
+    def place(self, role: str) -> Dealer:
+        """Where a role is found."""
+        return {**dict(zip(self.names, self.parties, strict=True)), DEALER: self.dealer}[role]
+
+    @property
+    def digests(self) -> dict[str, bytes]:
+        """SHA-256 of each key's value: what two parties compare."""
+        values = json.loads(self.model_dump_json())
+        return {key: hashlib.sha256(json.dumps(value).encode()).digest() for key, value in values.items()}
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the whole job; layout and comments of its file do not matter."""
+        return hashlib.sha256(b"".join(key.encode() + value for key, value in sorted(self.digests.items()))).digest()
+
+    def check_places(self) -> None:
+        """Refuse a job whose roles cannot find or recognise each other.
+
+        Raises
+        ------
+        JobError
+            Where a role has no address or no fingerprint, or two have the same.
+        """
+        for what in ("address", "fingerprint"):
+            found: dict[str, str] = {}
+            for role in self.roles:
+                value = getattr(self.place(role), what)
+                if value is None:
+                    raise JobError(f'"{role}" has no {what}; every role needs one to run on a machine of its own')
+                if value in found:
+                    raise JobError(f'"{found[value]}" and "{role}" have the same {what}; give each its own')
+                found[value] = role
 
     @model_validator(mode="after")
     def _check_parties(self) -> Self:
+        names = {name.casefold() for name in self.names}
         if self.protocol == "shk" and not 2 <= len(self.parties) <= MOST_PARTIES:
             raise ValueError(f"a secure run takes 2 to {MOST_PARTIES} parties, not {len(self.parties)}")
         if (self.protocol == "shk") != (self.engine == "crypten"):
             raise ValueError(f'the engine "{self.engine}" does not compute "{self.protocol}"')
-        if len({name.casefold() for name in self.parties}) != len(self.parties):
+        if len(names) != len(self.parties):
             raise ValueError("two parties have the same name")
-        if self.protocol != "plaintext" and {"dealer", "all"} & {name.casefold() for name in self.parties}:
+        if self.protocol != "plaintext" and {DEALER, "all"} & names:
             raise ValueError('"dealer" and "all" are reserved, no party may be called so')
         return self
 
@@ -197,6 +311,55 @@ class Job(_Agreed):
         if outside.any():
             number, column = np.argwhere(outside)[0]
             raise ValueError(f'centroid {number} lies outside the bounds of column "{self.columns[column]}"')
+
+
+def read_job(path: str | Path) -> Job:
+    """Read a job from a TOML file.
+
+    Where ``precision_bits`` is missing, the most that the bounds leave room for are taken.
+
+    Raises
+    ------
+    JobError
+        One line that names the file, the key and what is wrong with it.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        values = tomllib.loads(text)
+    except OSError as error:
+        raise JobError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise JobError(f"{path}: this is not text in UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise JobError(f"{path}: {error}") from None
+    try:
+        return _validated(values)
+    except JobError as error:
+        raise JobError(f"{path}: {error}") from None
+
+
+def _validated(values: dict[str, Any]) -> Job:
+    for key, why in (
+        ("bounds_from_data", "the parties of a job file agree on bounds"),
+        ("engine", "it follows from the protocol"),
+    ):
+        if key in values:
+            raise JobError(f"{key}: this is no key of a job file: {why}")
+    if values.get("protocol", "shk") != "shk":
+        raise JobError('protocol: Input should be "shk"')
+    missing = "precision_bits" not in values
+    if missing:
+        values = values | {"precision_bits": LEAST_PRECISION_BITS}
+    try:
+        job = Job.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        raise JobError(explain(error)) from None
+    most = choose_precision_bits(len(job.columns), job.n_clusters, job.scaling.largest)
+    if job.precision_bits > most:
+        raise JobError(
+            f"precision_bits: {job.precision_bits} leave the ring no room for these bounds; at most {most} do"
+        )
+    return job.model_copy(update={"precision_bits": most}) if missing else job
 
 
 def explain(error: ValidationError) -> str:

@@ -1,5 +1,7 @@
 """All roles of a job on this machine: start them, show how far they are, and end them when one fails.
 
+They meet over loopback, by the same way as on machines of their own: :mod:`secure_kmeans.net`.
+
 The roles run in processes of their own (:mod:`secure_kmeans.roles`), so this works from a script, a test and a
 notebook alike. Each party finds only its own table. Whatever happens, no process outlives the call.
 """
@@ -23,17 +25,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 
 from secure_kmeans.data import Table
 from secure_kmeans.errors import ProtocolError, RoleError
 from secure_kmeans.job import Job
 from secure_kmeans.outcome import Outcome, Progress
 
-DEALER: Final = "dealer"
 SOCKET: Final = "events"
 JOB: Final = "job.json"
 _LONGEST_FOLDER: Final = 75
-_GRACE_SECONDS: Final = 2.0
 _START_SECONDS: Final = 60.0
 _START_GAP_SECONDS: Final = 10.0
 """The roles are forked one after the other: one that is not heard of so long after another is dead."""
@@ -47,6 +48,24 @@ def table_path(folder: Path, party: str) -> Path:
 def outcome_path(folder: Path, party: str) -> Path:
     """Where a party leaves its outcome."""
     return folder / f"{party}.outcome.json"
+
+
+class Settings(BaseModel):
+    """What the roles of a local job are told.
+
+    Attributes
+    ----------
+    job : Job
+    state : path or None
+        Where each party keeps its states, in a folder of its own.
+    resume : bool
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job: Job
+    state: Path | None = None
+    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +87,14 @@ class LocalRun:
     total_s: float
 
 
-def run_local(job: Job, tables: Sequence[Table], progress: Progress | None = None) -> LocalRun:
+def run_local(
+    job: Job,
+    tables: Sequence[Table],
+    progress: Progress | None = None,
+    *,
+    state: Path | None = None,
+    resume: bool = False,
+) -> LocalRun:
     """Run every role of a job on this machine.
 
     Parameters
@@ -78,6 +104,10 @@ def run_local(job: Job, tables: Sequence[Table], progress: Progress | None = Non
         One for each party, in rank order; without rows where a party has none to label.
     progress : callable, optional
         Called in this process.
+    state : path, optional
+        Where each party keeps its states, to resume from.
+    resume : bool
+        Go on from there.
 
     Raises
     ------
@@ -90,14 +120,15 @@ def run_local(job: Job, tables: Sequence[Table], progress: Progress | None = Non
     began = time.perf_counter()
     folder = Path(tempfile.mkdtemp(prefix="secure-kmeans-", dir=_short_temporary_folder()))  # only its owner may enter
     try:
-        (folder / JOB).write_text(job.model_dump_json())
-        for party, table in zip(job.parties, tables, strict=True):
+        settings = Settings(job=job, state=state and state.resolve(), resume=resume)
+        (folder / JOB).write_text(settings.model_dump_json())
+        for party, table in zip(job.names, tables, strict=True):
             if len(table):
                 frame = pd.DataFrame(table.rows, columns=list(job.columns))
                 frame.to_parquet(table_path(folder, party))
                 table_path(folder, party).chmod(0o600)
         communication = _Supervisor(job, folder, progress).run()
-        outcomes = [Outcome.model_validate_json(outcome_path(folder, party).read_text()) for party in job.parties]
+        outcomes = [Outcome.model_validate_json(outcome_path(folder, party).read_text()) for party in job.names]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     _check_agreement(outcomes)
@@ -124,32 +155,26 @@ def _check_agreement(outcomes: Sequence[Outcome]) -> None:
 class _Role:
     """What is known of one role."""
 
-    name: str
-    began: float
-    heard: float
-    rounds: int = 0
-    bytes_sent: int = 0
-    cpu_s: float = 0.0
+    name: str = ""
     buffer: bytes = b""
     done: bool = False
-    failed: str | None = None
-    lost_peer: bool = False
 
 
 @dataclass
 class _Supervisor:
-    """Watches the processes of one job."""
+    """Hears the processes of one job. The roles watch each other; this one tells what they say."""
 
     job: Job
     folder: Path
     progress: Progress | None
     roles: dict[str, _Role] = field(default_factory=dict)
+    communication: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def run(self) -> dict[str, dict[str, int]]:
         """Start the roles, wait for them, and return what each sent."""
         with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
             listener.bind(str(self.folder / SOCKET))
-            listener.listen(len(self.job.parties) + 1)
+            listener.listen(len(self.job.roles))
             selector.register(listener, selectors.EVENT_READ, None)
             with (self.folder / "log").open("wb") as log:
                 process = self._start(log)
@@ -160,8 +185,7 @@ class _Supervisor:
                 for key in list(selector.get_map().values()):
                     if key.fileobj is not listener:
                         key.fileobj.close()  # type: ignore[union-attr]
-        roles = [self.roles[name] for name in (*self.job.parties, DEALER)]
-        return {role.name: {"rounds": role.rounds, "bytes_sent": role.bytes_sent} for role in roles}
+        return self.communication
 
     def _start(self, log: Any) -> subprocess.Popen[bytes]:
         package = str(Path(__file__).resolve().parent.parent)
@@ -185,7 +209,7 @@ class _Supervisor:
 
     def _missing(self) -> list[str]:
         """Roles that were never heard of."""
-        return [name for name in (*self.job.parties, DEALER) if name not in self.roles]
+        return [name for name in self.job.roles if name not in self.roles]
 
     def _all_done(self) -> bool:
         return not self._missing() and all(role.done for role in self.roles.values())
@@ -194,73 +218,42 @@ class _Supervisor:
         self, process: subprocess.Popen[bytes], listener: socket.socket, selector: selectors.BaseSelector
     ) -> None:
         began = time.monotonic()
-        moved, mark = began, (0.0, 0.0)
+        first = None
         while not self._all_done():
             for key, _ in selector.select(timeout=0.1):
                 if key.fileobj is listener:
                     connection, _address = listener.accept()
-                    selector.register(connection, selectors.EVENT_READ, _Role("", time.monotonic(), time.monotonic()))
+                    selector.register(connection, selectors.EVENT_READ, _Role())
+                    first = first or time.monotonic()
                 else:
                     self._read(key.fileobj, key.data, selector)
             now = time.monotonic()
-            self._raise_failure(now)
-            for role in self.roles.values():
-                if not role.done and now - role.heard > self.job.timeout:
-                    raise RoleError(role.name, f"it has not answered for {self.job.timeout:g} seconds")
-            mark, moved = self._movement(mark, moved, now)
-            missing = self._missing()
-            if now - moved > 3 * self.job.timeout and not missing:
-                raise RoleError(
-                    min(self.roles.values(), key=lambda role: role.rounds).name,
-                    f"the run has stood still for {3 * self.job.timeout:g} seconds",
-                )
-            late = now - min((role.began for role in self.roles.values()), default=now) > _START_GAP_SECONDS
+            late = first is not None and now - first > _START_GAP_SECONDS
             overdue = now - began > max(_START_SECONDS, self.job.timeout)
-            if missing and (process.poll() is not None or late or overdue):
+            if (missing := self._missing()) and (process.poll() is not None or late or overdue):
                 raise RoleError(missing[0], "it could not be started")
-
-    def _movement(self, mark: tuple[float, float], moved: float, now: float) -> tuple[tuple[float, float], float]:
-        """Rounds and seconds of work of all roles, and when they last grew: waiting alone is no movement."""
-        rounds = float(sum(role.rounds for role in self.roles.values()))
-        worked = sum(role.cpu_s for role in self.roles.values())
-        if rounds > mark[0] or worked > mark[1] + 0.05 * (now - moved) + 0.5:
-            return (rounds, worked), now
-        return mark, moved
 
     def _read(self, connection: Any, role: _Role, selector: selectors.BaseSelector) -> None:
         data = connection.recv(1 << 16)
         if not data:
             selector.unregister(connection)
             connection.close()
-            if not role.done and role.failed is None:
-                role.failed = "its process ended without a word"
+            if not role.done:
+                raise RoleError(role.name or self._missing()[0], "its process ended without a word")
             return
         *lines, role.buffer = (role.buffer + data).split(b"\n")
         for line in lines:
             self._hear(role, json.loads(line))
 
     def _hear(self, role: _Role, event: dict[str, Any]) -> None:
-        role.heard = time.monotonic()
         match event.pop("event"):
             case "hello":
                 role.name = event["role"]
                 self.roles[role.name] = role
-            case "alive":
-                role.rounds, role.bytes_sent, role.cpu_s = event["rounds"], event["bytes_sent"], event["cpu_s"]
             case "progress" if self.progress:
                 self.progress(event["phase"], event["done"], event["total"])
             case "failed":
-                role.failed, role.lost_peer = event["reason"], event["lost_peer"]
+                raise RoleError(event["blamed"], event["reason"])
             case "done":
                 role.done = True
-
-    def _raise_failure(self, now: float) -> None:
-        """The first cause: a role that only lost another one is blamed when no other reason shows up."""
-        failed = [role for role in self.roles.values() if role.failed]
-        for role in failed:
-            if not role.lost_peer:
-                raise RoleError(role.name, str(role.failed))
-        if self._missing():
-            return  # one that was never heard of may be the cause
-        if failed and now - failed[0].heard > _GRACE_SECONDS:
-            raise RoleError(failed[0].name, str(failed[0].failed))
+                self.communication = event["communication"]

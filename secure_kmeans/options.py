@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import click
 
-from secure_kmeans.errors import DataError, JobError, SecureKMeansError
+from secure_kmeans.errors import DataError, IdentityError, JobError, SecureKMeansError, StateError
 from secure_kmeans.job import SEEDS, Init, ScalingMethod
 
 _STARTS: Final = get_args(Init)
@@ -47,6 +47,7 @@ class Options:
     bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     output: Path | None = None
     timeout: float = 60.0
+    transport: Literal["tls", "gloo"] = "tls"
 
 
 class _Columns(click.ParamType[tuple[str, ...]]):
@@ -196,6 +197,13 @@ _PARTIES: Final = [
         show_default=True,
         help="How long a party may be silent before it counts as failed.",
     ),
+    click.option(
+        "--transport",
+        type=click.Choice(["tls", "gloo"]),
+        default="tls",
+        show_default=True,
+        help="What carries the shares between the processes; gloo encrypts nothing.",
+    ),
 ]
 _OUTPUT: Final = [
     click.option(
@@ -228,17 +236,25 @@ def shared_options(*groups: Group) -> Callable[[Callable[..., None]], Callable[.
     return decorate
 
 
-def run(command: click.Command) -> None:
+def run(command: click.Command, arguments: Sequence[str] | None = None, form: str = "") -> None:
     """Run a command to its end; a mistake or a failure is one line on standard error, never a traceback.
 
-    Exit status: 0 done, 1 a run failed, 2 wrong options or tables, 130 interrupted.
+    Exit status: 0 done, 1 a run failed, 2 wrong options, tables, identities or states, 130 interrupted.
+
+    Parameters
+    ----------
+    command : click.Command
+    arguments : sequence of str, optional
+        Those of this process, if not given.
+    form : str
+        What follows the script's name in the usage.
     """
     name = Path(sys.argv[0]).name
     try:
-        command.main(standalone_mode=False)
+        command.main(arguments, prog_name=f"{name} {form}".strip(), standalone_mode=False)
     except click.ClickException as error:
         _end(name, error.format_message(), 2)
-    except (DataError, JobError) as error:
+    except (DataError, JobError, IdentityError, StateError) as error:
         _end(name, str(error), 2)
     except SecureKMeansError as error:
         _end(name, str(error), 1)

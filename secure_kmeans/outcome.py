@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
@@ -49,3 +50,19 @@ class Outcome(BaseModel):
     seed: int | None = None
     sizes_by_iteration: list[list[int]] = []
     seconds: list[float] = []
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a role holds at the end of a run.
+
+    Attributes
+    ----------
+    outcome : Outcome or None
+        None at the dealer.
+    communication : dict of str to dict
+        For each role ``rounds`` and ``bytes_sent``, as it told.
+    """
+
+    outcome: Outcome | None
+    communication: dict[str, dict[str, int]]

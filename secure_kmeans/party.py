@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from secure_kmeans.data import Table, check_bounds, check_reach, read_table
+from secure_kmeans.data import Table, check_bounds, check_reach
 from secure_kmeans.fixed_point import largest_that_fits
 from secure_kmeans.job import Job
 from secure_kmeans.ledger import ALL, What
@@ -18,7 +17,27 @@ from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.protocols import shk
 
 
-def run_party(job: Job, rank: int, table_path: Path, progress: Progress) -> Outcome:
+def check_table(job: Job, table: Table) -> None:
+    """Refuse a table that does not fit the job, before anything is sent.
+
+    Raises
+    ------
+    DataError
+    """
+    if job.task == "predict":
+        check_reach(table, job.scaling, largest_that_fits(job.precision_bits, len(job.columns), job.n_clusters))
+    else:
+        check_bounds(table, job.scaling)
+
+
+def run_party(
+    job: Job,
+    rank: int,
+    table: Table,
+    progress: Progress,
+    keep: shk.Keep | None = None,
+    resumed: shk.State | None = None,
+) -> Outcome:
     """Take part in a job.
 
     Parameters
@@ -26,9 +45,13 @@ def run_party(job: Job, rank: int, table_path: Path, progress: Progress) -> Outc
     job : Job
     rank : int
         This party's place in ``job.parties``. CrypTen must be connected already.
-    table_path : path
+    table : Table
         This party's own rows.
     progress : callable
+    keep : callable, optional
+        Told the state after each iteration.
+    resumed : State, optional
+        Where to go on from.
 
     Raises
     ------
@@ -37,13 +60,15 @@ def run_party(job: Job, rank: int, table_path: Path, progress: Progress) -> Outc
     ProtocolError
     """
     began = time.perf_counter()
-    progress("set-up", 1, 2)
-    table = _own_table(table_path, job.columns)
-    session = Session(job.parties, rank, job.precision_bits)
+    check_table(job, table)
+    session = Session(job.names, rank, job.precision_bits)
     if job.bounds_from_data:
         session.ledger.record(What.COLUMN_BOUNDS, ALL)
     progress("set-up", 2, 2)
-    results = _predict(session, job, table) if job.task == "predict" else _fit(session, job, table, progress)
+    if job.task == "predict":
+        results = {"labels": shk.predict(session, job, job.scaling.apply(table.rows)).tolist()}
+    else:
+        results = _fit(session, job, table, progress, keep, resumed)
     return Outcome(
         party=session.name,
         n_samples=session.n_samples,
@@ -55,16 +80,15 @@ def run_party(job: Job, rank: int, table_path: Path, progress: Progress) -> Outc
     )
 
 
-def _own_table(path: Path, columns: tuple[str, ...]) -> Table:
-    """This party's table; one without rows where it has none to label."""
-    if not path.exists():
-        return Table(str(path), columns, np.empty((0, len(columns))))
-    return read_table(path, columns)
-
-
-def _fit(session: Session, job: Job, table: Table, progress: Progress) -> dict[str, Any]:
-    check_bounds(table, job.scaling)
-    clustering = shk.fit(session, job, job.scaling.apply(table.rows), progress)
+def _fit(
+    session: Session,
+    job: Job,
+    table: Table,
+    progress: Progress,
+    keep: shk.Keep | None,
+    resumed: shk.State | None,
+) -> dict[str, Any]:
+    clustering = shk.fit(session, job, job.scaling.apply(table.rows), progress, keep or shk.keep_nothing, resumed)
     centroids = job.scaling.invert(clustering.centroids)
     return {
         "labels": clustering.labels.tolist(),
@@ -97,9 +121,3 @@ def _joint_mean_distance(
     longest = float(job.scaling.diagonal)
     own = mean_distance_terms(table.rows, clustering.labels, centroids, clustering.sizes) / longest
     return session.reveal_sum(own, bound=len(centroids), what=What.MEAN_DISTANCE) * longest
-
-
-def _predict(session: Session, job: Job, table: Table) -> dict[str, Any]:
-    check_reach(table, job.scaling, largest_that_fits(job.precision_bits, len(job.columns), job.n_clusters))
-    scaled = job.scaling.apply(table.rows)
-    return {"labels": shk.predict(session, job, scaled).tolist()}

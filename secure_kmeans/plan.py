@@ -10,7 +10,7 @@ import numpy as np
 from secure_kmeans.data import Table, bounds_of, check_bounds, check_reach, check_together
 from secure_kmeans.errors import JobError
 from secure_kmeans.fixed_point import LEAST_PRECISION_BITS, FixedPoint, choose_precision_bits, largest_that_fits
-from secure_kmeans.job import Job, Scaling, ScalingMethod
+from secure_kmeans.job import Job, Party, Scaling, ScalingMethod
 from secure_kmeans.public_coins import DrawGrid
 
 _PREDICT_MARGIN: Final = 64.0
@@ -80,7 +80,7 @@ def plan_fit(
     return Job.of(
         protocol=protocol,
         engine="crypten" if protocol == "shk" else "numpy",
-        parties=tuple(parties) or party_names(len(tables)),
+        parties=Party.named(*(parties or party_names(len(tables)))),
         columns=columns,
         n_clusters=_plain(n_clusters),
         scaling=agreed,

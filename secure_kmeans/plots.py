@@ -157,7 +157,7 @@ class _Plane:
             return cls((_short(columns[0]), ""), np.zeros(1), np.array([[1.0], [0.0]]), parties)
         if d == 2:
             return cls((_short(columns[0]), _short(columns[1])), np.zeros(2), np.eye(2))
-        variances, directions = np.linalg.eigh(np.cov((rows / units).T))
+        variances, directions = np.linalg.eigh(np.cov((rows / units).T) if len(rows) > 1 else np.eye(d))
         parts = 100 * variances[::-1] / max(variances.sum(), np.finfo(float).tiny)
         labels = (f"First principal component ({parts[0]:.0f} %)", f"Second principal component ({parts[1]:.0f} %)")
         return cls(labels, rows.mean(axis=0), directions.T[::-1][:2] / units)

@@ -7,6 +7,8 @@ change that could break a reader raises it.
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -24,11 +26,13 @@ from secure_kmeans.job import Job, Scaling
 from secure_kmeans.ledger import Disclosure
 from secure_kmeans.local import LocalRun
 from secure_kmeans.mall import segment_names
+from secure_kmeans.outcome import Ended, Outcome
 from secure_kmeans.plaintext.kmeans import KMeansRun, lloyd, nearest_centroids
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.plaintext.metrics import Agreement
 
 Matrix = list[list[float]]
+_SPARE_BYTES: Final = 4 << 20
 
 
 class _Part(BaseModel):
@@ -136,6 +140,18 @@ def plaintext_part(job: Job, tables: Sequence[Table], run: KMeansRun) -> Plainte
     )
 
 
+def report_of_party(job: Job, ended: Ended) -> Report:
+    """The report that one party can write of a run on machines of their own: no plaintext, its own times.
+
+    Parameters
+    ----------
+    job : Job
+    ended : Ended
+    """
+    assert ended.outcome is not None
+    return _report(job, ended.outcome, ended.communication, ended.outcome.total_s, None, None)
+
+
 def report_of_run(job: Job, run: LocalRun, tables: Sequence[Table], baseline: KMeansRun | None) -> Report:
     """The report of an encrypted run.
 
@@ -154,6 +170,18 @@ def report_of_run(job: Job, run: LocalRun, tables: Sequence[Table], baseline: KM
     if baseline is not None:
         scaled = job.scaling.apply(np.array(outcome.centroids))
         agreement = AgreementPart(**vars(Agreement.between(scaled, labels, baseline.centroids, baseline.labels)))
+    part = None if baseline is None else plaintext_part(job, tables, baseline)
+    return _report(job, outcome, run.communication, run.total_s, part, agreement)
+
+
+def _report(
+    job: Job,
+    outcome: Outcome,
+    communication: Mapping[str, Mapping[str, int]],
+    total_s: float,
+    plaintext: PlaintextPart | None,
+    agreement: AgreementPart | None,
+) -> Report:
     return Report(
         n_samples=outcome.n_samples,
         seed=outcome.seed,
@@ -165,10 +193,10 @@ def report_of_run(job: Job, run: LocalRun, tables: Sequence[Table], baseline: KM
         counts_by_iteration=outcome.sizes_by_iteration,
         inertia=outcome.inertia,
         mean_distance=outcome.mean_distance,
-        plaintext=None if baseline is None else plaintext_part(job, tables, baseline),
+        plaintext=plaintext,
         agreement=agreement,
-        timing=Timing(total_s=run.total_s, per_iteration_s=float(np.mean(outcome.seconds))),
-        communication={role: Traffic(**sent) for role, sent in run.communication.items()},
+        timing=Timing(total_s=total_s, per_iteration_s=float(np.mean(outcome.seconds))),
+        communication={role: Traffic(**sent) for role, sent in communication.items()},
         ledger=outcome.ledger,
         cluster_names=segment_names(job.columns, np.array(outcome.centroids)),
         **_agreed(job),
@@ -187,7 +215,7 @@ def report_of_plaintext(
     """
     part = plaintext_part(job, tables, run)
     return Report(
-        n_samples={party: len(table) for party, table in zip(job.parties, tables, strict=True)},
+        n_samples={party: len(table) for party, table in zip(job.names, tables, strict=True)},
         seed=None if job.centroids is not None else seed,
         best_restart=number,
         plaintext=None,
@@ -205,7 +233,7 @@ def _agreed(job: Job) -> dict[str, Any]:
     return {
         "protocol": job.protocol,
         "engine": job.engine,
-        "parties": list(job.parties),
+        "parties": list(job.names),
         "columns": list(job.columns),
         "n_features": len(job.columns),
         "n_clusters": job.n_clusters,
@@ -236,19 +264,23 @@ class ResultsFolder:
     ----------
     path : path
         Made where it is missing; files of the same names are replaced.
+    needed : int
+        Bytes that the results may take.
 
     Raises
     ------
     OSError
-        Where nothing can be written there: told before the run.
+        Where nothing, or not enough, can be written there: told before the run.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, needed: int = 0) -> None:
         self.path = Path(path)
         self._made = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.path):
             pass
+        if shutil.disk_usage(self.path).free < needed + _SPARE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
 
     @cached_property
     def aside(self) -> Path:
@@ -274,6 +306,10 @@ class ResultsFolder:
             ["cluster", "name", "size", *report.columns],
             [[number, name, size, *center] for number, (name, size, center) in enumerate(clusters)],
         )
+        self.write_labels(labels)
+
+    def write_labels(self, labels: Mapping[str, Sequence[int]]) -> None:
+        """Each party's ``labels_<party>.csv``."""
         for party, own in labels.items():
             self.write_csv(
                 f"labels_{party}.csv", ["row", "cluster"], [[row, label] for row, label in enumerate(own, start=1)]

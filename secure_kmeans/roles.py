@@ -1,8 +1,8 @@
 """``python -m secure_kmeans.roles FOLDER``: all roles of a local job, started by CrypTen's ``run_multiprocess``.
 
-:mod:`secure_kmeans.local` starts this and watches it. Each role connects to the socket in FOLDER and tells, one
-JSON object a line, that it is alive, how far it is, and how it ended; when its connection closes, it is dead. A
-party reads its own table in FOLDER and writes its outcome there.
+:mod:`secure_kmeans.local` starts this and hears it. Each role connects to the socket in FOLDER and tells, one
+JSON object a line, how far it is and how it ended; when its connection closes, it is dead. A party reads its own table
+in FOLDER and writes its outcome there. Among themselves the roles talk as they do on machines of their own.
 """
 
 from __future__ import annotations
@@ -14,30 +14,32 @@ import shutil
 import socket
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
-from secure_kmeans.errors import SecureKMeansError
-from secure_kmeans.job import Job
-from secure_kmeans.local import DEALER, JOB, SOCKET, outcome_path, table_path
+import numpy as np
+
+from secure_kmeans.data import Table, read_table
+from secure_kmeans.errors import RoleError
+from secure_kmeans.job import DEALER, Job
+from secure_kmeans.local import JOB, SOCKET, Settings, outcome_path, table_path
 from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.party import run_party
-
-HEARTBEAT_SECONDS: Final = 0.5
+from secure_kmeans.net.loopback import Loopback
+from secure_kmeans.role import RoleLife, describe, digest_of
+from secure_kmeans.state import StateFolder
 
 
 class _Line:
     """A role's line to whoever started it."""
 
     def __init__(self, folder: Path, role: str) -> None:
+        self._role = role
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(folder / SOCKET))
         self._lock = threading.Lock()
         self.tell(event="hello", role=role)
-        threading.Thread(target=self._beat, daemon=True).start()
+        threading.Thread(target=self._listen, daemon=True).start()
 
     def tell(self, **event: object) -> None:
         """Send one event; end this process where nobody listens any more."""
@@ -47,23 +49,19 @@ class _Line:
         except OSError:
             os._exit(1)
 
-    def end(self) -> None:
-        """Tell that all is done, and at what cost."""
-        self._tell_traffic()
-        self.tell(event="done")
-
     def progress(self, phase: str, done: int, total: int) -> None:
         """Tell how far the run is."""
         self.tell(event="progress", phase=phase, done=done, total=total)
 
-    def _beat(self) -> None:
-        while True:
-            self._tell_traffic()
-            time.sleep(HEARTBEAT_SECONDS)
+    def failed(self, error: BaseException) -> None:
+        """Tell which role failed, and end this process: its others have been told."""
+        blamed = error.role if isinstance(error, RoleError) else self._role
+        self.tell(event="failed", blamed=blamed, reason=describe(error))
+        os._exit(1)
 
-    def _tell_traffic(self) -> None:
-        sent = crypten.traffic()
-        self.tell(event="alive", rounds=sent.rounds, bytes_sent=sent.bytes_sent, cpu_s=time.process_time())
+    def _listen(self) -> None:
+        self._socket.recv(1)  # nothing is ever sent: this is the end of whoever started it
+        os._exit(1)
 
 
 def _call_this_process(name: str) -> None:
@@ -72,55 +70,63 @@ def _call_this_process(name: str) -> None:
         Path("/proc/self/comm").write_text(name[:15])
 
 
-def _describe(error: Exception) -> str:
-    """What happened. Only this package's messages are known to hold no value of a table; of others the type is told."""
-    if isinstance(error, SecureKMeansError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if crypten.is_lost_peer(error):
-        return "lost its connection to another role"
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
-
-
 class _LocalRoles:
     """The roles of the job in a folder; each process uses its own copy."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.job = Job.model_validate_json((folder / JOB).read_text())
-        self.line: _Line | None = None
+        self.settings = Settings.model_validate_json((folder / JOB).read_text())
+        self.loopback = Loopback(self.settings.job, folder / "identities")
+        self.life: RoleLife | None = None
 
     def run(self) -> bool:
         """Run them all; return whether all ended well."""
-        patience = self.job.timeout + 30  # a role that only waits should outlast the one that it waits for
-        return crypten.run_roles(len(self.job.parties), self.take_part, timeout=patience, guard=self.live)
+        return crypten.run_roles(len(self.settings.job.parties), self.take_part, self.live)
 
-    def live(self, rank: int, life: Callable[[], None]) -> None:
+    def live(self, rank: int, in_crypten: Callable[[], None]) -> None:
         """A role's life, and how it ended, told without a private value."""
-        role = (*self.job.parties, DEALER)[rank]
+        job = self.settings.job
+        role = job.roles[rank]
         _call_this_process(role)
-        self.line = _Line(self.folder, role)
+        line = _Line(self.folder, role)
         try:
-            life()
-        except Exception as error:
+            with contextlib.ExitStack() as stack:
+                self.life = self._life(role, line, stack)
+                ended = self.life.run(
+                    lambda resume, held: self.loopback.meet(role, resume=resume, checkpoints=held, give_up=line.failed),
+                    lambda _mesh, _party: in_crypten(),
+                )
+                if ended.outcome is not None:
+                    aside = outcome_path(self.folder, role).with_suffix(".part")
+                    aside.write_text(ended.outcome.model_dump_json())
+                    aside.rename(outcome_path(self.folder, role))
+                line.tell(event="done", communication=ended.communication)
+        except BaseException as error:
             traceback.print_exc()
-            self.line.tell(event="failed", lost_peer=crypten.is_lost_peer(error), reason=_describe(error))
-            os._exit(1)
-        self.line.end()
+            line.failed(error)
+
+    def _life(self, role: str, line: _Line, stack: contextlib.ExitStack) -> RoleLife:
+        settings, job = self.settings, self.settings.job
+        if role == DEALER:
+            return RoleLife(job, role, None, _silent, rendezvous=self._rendezvous)
+        path = table_path(self.folder, role)
+        table = Table(role, job.columns, np.empty((0, len(job.columns))))  # it has no rows to label
+        if path.exists():
+            table = read_table(path, job.columns)
+        state = None
+        if settings.state is not None:
+            state = stack.enter_context(StateFolder(settings.state / role, job, role, digest_of(table)))
+        progress = line.progress if role == job.names[0] else _silent
+        return RoleLife(job, role, table, progress, state, settings.resume, self._rendezvous)
+
+    @property
+    def _rendezvous(self) -> str:
+        return f"file://{self.folder}/rendezvous"
 
     def take_part(self, rank: int) -> None:
-        """A party's part: its own table in, its own outcome out, complete or not at all."""
-        assert self.line is not None
-        party = self.job.parties[rank]
-        progress = self.line.progress if rank == 0 else _silent
-        outcome = run_party(self.job, rank, table_path(self.folder, party), progress)
-        aside = outcome_path(self.folder, party).with_suffix(".part")
-        aside.write_text(outcome.model_dump_json())
-        aside.rename(outcome_path(self.folder, party))
+        """What CrypTen calls in a party's process."""
+        assert self.life is not None
+        self.life.take_part(rank)
 
 
 def main(folder: Path) -> int:

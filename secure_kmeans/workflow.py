@@ -101,6 +101,7 @@ def plan(options: Options, inputs: Inputs, **more: Any) -> Job:
         max_iter=options.max_iter,
         tol=options.tol,
         timeout=options.timeout,
+        transport=options.transport,
         **more,
     )
 
@@ -117,29 +118,42 @@ def _read_centroids(path: Path, columns: tuple[str, ...], clusters: int) -> np.n
 def encrypted(options: Options, *, skip_plaintext: bool) -> Report:
     """The main job: cluster on shares, compare with the plaintext, write and show the results."""
     inputs = read_inputs(options)
-    job = plan(options, inputs)
-    with ResultsFolder(options.output or Path("results") / inputs.name) as folder:
+    output = options.output or Path("results") / inputs.name
+    return encrypted_job(plan(options, inputs), inputs.tables, output, skip_plaintext=skip_plaintext)
+
+
+def encrypted_job(
+    job: Job,
+    tables: list[Table],
+    output: Path,
+    *,
+    skip_plaintext: bool,
+    state: Path | None = None,
+    resume: bool = False,
+) -> Report:
+    """All roles of a job on this machine; the parties' tables in rank order."""
+    with ResultsFolder(output) as folder:
         with progress_of_phases() as progress:
-            run = run_local(job, inputs.tables, progress)
+            run = run_local(job, tables, progress, state=state, resume=resume)
         outcome = run.outcomes[0]
-        rows = [table.rows for table in inputs.tables]
+        rows = [table.rows for table in tables]
         baseline = None
         if not skip_plaintext:
             baseline = run_in_the_clear(job, np.concatenate(rows), outcome.seed or 0)[outcome.best_restart]
-        report = report_of_run(job, run, inputs.tables, baseline)
+        report = report_of_run(job, run, tables, baseline)
         labels = {party.party: party.labels for party in run.outcomes}
         all_labels = np.concatenate(list(labels.values())).astype(int)
         panels = [
             Panel(
-                _caption(f"Encrypted, {len(job.parties)} parties", report.inertia),
+                caption(f"Encrypted, {len(job.parties)} parties", report.inertia),
                 np.array(outcome.centroids),
                 all_labels,
             )
         ]
         if baseline is not None and report.plaintext is not None:
-            caption = _caption("Plaintext, same start", report.plaintext.inertia)
+            caption = caption("Plaintext, same start", report.plaintext.inertia)
             panels.append(Panel(caption, job.scaling.invert(baseline.centroids), baseline.labels))
-        _finish(folder, report, labels, panels, rows, coarse_columns(job, inputs.tables))
+        finish(folder, report, labels, panels, rows, coarse_columns(job, tables))
     return report
 
 
@@ -157,10 +171,10 @@ def plaintext(options: Options) -> Report:
         report = report_of_plaintext(
             job, inputs.tables, best, seed=seed, number=number, total_s=time.perf_counter() - began
         )
-        panel = Panel(_caption("Plaintext", report.inertia), job.scaling.invert(best.centroids), best.labels)
+        panel = Panel(caption("Plaintext", report.inertia), job.scaling.invert(best.centroids), best.labels)
         labels = _split_labels(best.labels, inputs)
         rows_of_all = [table.rows for table in inputs.tables]
-        _finish(folder, report, labels, [panel], rows_of_all, coarse_columns(job, inputs.tables))
+        finish(folder, report, labels, [panel], rows_of_all, coarse_columns(job, inputs.tables))
     return report
 
 
@@ -216,11 +230,12 @@ def _split_labels(labels: np.ndarray, inputs: Inputs) -> dict[str, list[int]]:
     return {party: own.tolist() for party, own in zip(inputs.parties, np.split(labels, ends), strict=True)}
 
 
-def _caption(who: str, inertia: float | None) -> str:
+def caption(who: str, inertia: float | None) -> str:
+    """What stands above a picture."""
     return who if inertia is None else f"{who}: inertia {inertia:,.3f}"
 
 
-def _finish(
+def finish(
     folder: ResultsFolder,
     report: Report,
     labels: dict[str, list[int]],
@@ -228,6 +243,7 @@ def _finish(
     rows: list[np.ndarray],
     coarse: list[str],
 ) -> None:
+    """Write and draw a run's results, publish them, and show the summary."""
     folder.write_tables(report, labels)
     draw_clusters(
         folder.aside / "clusters.png",

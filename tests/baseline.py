@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from secure_kmeans.job import Job, Scaling
+from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import KMeansRun
 
@@ -15,7 +15,7 @@ def cluster_in_the_clear(
     job = Job.of(
         protocol="plaintext",
         engine="numpy",
-        parties=("all",),
+        parties=Party.named("all"),
         columns=tuple(f"x{number}" for number in range(rows.shape[1])),
         n_clusters=n_clusters,
         scaling=scaling,

@@ -5,16 +5,47 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.session import Session
+from secure_kmeans.net.loopback import Loopback
 
 
-def run_parties(number: int, body: Callable[[Session], Any], *, precision_bits: int = 24) -> list[Any]:
+def run_parties(
+    number: int,
+    body: Callable[[Session], Any],
+    *,
+    precision_bits: int = 24,
+    transport: Literal["tls", "gloo"] = "tls",
+    timeout: float = 60.0,
+) -> list[Any]:
     """What ``body`` returns at each party, by way of JSON; an AssertionError with its traceback where it raises."""
     names = [f"party_{rank}" for rank in range(number)]
+    job = Job.of(
+        parties=Party.named(*names),
+        columns=("x",),
+        n_clusters=1,
+        scaling=Scaling.of(lower=(0.0,), upper=(1.0,)),
+        precision_bits=precision_bits,
+        timeout=timeout,
+        transport=transport,
+    )
     with tempfile.TemporaryDirectory() as folder:
+        loopback = Loopback(job, Path(folder) / "identities")
+
+        def live(rank: int, life: Callable[[], None]) -> None:
+            mesh = loopback.meet(job.roles[rank])
+            try:
+                crypten.connect(mesh, f"file://{folder}/rendezvous" if transport == "gloo" else None)
+                life()
+                mesh.finish()
+            except Exception:
+                mesh.fail("it failed")
+                raise
+            finally:
+                mesh.close()
 
         def party(rank: int) -> None:
             try:
@@ -24,12 +55,14 @@ def run_parties(number: int, body: Callable[[Session], Any], *, precision_bits: 
             (Path(folder) / names[rank]).write_text(json.dumps(answer))
             assert "returned" in answer
 
-        crypten.run_roles(number, party, timeout=60)
+        crypten.run_roles(number, party, live)
         files = [Path(folder) / name for name in names]
         answers = [
             json.loads(file.read_text()) if file.exists() else {"raised": "ended without a word"} for file in files
         ]
     # The party that raised for a reason of its own comes before those that only lost it.
-    raised = sorted((answer["raised"] for answer in answers if "raised" in answer), key=lambda text: "gloo" in text)
+    raised = sorted(
+        (answer["raised"] for answer in answers if "raised" in answer), key=lambda text: "RoleError" in text
+    )
     assert not raised, raised[0]
     return [answer["returned"] for answer in answers]

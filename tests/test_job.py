@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.job import SEEDS, Job, Scaling
+from secure_kmeans.job import SEEDS, Job, Party, Scaling
 
 UNIT = {"lower": (0.0, 0.0), "upper": (1.0, 1.0)}
 KEYS = {
-    "parties": ("a", "b"),
+    "parties": Party.named("a", "b"),
     "columns": ("x", "y"),
     "n_clusters": 2,
     "scaling": Scaling.of(**UNIT),
@@ -63,9 +63,9 @@ class TestJob:
         ("values", "message"),
         [
             ({"task": "predict"}, "a prediction needs centroids"),
-            ({"parties": ("clinic", "Clinic")}, "two parties have the same name"),
-            ({"parties": ("dealer", "b")}, '"dealer" and "all" are reserved, no party may be called so'),
-            ({"parties": ("a", "all")}, '"dealer" and "all" are reserved, no party may be called so'),
+            ({"parties": Party.named("clinic", "Clinic")}, "two parties have the same name"),
+            ({"parties": Party.named("dealer", "b")}, '"dealer" and "all" are reserved, no party may be called so'),
+            ({"parties": Party.named("a", "all")}, '"dealer" and "all" are reserved, no party may be called so'),
             ({"columns": ("x", "y", "z")}, "bounds for 2 columns, but there are 3"),
             ({"centroids": ((0.0, 0.0),)}, "centroids must have 2 rows of 2 numbers"),
             ({"centroids": ((0.0,), (1.0,))}, "centroids must have 2 rows of 2 numbers"),
@@ -112,13 +112,13 @@ class TestJob:
 
     @pytest.mark.parametrize("number", [1, 11])
     def test_a_secure_run_takes_two_to_ten_parties(self, number):
-        parties = tuple("abcdefghijk"[:number])
+        parties = Party.named(*"abcdefghijk"[:number])
         assert refusal(job_with, parties=parties) == f"a secure run takes 2 to 10 parties, not {number}"
 
     def test_a_plaintext_run_may_have_one_party_and_needs_its_engine(self):
-        assert job_with(protocol="plaintext", engine="numpy", parties=("all",)).parties == ("all",)
+        assert job_with(protocol="plaintext", engine="numpy", parties=Party.named("all")).names == ("all",)
         message = 'the engine "crypten" does not compute "plaintext"'
-        assert refusal(job_with, protocol="plaintext", parties=("all",)) == message
+        assert refusal(job_with, protocol="plaintext", parties=Party.named("all")) == message
 
     def test_a_start_outside_the_bounds_is_refused_and_one_at_them_is_not(self):
         start = ((0.0, 0.0), (1e6, 0.0))
@@ -141,7 +141,7 @@ class TestJob:
     def test_limits_that_are_allowed(self):
         job = job_with(n_clusters=1, n_init=1000, max_iter=1, tol=0.0, seed=0, precision_bits=30, timeout=0.5)
         assert (job.n_init, job.seed, job.tol) == (1000, 0, 0.0)
-        assert job_with(parties=tuple("abcdefghij"), seed=SEEDS - 1, precision_bits=8).seed == SEEDS - 1
+        assert job_with(parties=Party.named(*"abcdefghij"), seed=SEEDS - 1, precision_bits=8).seed == SEEDS - 1
 
     @pytest.mark.parametrize("key", KEYS)
     def test_what_has_no_default_is_needed(self, key):

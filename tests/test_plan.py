@@ -3,7 +3,7 @@ import pytest
 
 from secure_kmeans.data import Table
 from secure_kmeans.errors import DataError, JobError, SecureKMeansError
-from secure_kmeans.job import Job, Scaling
+from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.plan import coarse_columns, party_names, plan_fit, plan_predict
 
 FIRST = Table("a.csv", ("x", "y"), np.array([[1.0, 1.0], [1.0, 2.0]]))
@@ -19,7 +19,7 @@ class TestFit:
     def test_bounds_from_the_tables(self):
         job = plan_fit([FIRST, SECOND], 2)
         assert job == Job.of(
-            parties=("party_0", "party_1"),
+            parties=Party.named("party_0", "party_1"),
             columns=("x", "y"),
             n_clusters=2,
             scaling=Scaling.of(lower=(1.0, 0.5), upper=(4.0, 2.0)),
@@ -31,7 +31,7 @@ class TestFit:
         job = plan_fit([FIRST, SECOND], 2, bounds=BOUNDS, scaling="minmax", parties=("clinic", "bank"))
         assert job.scaling == Scaling.of(method="minmax", lower=BOUNDS[0], upper=BOUNDS[1])
         assert job.bounds_from_data is False
-        assert job.parties == ("clinic", "bank")
+        assert job.names == ("clinic", "bank")
 
     def test_further_options(self):
         job = plan_fit([FIRST, SECOND], 2, init="random", n_init=7, max_iter=3, tol=0.25, seed=5, timeout=9.0)

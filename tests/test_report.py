@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from secure_kmeans import mall
 from secure_kmeans.data import Table
-from secure_kmeans.job import Job, Scaling
+from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.ledger import ALL, Disclosure, What
 from secure_kmeans.local import LocalRun
 from secure_kmeans.outcome import Outcome
@@ -30,7 +30,7 @@ LEDGER = [Disclosure(What.ROW_COUNTS, ALL), Disclosure(What.STOP_BIT, ALL, 1), D
 
 
 def job_with(**values):
-    keys = {"parties": ("a", "b"), "columns": ("x", "y"), "n_clusters": 2, "n_init": 3, "precision_bits": 24}
+    keys = {"parties": Party.named("a", "b"), "columns": ("x", "y"), "n_clusters": 2, "n_init": 3, "precision_bits": 24}
     return Job.of(**(keys | {"scaling": Scaling.of(lower=(0.0, 0.0), upper=(4.0, 4.0)), "seed": 5} | values))
 
 

@@ -15,7 +15,8 @@ from secure_kmeans.fixed_point import RING_BITS, FixedPoint, bits_to_hold
 from secure_kmeans.job import SEEDS
 from secure_kmeans.ledger import ALL, Ledger, What
 from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.crypten_adapter import Shared, Traffic
+from secure_kmeans.mpc.crypten_adapter import Shared
+from secure_kmeans.net.watch import Traffic
 
 _NONCE_BYTES: Final = 32
 

@@ -27,13 +27,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import torch
 
-from secure_kmeans.errors import ProtocolError
+from secure_kmeans.errors import ProtocolError, StateError
 from secure_kmeans.fixed_point import RING_BITS, bits_to_hold
 from secure_kmeans.job import Job
-from secure_kmeans.ledger import What
+from secure_kmeans.ledger import Disclosure, What
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.argmin import argmin_one_hot
 from secure_kmeans.mpc.comparison import less_or_equal
@@ -81,11 +82,56 @@ class Clustering:
     seconds: list[float] = field(default_factory=list)
 
 
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one party needs to go on after an iteration: its share of the centroids, and what all parties know.
+
+    Attributes
+    ----------
+    iteration : int
+        0 after the initialisation.
+    counts : list of int
+        Every party's number of rows.
+    seed : int or None
+    shape : (r, k, d)
+    centroids : bytes
+        This party's share, int64.
+    active, converged, sizes, seconds
+        As in :class:`_Restarts`.
+    ledger : list of Disclosure
+    """
+
+    iteration: int
+    counts: list[int]
+    seed: int | None
+    shape: tuple[int, int, int]
+    centroids: bytes
+    active: list[int]
+    converged: list[bool]
+    sizes: list[list[list[int]]]
+    seconds: list[float]
+    ledger: list[Disclosure]
+
+
 Report = Callable[[str, int, int], None]
 """Told the phase, how much of it is done, and of how much."""
 
+Keep = Callable[[State], None]
+"""Told the state after the initialisation and after each iteration."""
 
-def fit(session: Session, job: Job, own_rows: np.ndarray, report: Report) -> Clustering:
+
+def keep_nothing(state: State) -> None:
+    """For a run that cannot be resumed."""
+    del state
+
+
+def fit(
+    session: Session,
+    job: Job,
+    own_rows: np.ndarray,
+    report: Report,
+    keep: Keep = keep_nothing,
+    resumed: State | None = None,
+) -> Clustering:
     """Cluster the rows of all parties.
 
     Parameters
@@ -95,6 +141,9 @@ def fit(session: Session, job: Job, own_rows: np.ndarray, report: Report) -> Clu
     own_rows : (n of this party, d) float64, scaled, |x| <= ``job.scaling.largest``
     report : callable
         Progress.
+    keep : callable, optional
+    resumed : State, optional
+        Go on from here, as all parties do, instead of from the start; the shares are made anew.
 
     Returns
     -------
@@ -104,6 +153,8 @@ def fit(session: Session, job: Job, own_rows: np.ndarray, report: Report) -> Clu
     ------
     ProtocolError
         Where a division went astray.
+    StateError
+        Where a party has another number of rows than when the state was kept.
 
     Notes
     -----
@@ -112,10 +163,15 @@ def fit(session: Session, job: Job, own_rows: np.ndarray, report: Report) -> Clu
     """
     counts = session.row_counts(len(own_rows))
     X = session.share_rows(own_rows, counts)  # (n, d)
-    seed, C = _start(session, job, own_rows, counts, X, report)  # [SHK] step 1
-    runs = _Restarts(session, job, X, C)
+    if resumed is None:
+        seed, C = _start(session, job, own_rows, counts, X, report)  # [SHK] step 1
+        runs = _Restarts(session, job, X, C)
+    else:
+        seed, runs = resumed.seed, _Restarts.resumed(session, job, X, counts, resumed)
+    keep(runs.state(counts, seed))
     while runs.active.size and runs.iteration < job.max_iter:
         runs.iterate()  # steps 2 to 9
+        keep(runs.state(counts, seed))
         report("iterations", runs.iteration, job.max_iter)
     best = runs.best()
     clustering = _finish(session, X, counts, runs.C[best])
@@ -216,6 +272,36 @@ class _Restarts:
         self._largest = job.scaling.largest
         self._largest_centroid = math.ceil(1.02 * self._largest * session.fixed_point.scale)
         self._epsilon = int(min(job.tol * session.fixed_point.scale**2, 2.0 ** (RING_BITS - 2)))
+
+    @classmethod
+    def resumed(cls, session: Session, job: Job, X: Shared, counts: list[int], state: State) -> _Restarts:
+        """The restarts as they were, under fresh shares."""
+        if state.counts != counts:
+            raise StateError("a party has another number of rows than when the state was kept; start without --resume")
+        kept = torch.frombuffer(bytearray(state.centroids), dtype=torch.long).reshape(state.shape)
+        zero = crypten.share(torch.zeros(state.shape, dtype=torch.long), 0, state.shape)
+        runs = cls(session, job, X, crypten.with_share(zero, zero.share + kept))
+        runs.iteration, runs.active = state.iteration, np.array(state.active, dtype=np.int64)
+        runs.converged = np.array(state.converged, dtype=bool)
+        runs.sizes, runs.seconds = list(state.sizes), list(state.seconds)
+        session.ledger.entries[:] = state.ledger
+        return runs
+
+    def state(self, counts: list[int], seed: int | None) -> State:
+        """What this party needs to go on from here."""
+        r, k, d = self.C.shape
+        return State(
+            iteration=self.iteration,
+            counts=counts,
+            seed=seed,
+            shape=(r, k, d),
+            centroids=self.C.share.numpy().tobytes(),
+            active=self.active.tolist(),
+            converged=self.converged.tolist(),
+            sizes=self.sizes,
+            seconds=self.seconds,
+            ledger=list(self.session.ledger.entries),
+        )
 
     def iterate(self) -> None:
         """[SHK] steps 2 to 9, once, for the restarts that are still running."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from secure_kmeans.job import Job, Scaling
+from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.initialisation import initial_centroids
 from secure_kmeans.plaintext.kmeans import lloyd
@@ -13,7 +13,9 @@ SCALING = Scaling.of(lower=(0.0, 0.0), upper=(100.0, 30.0))
 
 
 def job_with(**values):
-    return Job.of(parties=("a", "b"), columns=("x", "y"), n_clusters=3, scaling=SCALING, precision_bits=10, **values)
+    return Job.of(
+        parties=Party.named("a", "b"), columns=("x", "y"), n_clusters=3, scaling=SCALING, precision_bits=10, **values
+    )
 
 
 @pytest.mark.parametrize("init", ["farthest", "k-means++", "random"])

@@ -3,7 +3,7 @@ import pytest
 from sklearn.datasets import load_iris, make_blobs
 
 from secure_kmeans.fixed_point import choose_precision_bits
-from secure_kmeans.job import Job, Scaling
+from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.ledger import ALL, What
 from secure_kmeans.mpc import division
 from secure_kmeans.mpc.argmin import argmin_one_hot
@@ -22,7 +22,7 @@ FIELDS = ("n_iter", "converged", "best_restart", "seed", "sizes_by_iteration")
 def job_for(rows: np.ndarray, parties: int, n_clusters: int, **options) -> Job:
     d = rows.shape[1]
     return Job.of(
-        parties=party_names(parties),
+        parties=Party.named(*party_names(parties)),
         columns=tuple(f"x{number}" for number in range(d)),
         n_clusters=n_clusters,
         scaling=Scaling(lower=tuple(rows.min(axis=0)), upper=tuple(rows.max(axis=0))),
@@ -198,7 +198,7 @@ def test_predict_tells_each_party_the_labels_of_its_own_rows():
     centers = ((0.0, 0.0), (10.0, 10.0))
     job = Job.of(
         task="predict",
-        parties=party_names(3),
+        parties=Party.named(*party_names(3)),
         columns=("a", "b"),
         n_clusters=2,
         scaling=Scaling(lower=(0.0, 0.0), upper=(10.0, 10.0)),

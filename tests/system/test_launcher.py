@@ -14,7 +14,7 @@ from sklearn.datasets import load_wine, make_blobs
 
 from secure_kmeans.data import Table
 from secure_kmeans.errors import RoleError
-from secure_kmeans.job import Job, Scaling
+from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.ledger import What
 from secure_kmeans.local import run_local
 from secure_kmeans.report import Report
@@ -194,7 +194,7 @@ def test_an_interrupted_run_ends_all_its_processes(tmp_path, long_job):
 
 def test_a_party_whose_table_does_not_fit_the_job_is_named_without_a_value():
     job = Job.of(
-        parties=("clinic", "lab"),
+        parties=Party.named("clinic", "lab"),
         columns=("a",),
         n_clusters=1,
         scaling=Scaling(lower=(0.0,), upper=(1.0,)),

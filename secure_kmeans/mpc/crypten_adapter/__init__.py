@@ -2,8 +2,8 @@
 
 CrypTen 0.4.1 brings the shared tensors, the Beaver products, the adder circuits, the trusted third party (here: the
 dealer) and ``run_multiprocess``. What must not be used as it comes is replaced when this package is imported:
-randomness (:mod:`.randomness`), the dealer's keys and messages (:mod:`.dealer`), pickle and uncounted traffic
-(:mod:`.communicator`), endless waiting (:mod:`.launching`), truncation (:mod:`.tensors`).
+randomness (:mod:`.randomness`), the dealer's keys and messages (:mod:`.dealer`), the way between the roles, with pickle
+and endless waiting (:mod:`.communicator`), truncation (:mod:`.tensors`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import types
 from typing import Any
 
-from secure_kmeans.mpc.crypten_adapter.communicator import CountingCommunicator, Traffic, is_lost_peer, traffic
+from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
 from secure_kmeans.mpc.crypten_adapter.dealer import receive_key, request
-from secure_kmeans.mpc.crypten_adapter.launching import run_roles
+from secure_kmeans.mpc.crypten_adapter.launching import connect, run_role, run_roles
 from secure_kmeans.mpc.crypten_adapter.original import arithmetic, binary, comm, context, crypten, distributed, ttp
 from secure_kmeans.mpc.crypten_adapter.randomness import kbit_element, ring_element, set_up_zero_sharing
 from secure_kmeans.mpc.crypten_adapter.tensors import (
@@ -31,23 +31,24 @@ from secure_kmeans.mpc.crypten_adapter.tensors import (
     share,
     sign_bits,
     squares,
+    traffic,
     with_share,
 )
 
 __all__ = [
     "Shared",
-    "Traffic",
     "bit_to_integer",
     "bits_and",
     "bits_xor_public",
     "cat",
+    "connect",
     "divide_locally",
     "exchange",
     "from_public",
-    "is_lost_peer",
     "open_to_all",
     "open_to_one",
     "parties",
+    "run_role",
     "run_roles",
     "share",
     "sign_bits",
@@ -78,7 +79,7 @@ def _install() -> None:
     client = ttp.TTPClient._TTPClient__TTPClient
     client._setup_generators, client.ttp_request = receive_key, request
     for module in (comm, distributed, context):
-        module.DistributedCommunicator = CountingCommunicator
+        module.DistributedCommunicator = RoleCommunicator
 
 
 _install()

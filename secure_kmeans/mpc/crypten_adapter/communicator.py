@@ -1,150 +1,324 @@
-"""CrypTen's communicator over Gloo, with counted traffic and without pickle."""
+"""CrypTen's communicator over a role's links to the others: every one of its calls, counted, and without pickle.
+
+CrypTen's own sits on ``torch.distributed`` directly. This one needs no more than links that carry arrays and plain
+values between two roles (:class:`Links`): the mesh of TLS lines, or Gloo.
+"""
 
 from __future__ import annotations
 
 import functools
-import json
-import traceback
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
 from torch.distributed import ReduceOp
 
-from secure_kmeans.mpc.crypten_adapter.original import distributed
+from secure_kmeans.mpc.crypten_adapter.original import comm
+from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.net.watch import Traffic
 
-_REQUEST_BYTES: Final = 512
-_GATHER_BYTES: Final = 1 << 18  # below, a sum is one all-gather: fewer messages, more bytes for P > 2
+_GATHER_BYTES: Final = 1 << 18
+"""A sum below is one exchange with every party; above, with three parties or more, two that move fewer bytes."""
+
+_COMBINE: Final[dict[Any, Callable[..., torch.Tensor]]] = {
+    ReduceOp.SUM: torch.add,
+    ReduceOp.BXOR: torch.bitwise_xor,
+    ReduceOp.BAND: torch.bitwise_and,
+    ReduceOp.BOR: torch.bitwise_or,
+    ReduceOp.PRODUCT: torch.mul,
+    ReduceOp.MIN: torch.minimum,
+    ReduceOp.MAX: torch.maximum,
+}
 
 
-@dataclass
-class Traffic:
-    """What a role has sent so far.
+class Links(Protocol):
+    """What carries arrays and plain values between two roles; :class:`~secure_kmeans.net.mesh.Mesh` says more."""
 
-    Attributes
-    ----------
-    rounds : int
-        How often the role waited for another role's message.
-    bytes_sent : int
-        Payload handed to the transport. An all-gather counts ``P - 1`` times the tensor, an
-        all-reduce ``2 (P - 1) / P`` times: what Gloo's ring algorithms send for P parties.
+    def post(self, peer: str, numbers: np.ndarray) -> None:
+        """Begin to send."""
+
+    def receive(self, peer: str, target: np.ndarray) -> None:
+        """Wait for numbers of the shape and type of ``target``."""
+
+    def exchange(self, outgoing: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> None:
+        """Send and receive at once."""
+
+    def flush(self) -> None:
+        """Wait until all that was posted has left."""
+
+    def post_object(self, peer: str, value: Any) -> int:
+        """Begin to send plain values; return their bytes."""
+
+    def receive_object(self, peer: str) -> Any:
+        """Wait for plain values."""
+
+
+class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
+    """CrypTen's communicator of one role.
+
+    Ranks are those of the parties; the dealer's is the number of parties. What is counted is the payload: a call that
+    waits for another role is a round.
     """
 
-    rounds: int = 0
-    bytes_sent: int = 0
+    BYTES_PER_ELEMENT = 8
+    instance: RoleCommunicator | None = None
+    connection: tuple[Mesh, Links] | None = None
+    """What :meth:`initialize` takes: one process, one role."""
 
-    def waited(self) -> None:
-        """One more round."""
-        self.rounds += 1
+    main_group = ttp_group = ttp_comm_group = None  # CrypTen passes them around; a rank says it all
 
-    def sent(self, size: float) -> None:
-        """``size`` more bytes."""
-        self.bytes_sent += round(size)
+    def __init__(self, mesh: Mesh, links: Links) -> None:
+        self.mesh, self.links = mesh, links
+        self.rank = mesh.roles.index(mesh.me)
+        self.world_size = len(mesh.roles) - 1
+        self.traffic: Traffic = mesh.traffic
+        self._others = [rank for rank in range(self.world_size) if rank != self.rank]
+        self._coming: dict[int, deque[_Coming]] = {rank: deque() for rank in range(len(mesh.roles))}
+        self._name = mesh.me
+        self.reset_communication_stats()
 
+    # ---------------------------------------------------------------- its life
 
-def bytes_of(tensors: Any) -> int:
-    """Payload of a tensor, or of a list of them."""
-    if isinstance(tensors, list):
-        return sum(bytes_of(tensor) for tensor in tensors)
-    return int(tensors.nelement() * tensors.element_size())
+    @classmethod
+    def initialize(cls, rank: int, world_size: int, init_ttp: bool = False) -> None:
+        """Take up :attr:`connection`; the arguments follow from it."""
+        assert cls.connection is not None, "this role has not met the others"
+        cls.instance = cls(*cls.connection)
 
+    @classmethod
+    def is_initialized(cls) -> bool:
+        return cls.instance is not None
 
-class CountingCommunicator(distributed.DistributedCommunicator):  # type: ignore[misc]
-    """CrypTen's communicator over Gloo, with counted traffic and without pickle.
+    @classmethod
+    def get(cls) -> RoleCommunicator | None:
+        return cls.instance
 
-    Only the calls that CrypTen makes under this package are counted; any other one is refused, so
-    that nothing travels uncounted.
-    """
+    @classmethod
+    def shutdown(cls) -> None:
+        """The first party tells the dealer that nothing more will be asked."""
+        channel = cls.instance
+        if channel is not None and channel.rank == 0:
+            channel.send_obj("terminate", channel.get_ttp_rank())
+        cls.instance = None
 
-    traffic = Traffic()  # one process, one role
+    def get_world_size(self) -> int:
+        return self.world_size
 
-    def isend(self, tensor: torch.Tensor, dst: int) -> Any:
-        self.traffic.sent(bytes_of(tensor))
-        return super().isend(tensor, dst)
+    def get_rank(self) -> int:
+        return self.rank
 
-    def irecv(self, tensor: torch.Tensor, src: int | None = None) -> Any:
-        self.traffic.waited()
-        return super().irecv(tensor, src)
+    def get_ttp_rank(self) -> int:
+        return self.world_size
 
-    def all_reduce(self, input: Any, op: Any = ReduceOp.SUM, batched: bool = False) -> Any:
-        """All parties' sum or XOR. Several small tensors travel as one, in a single exchange."""
-        tensors = input if batched else [input]
-        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        if bytes_of(flat) > _GATHER_BYTES:
-            parties = self.get_world_size()
-            self.traffic.waited()
-            self.traffic.sent(2 * (parties - 1) / parties * bytes_of(flat))
-            total = super().all_reduce(flat, op=op)
-        else:
-            own, *others = self.all_gather(flat)
-            combine = torch.bitwise_xor if op == ReduceOp.BXOR else torch.add
-            total = functools.reduce(combine, others, own)
-        parts = torch.split(total, [tensor.nelement() for tensor in tensors])
-        shaped = [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
-        return shaped if batched else shaped[0]
+    def get_name(self) -> str:
+        return self._name
 
-    def reduce(self, input: Any, dst: int, op: Any = ReduceOp.SUM, batched: bool = False) -> Any:
-        """The sum or XOR, at one party alone: every other one sends it its tensor, and receives nothing.
+    def set_name(self, name: str) -> None:
+        self._name = name
 
-        Gloo's own reduce is a ring, on which each party ends up with sums of a part: it would show them.
-        """
-        assert not batched
-        if self.get_rank() != dst:
-            self.traffic.sent(bytes_of(input))
-            torch.distributed.send(input.contiguous(), dst=dst, group=self.main_group)
-            return None
-        self.traffic.waited()
-        total = input.clone()
-        for rank in range(self.get_world_size()):
-            if rank != dst:
-                received = torch.empty_like(total)
-                torch.distributed.recv(received, src=rank, group=self.main_group)
-                total = torch.bitwise_xor(total, received) if op == ReduceOp.BXOR else total + received
-        return total
+    def get_distributed_backend(self) -> str:
+        return type(self.links).__name__
 
-    def gather(self, tensor: torch.Tensor, dst: int) -> Any:
-        if self.get_rank() == dst:
-            self.traffic.waited()
-        else:
-            self.traffic.sent(bytes_of(tensor))
-        return super().gather(tensor, dst)
+    def get_communication_stats(self) -> dict[str, float]:
+        return {"rounds": self.traffic.rounds, "bytes": self.traffic.bytes_sent, "time": 0.0}
 
-    def all_gather(self, tensor: torch.Tensor) -> Any:
-        self.traffic.waited()
-        self.traffic.sent((self.get_world_size() - 1) * bytes_of(tensor))
-        return super().all_gather(tensor)
+    def key(self, rank: int, purpose: str) -> bytes:
+        """32 bytes that this role shares with another one alone, and that never travelled."""
+        return self.mesh.key(self.mesh.roles[rank], purpose)
+
+    # --------------------------------------------------------- from role to role
+
+    def send(self, tensor: torch.Tensor, dst: int) -> None:
+        self._post(tensor, dst)
+        self.links.flush()
+
+    def recv(self, tensor: torch.Tensor, src: int | None = None) -> torch.Tensor:
+        result = torch.empty_like(tensor)
+        self.irecv(result, src).wait()
+        return result
+
+    def isend(self, tensor: torch.Tensor, dst: int) -> _Going:
+        self._post(tensor, dst)
+        return _Going(self.links)
+
+    def irecv(self, tensor: torch.Tensor, src: int | None = None) -> _Coming:
+        if src is None:
+            raise ValueError("name the rank to receive from")
+        coming = _Coming(self, tensor, src)
+        self._coming[src].append(coming)
+        return coming
+
+    def _post(self, tensor: torch.Tensor, dst: int) -> None:
+        numbers = _numbers(tensor)
+        self.traffic.sent(numbers.nbytes)
+        self.links.post(self.mesh.roles[dst], numbers.copy() if _shares_memory(tensor, numbers) else numbers)
+
+    def _receive(self, tensor: torch.Tensor, src: int) -> None:
+        """Fill a tensor with what another role sends. Not a round of its own: the caller counts."""
+        target = np.empty(tuple(tensor.shape), dtype=_numbers(tensor[:0] if tensor.dim() else tensor).dtype)
+        self.links.receive(self.mesh.roles[src], target)
+        tensor.copy_(torch.from_numpy(target))
 
     def send_obj(self, obj: Any, dst: int, group: Any = None) -> None:
-        text = json.dumps(obj).encode()
-        if len(text) > _REQUEST_BYTES:
-            raise RuntimeError("a request to the dealer is too long")
-        data = torch.from_numpy(np.frombuffer(text.ljust(_REQUEST_BYTES), dtype=np.uint8).copy())
-        torch.distributed.send(data, dst=dst, group=group)
-        self.traffic.sent(_REQUEST_BYTES)
+        self.traffic.sent(self.links.post_object(self.mesh.roles[dst], obj))
+        self.links.flush()
 
     def recv_obj(self, src: int, group: Any = None) -> Any:
         self.traffic.waited()
-        data = torch.empty(_REQUEST_BYTES, dtype=torch.uint8)
-        torch.distributed.recv(data, src=src, group=group)
-        return json.loads(data.numpy().tobytes())
+        return self.links.receive_object(self.mesh.roles[src])
 
-    def _uncounted(self, *_: object, **__: object) -> Any:
-        raise NotImplementedError("this call is not counted, so it is not used")
+    # ------------------------------------------------------------- among parties
 
-    send = recv = scatter = broadcast = broadcast_obj = barrier = _uncounted
+    def all_gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """Every party's tensor, all of one shape."""
+        own = _numbers(tensor)
+        self.traffic.waited()
+        self.traffic.sent(len(self._others) * own.nbytes)
+        came = {rank: np.empty_like(own, order="C") for rank in self._others}
+        roles = self.mesh.roles
+        self.links.exchange(
+            {roles[rank]: own for rank in self._others}, {roles[rank]: numbers for rank, numbers in came.items()}
+        )
+        return [
+            tensor.clone() if rank == self.rank else torch.from_numpy(came[rank]).to(tensor.device)
+            for rank in range(self.world_size)
+        ]
+
+    def gather(self, tensor: torch.Tensor, dst: int) -> list[torch.Tensor | None]:
+        """Every party's tensor, at one of them."""
+        if self.rank != dst:
+            self.send(tensor, dst)
+            return [None]
+        self.traffic.waited()
+        result = [tensor.clone() for _ in range(self.world_size)]
+        for rank in self._others:
+            self._receive(result[rank], rank)
+        return result  # type: ignore[return-value]
+
+    def scatter(
+        self, scatter_list: Sequence[torch.Tensor], src: int, size: Any = None, device: Any = None
+    ) -> torch.Tensor:
+        """One tensor of a list to each party."""
+        if self.rank == src:
+            for rank in self._others:
+                self._post(scatter_list[rank], rank)
+            self.links.flush()
+            return scatter_list[self.rank]
+        shape = scatter_list[self.rank].shape if size is None else size
+        result = torch.empty(shape, dtype=torch.long, device=device)
+        self.traffic.waited()
+        self._receive(result, src)
+        return result
+
+    def broadcast(self, input: Any, src: int, group: Any = None, batched: bool = False) -> Any:
+        """One party's tensor, or tensors, to all parties, in place."""
+        tensors = input if batched else [input]
+        if self.rank != src:
+            self.traffic.waited()
+        for tensor in tensors:
+            if self.rank == src:
+                for rank in self._others:
+                    self._post(tensor, rank)
+            else:
+                self._receive(tensor, src)
+        self.links.flush()
+        return input
+
+    def broadcast_obj(self, obj: Any, src: int, group: Any = None) -> Any:
+        """One party's plain values to all parties."""
+        if self.rank != src:
+            return self.recv_obj(src)
+        for rank in self._others:
+            self.traffic.sent(self.links.post_object(self.mesh.roles[rank], obj))
+        self.links.flush()
+        return obj
+
+    def barrier(self) -> None:
+        """Wait until all parties have come this far."""
+        self.all_gather(torch.zeros(1, dtype=torch.uint8))
+
+    def reduce(self, input: Any, dst: int, op: Any = ReduceOp.SUM, batched: bool = False) -> Any:
+        """The sum or XOR at one party alone: every other one sends it its tensor, and receives nothing."""
+        flat, shaped = _flattened(input, batched)
+        gathered = self.gather(flat, dst)
+        return None if self.rank != dst else shaped(functools.reduce(_COMBINE[op], gathered))
+
+    def all_reduce(self, input: Any, op: Any = ReduceOp.SUM, batched: bool = False) -> Any:
+        """All parties' sum or XOR. Several tensors travel as one, in a single exchange."""
+        flat, shaped = _flattened(input, batched)
+        if self.world_size > 2 and flat.nelement() * flat.element_size() > _GATHER_BYTES:
+            return shaped(self._reduced_in_parts(flat, _COMBINE[op]))
+        return shaped(functools.reduce(_COMBINE[op], self.all_gather(flat)))
+
+    def _reduced_in_parts(self, flat: torch.Tensor, combine: Callable[..., torch.Tensor]) -> torch.Tensor:
+        """Each party adds up one part of all tensors, then tells its sum: two rounds, 2 (P - 1) / P of the bytes."""
+        parts = [_numbers(part) for part in torch.tensor_split(flat, self.world_size)]
+        roles = self.mesh.roles
+        came = {rank: np.empty_like(parts[self.rank]) for rank in self._others}
+        self.traffic.waited()
+        self.traffic.sent(sum(parts[rank].nbytes for rank in self._others))
+        self.links.exchange(
+            {roles[rank]: parts[rank] for rank in self._others}, {roles[rank]: part for rank, part in came.items()}
+        )
+        summands = [torch.from_numpy(part) for part in (parts[self.rank], *came.values())]
+        own = functools.reduce(combine, summands).numpy()
+        sums = [own if rank == self.rank else np.empty_like(part) for rank, part in enumerate(parts)]
+        self.traffic.waited()
+        self.traffic.sent(len(self._others) * own.nbytes)
+        self.links.exchange(
+            {roles[rank]: own for rank in self._others}, {roles[rank]: sums[rank] for rank in self._others}
+        )
+        return torch.from_numpy(np.concatenate(sums)).to(flat.device)
 
 
-def is_lost_peer(error: BaseException) -> bool:
-    """Whether an error says that another role is gone or silent: Gloo knows no type of its own for that."""
-    if isinstance(error, torch.distributed.DistError):
-        return True
-    frames = traceback.extract_tb(error.__traceback__)
-    raised_in_torch = bool(frames) and "distributed" in Path(frames[-1].filename).parts
-    return isinstance(error, RuntimeError) and (raised_in_torch or "gloo" in str(error).lower())
+class _Going:
+    """What :meth:`RoleCommunicator.isend` returns."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+
+    def wait(self) -> None:
+        """Until it has left."""
+        self._links.flush()
 
 
-def traffic() -> Traffic:
-    """This process's counters; all 0 before it has joined the others."""
-    return CountingCommunicator.traffic
+class _Coming:
+    """What :meth:`RoleCommunicator.irecv` returns; several from one rank are filled in the order of their calls."""
+
+    def __init__(self, channel: RoleCommunicator, tensor: torch.Tensor, src: int) -> None:
+        self._channel, self._tensor, self._src = channel, tensor, src
+        self._complete = False
+
+    def wait(self) -> None:
+        """Until it has come."""
+        earlier = self._channel._coming[self._src]
+        while not self._complete:
+            coming = earlier.popleft()
+            self._channel.traffic.waited()
+            self._channel._receive(coming._tensor, self._src)
+            coming._complete = True
+
+
+def _numbers(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor's elements as a contiguous array; no copy where it lies like that in memory."""
+    array: np.ndarray = tensor.detach().cpu().contiguous().numpy()
+    return array
+
+
+def _shares_memory(tensor: torch.Tensor, numbers: np.ndarray) -> bool:
+    return tensor.device.type == "cpu" and tensor.data_ptr() == numbers.ctypes.data
+
+
+def _flattened(input: Any, batched: bool) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
+    """One or several tensors as a single vector, and how its like becomes their shapes again."""
+    tensors = input if batched else [input]
+    flat = tensors[0].reshape(-1) if len(tensors) == 1 else torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+    def shaped(vector: torch.Tensor) -> Any:
+        parts = torch.split(vector, [tensor.nelement() for tensor in tensors])
+        result = [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+        return result if batched else result[0]
+
+    return flat, shaped

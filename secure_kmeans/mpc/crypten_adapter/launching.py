@@ -1,30 +1,40 @@
-"""All roles on this machine, by CrypTen's ``run_multiprocess``."""
+"""A role's life in CrypTen: several on this machine by ``run_multiprocess``, or this process alone."""
 
 from __future__ import annotations
 
 import logging
+import queue
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import torch
 
+from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
 from secure_kmeans.mpc.crypten_adapter.dealer import Dealer
-from secure_kmeans.mpc.crypten_adapter.original import comm, context, crypten, distributed
+from secure_kmeans.mpc.crypten_adapter.gloo import GlooLinks
+from secure_kmeans.mpc.crypten_adapter.original import comm, context, crypten
+from secure_kmeans.net.mesh import Mesh
 
-_INITIALISE: Final = torch.distributed.init_process_group
 _LAUNCH: Final = context._launch
 
 Guard = Callable[[int, Callable[[], None]], None]
-"""Given a role's rank, the dealer's being the last, and all that the role does: it has to call that."""
+"""Given a role's rank, the dealer's being the last, and all that the role does in CrypTen. It meets the other roles,
+calls :func:`connect`, and then that."""
 
 
-def _unguarded(rank: int, life: Callable[[], None]) -> None:
-    del rank
-    life()
+def connect(mesh: Mesh, rendezvous: str | None = None) -> None:
+    """Let CrypTen in this process talk over a mesh.
+
+    Parameters
+    ----------
+    mesh : Mesh
+    rendezvous : str, optional
+        Of Gloo, which then carries everything but keys; see :class:`~secure_kmeans.mpc.crypten_adapter.gloo.GlooLinks`.
+    """
+    RoleCommunicator.connection = mesh, mesh if rendezvous is None else GlooLinks(mesh, rendezvous)
 
 
-def run_roles(parties: int, party: Callable[[int], None], *, timeout: float, guard: Guard = _unguarded) -> bool:
+def run_roles(parties: int, party: Callable[[int], None], guard: Guard) -> bool:
     """Run all roles on this machine by ``crypten.mpc.run_multiprocess``; return whether all ended well.
 
     Parameters
@@ -32,23 +42,34 @@ def run_roles(parties: int, party: Callable[[int], None], *, timeout: float, gua
     parties : int
         How many; one process each, and one more for the dealer.
     party : callable
-        Given its rank, called in each party's process once all roles are connected.
-    timeout : float
-        Seconds after which a collective that nobody answers fails.
-    guard : callable, optional
-        Called in each role's process around its whole life, from before it connects to its end.
+        Given its rank, called in each party's process.
+    guard : Guard
+        Called in each role's process around its whole life.
     """
 
-    def initialise(*args: Any, **kwargs: Any) -> None:
+    def launch(func: Callable[[], None], rank: int, *args: object) -> None:
         torch.set_num_threads(1)
-        _INITIALISE(*args, **kwargs | {"timeout": timedelta(seconds=timeout)})
-
-    def launch(func: Any, rank: int, *args: Any) -> None:
         guard(rank, lambda: _LAUNCH(func, rank, *args))
 
-    logging.getLogger().setLevel(logging.ERROR)  # CrypTen tells the root logger of every request
-    crypten.cfg.mpc.provider = "TTP"
-    distributed.dist.init_process_group = initialise
+    _prepare()
     context._launch = launch
+    try:
+        return context.run_multiprocess(parties)(lambda: party(comm.get().get_rank()))() is not None
+    finally:
+        context._launch = _LAUNCH
+
+
+def run_role(mesh: Mesh, party: Callable[[int], None]) -> None:
+    """This process's role, after :func:`connect`: ``party``, given its rank, or the dealer."""
+    torch.set_num_threads(1)
+    _prepare()
+    rank = mesh.roles.index(mesh.me)
+    parties = len(mesh.roles) - 1
+    life = crypten.mpc.provider.TTPServer if rank == parties else lambda: party(rank)
+    _LAUNCH(life, rank, parties, "", queue.SimpleQueue(), (), {})
+
+
+def _prepare() -> None:
+    logging.getLogger("root").setLevel(logging.ERROR)  # CrypTen tells the root logger of every request
+    crypten.cfg.mpc.provider = "TTP"
     crypten.mpc.provider.TTPServer = lambda: Dealer().serve()
-    return context.run_multiprocess(parties)(lambda: party(comm.get().get_rank()))() is not None

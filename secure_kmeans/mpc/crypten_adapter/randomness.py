@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
-from secure_kmeans.crypto.prg import KEY_BYTES, Prg, fresh_key
+from secure_kmeans.crypto.prg import Prg, fresh_key
 from secure_kmeans.mpc.crypten_adapter.original import comm, crypten
 
 
@@ -44,25 +43,12 @@ def kbit_element(size: Any, bitlength: int | None = None, generator: Any = None,
     return torch.from_numpy(generator.bits(shape.numel(), int(bitlength or 64))).reshape(shape)
 
 
-def key_tensor(key: bytes) -> torch.Tensor:
-    """A key, to be sent."""
-    return torch.from_numpy(np.frombuffer(key, dtype=np.int64).copy())
-
-
-def key_bytes(tensor: torch.Tensor) -> bytes:
-    """A key, as it was sent."""
-    return tensor.numpy().tobytes()
-
-
 def set_up_zero_sharing() -> None:
     """One key with each neighbour in the ring of parties: CrypTen's zero-sharings come from these."""
     channel = comm.get()
     rank, parties = channel.get_rank(), channel.get_world_size()
-    own = fresh_key()
-    received = torch.empty(KEY_BYTES // 8, dtype=torch.long)
-    sending = channel.isend(key_tensor(own), (rank + 1) % parties)
-    channel.irecv(received, src=(rank - 1) % parties).wait()
-    sending.wait()
-    for name, key in (("next", own), ("prev", key_bytes(received)), ("local", fresh_key())):
+    following = channel.key((rank + 1) % parties, f"zero-sharing from {rank}")
+    preceding = channel.key((rank - 1) % parties, f"zero-sharing from {(rank - 1) % parties}")
+    for name, key in (("next", following), ("prev", preceding), ("local", fresh_key())):
         crypten.generators[name] = {torch.device("cpu"): Stream(key)}
     crypten.generators["global"] = {}

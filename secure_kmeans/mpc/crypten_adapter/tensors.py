@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from secure_kmeans.mpc.crypten_adapter.original import MPCTensor, Ptype, beaver, comm
+from secure_kmeans.net.watch import Traffic
 
 Shared = Any
 """A CrypTen encrypted tensor (``MPCTensor``) of integers: additive shares over Z/2^64, or XOR shares of bits."""
@@ -104,6 +105,12 @@ def open_to_one(values: Shared, rank: int) -> torch.Tensor | None:
     """Publish a value to one party; None at all others. Rounds: 1. Only ``Session.reveal`` calls this."""
     opened: torch.Tensor | None = values.reveal(dst=rank)
     return opened
+
+
+def traffic() -> Traffic:
+    """This role's rounds and bytes so far."""
+    counters: Traffic = comm.get().traffic
+    return counters
 
 
 def exchange(own: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,132 @@
+"""A role's identity: a private key and a self-signed certificate, in a folder that only its owner can read.
+
+Nobody vouches for the certificate: the job names its fingerprint, and that is all that counts. So it never expires
+and says nothing but the role's name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
+
+from secure_kmeans.errors import IdentityError
+
+KEY: Final = "key.pem"
+CERTIFICATE: Final = "certificate.pem"
+FINGERPRINT: Final = "fingerprint"
+_NEVER: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280, section 4.1.2.5
+
+
+def fingerprint_of(certificate: x509.Certificate) -> str:
+    """SHA-256 of a certificate in DER, in hexadecimal."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A key pair and its certificate.
+
+    Attributes
+    ----------
+    certificate : x509.Certificate
+    key : Ed25519PrivateKey
+    """
+
+    certificate: x509.Certificate
+    key: Ed25519PrivateKey = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """What the job names: SHA-256 of the certificate."""
+        return fingerprint_of(self.certificate)
+
+
+def new_identity(folder: Path, name: str) -> Identity:
+    """Make a key and a certificate for a role, in a new folder of its own.
+
+    Parameters
+    ----------
+    folder : path
+        Must not exist, so that no key is ever overwritten.
+    name : str
+        The role's.
+
+    Raises
+    ------
+    IdentityError
+    """
+    key = Ed25519PrivateKey.generate()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime(2000, 1, 1, tzinfo=UTC))
+        .not_valid_after(_NEVER)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, None)
+    )
+    identity = Identity(certificate, key)
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        raise IdentityError(f"{folder}: this exists already; choose another name, or remove it") from None
+    except OSError as error:
+        raise IdentityError(f"{folder}: {error.strerror}") from None
+    try:
+        _write(folder / KEY, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        _write(folder / CERTIFICATE, certificate.public_bytes(Encoding.PEM))
+        _write(folder / FINGERPRINT, f"{identity.fingerprint}\n".encode())
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+        raise IdentityError(f"{folder}: {error.strerror}") from None
+    return identity
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+
+
+def load_identity(folder: Path) -> Identity:
+    """Read what :func:`new_identity` made.
+
+    Raises
+    ------
+    IdentityError
+        Where a file is missing or unusable, where others than its owner may read the key, or where key and certificate
+        do not belong together.
+    """
+    key_path, certificate_path = folder / KEY, folder / CERTIFICATE
+    try:
+        if key_path.stat().st_mode & 0o077:
+            raise IdentityError(f"{key_path}: others may read this key; chmod 600 it, or better make a new identity")
+        key = load_pem_private_key(key_path.read_bytes(), password=None)
+        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+    except OSError as error:
+        raise IdentityError(f"{error.filename}: {error.strerror}; make one with new-identity") from None
+    except (ValueError, TypeError):
+        raise IdentityError(f"{folder}: its key or certificate cannot be read; make a new identity") from None
+    if not isinstance(key, Ed25519PrivateKey) or certificate.public_key() != key.public_key():
+        raise IdentityError(f"{folder}: its key and certificate do not belong together; make a new identity")
+    return Identity(certificate, key)

@@ -1,0 +1,219 @@
+"""A role's lines to all others while the run goes on: numbers, objects, keys, and the end."""
+
+from __future__ import annotations
+
+import logging
+import select
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from secure_kmeans.errors import RoleError
+from secure_kmeans.net.channel import Channel, room_for_object
+from secure_kmeans.net.handshake import common_checkpoint
+from secure_kmeans.net.messages import (
+    Checkpoint,
+    Done,
+    Hello,
+    Kind,
+    MalformedFrameError,
+    decode_object,
+    encode_object,
+    kind_of,
+)
+from secure_kmeans.net.tls import LostError
+from secure_kmeans.net.watch import Traffic, Watch
+
+if TYPE_CHECKING:
+    from secure_kmeans.net.door import Door
+
+log: Final = logging.getLogger(__name__)
+
+assert sys.byteorder == "little", "numbers travel as they lie in memory"
+
+
+class Mesh:
+    """What :func:`~secure_kmeans.net.meeting.meet` returns.
+
+    Attributes
+    ----------
+    me : str
+    roles : tuple of str
+        In the order of the job, the dealer last.
+    session : 32 bytes
+        The same at all roles, and never the same again.
+    checkpoint : Checkpoint or None
+        The last state that all parties hold.
+    traffic : Traffic
+        What this role tells the others of its work.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        roles: Sequence[str],
+        channels: Mapping[str, Channel],
+        watch: Watch,
+        session: bytes,
+        hellos: Mapping[str, Hello],
+        door: Door | None,
+    ) -> None:
+        self.me, self.roles, self.session = me, tuple(roles), session
+        self.checkpoint: Checkpoint | None = common_checkpoint(hellos)
+        self._channels, self._watch, self._door = dict(channels), watch, door
+        self.traffic: Traffic = watch.traffic
+        self._sending: list[Channel] = []
+        self._pollers = {peer: self._poller(channel) for peer, channel in channels.items()}
+
+    def _poller(self, channel: Channel) -> select.poll:
+        poller = select.poll()
+        poller.register(self._watch.alarm(), select.POLLIN)
+        poller.register(channel, select.POLLIN)
+        return poller
+
+    # ------------------------------------------------------------- the way out
+
+    def post(self, peer: str, numbers: np.ndarray) -> None:
+        """Begin to send contiguous numbers, which must not change until they have left."""
+        self._post(self._channels[peer], kind_of(numbers), _bytes_of(numbers))
+
+    def post_object(self, peer: str, value: Any) -> int:
+        """Begin to send plain values, see :func:`~secure_kmeans.net.messages.encode_object`; return their bytes."""
+        payload = encode_object(value)
+        self._post(self._channels[peer], Kind.OBJECT, payload)
+        return len(payload)
+
+    def _post(self, channel: Channel, kind: Kind, payload: bytes | memoryview) -> None:
+        try:
+            if not channel.post(kind, payload) and channel not in self._sending:
+                self._sending.append(channel)
+        except LostError as error:
+            raise self._watch.blame(channel.peer, str(error)) from None
+
+    def _flush(self, channel: Channel) -> bool:
+        try:
+            return channel.flush()
+        except LostError as error:
+            raise self._watch.blame(channel.peer, str(error)) from None
+
+    def flush(self) -> None:
+        """Wait until all that was posted has left.
+
+        Raises
+        ------
+        RoleError
+        """
+        while self._sending:
+            self._wait(None)
+
+    # -------------------------------------------------------------- the way in
+
+    def receive(self, peer: str, target: np.ndarray) -> None:
+        """Wait until a peer has filled a contiguous array, while what was posted leaves.
+
+        Raises
+        ------
+        RoleError
+            Where a role is lost, or sends anything else.
+        """
+        channel, kind, view = self._channels[peer], kind_of(target), _bytes_of(target)
+        try:
+            if not (self._sending or channel.line.pending()):  # most likely it has not come yet: do not even try
+                self.traffic.waits_for = peer
+                self._pollers[peer].poll()
+                self.traffic.waits_for = ""
+                self._watch.check()
+            while not channel.advance_numbers(kind, view):
+                self._wait(channel)
+        except (LostError, MalformedFrameError) as error:
+            raise self._blame(peer, error) from None
+
+    def receive_object(self, peer: str) -> Any:
+        """Wait for plain values from a peer.
+
+        Raises
+        ------
+        RoleError
+        """
+        channel = self._channels[peer]
+        try:
+            while (frame := channel.advance(room_for_object)) is None:
+                self._wait(channel)
+            return decode_object(bytes(frame[1]))
+        except (LostError, MalformedFrameError) as error:
+            raise self._blame(peer, error) from None
+
+    def exchange(self, outgoing: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> None:
+        """Send to each peer its numbers, and :meth:`receive`, both at once: one round."""
+        for peer, numbers in outgoing.items():
+            self.post(peer, numbers)
+        for peer, target in targets.items():
+            self.receive(peer, target)
+        if self._sending:
+            self.flush()
+
+    def blame(self, peer: str, reason: str) -> RoleError:
+        """Why the run failed: what was heard of, or else that ``peer`` is lost for this reason."""
+        return self._watch.blame(peer, reason)
+
+    def _blame(self, peer: str, error: Exception) -> RoleError:
+        return self._watch.blame(peer, f"it sent {error}" if isinstance(error, MalformedFrameError) else str(error))
+
+    def _wait(self, channel: Channel | None) -> None:
+        """Wait until a line can be read or what was posted moves; raise where the run has failed meanwhile."""
+        wanted = {sending: select.POLLOUT for sending in self._sending}
+        if channel is not None:
+            wanted[channel] = wanted.get(channel, 0) | select.POLLIN
+        poller = select.poll()
+        poller.register(self._watch.alarm(), select.POLLIN)
+        for line, events in wanted.items():
+            poller.register(line, events)
+        self.traffic.waits_for = channel.peer if channel is not None else self._sending[0].peer
+        poller.poll()
+        self.traffic.waits_for = ""
+        self._watch.check()
+        self._sending = [sending for sending in self._sending if not self._flush(sending)]
+
+    # ------------------------------------------------------ keys, and the end
+
+    def key(self, peer: str, purpose: str) -> bytes:
+        """32 bytes that only this role and ``peer`` know, for one purpose, in this session only."""
+        return self._channels[peer].line.exported_key(purpose, self.session)
+
+    def finish(self) -> dict[str, Done]:
+        """Wait until all roles have all they came for; return what each did.
+
+        Raises
+        ------
+        RoleError
+            Where one is lost before.
+        """
+        self.flush()
+        self._watch.tell_done()
+        others = set(self.roles) - {self.me}
+        self._watch.wait(lambda: others <= self._watch.done().keys())
+        return self._watch.done()
+
+    def fail(self, reason: str) -> None:
+        """Tell all roles that this one failed."""
+        self._watch.fail(RoleError(self.me, reason))
+
+    @property
+    def failure(self) -> RoleError | None:
+        """Why the run is over, where it failed."""
+        return self._watch.failure
+
+    def close(self) -> None:
+        """End all lines; after :meth:`finish` or :meth:`fail`."""
+        if self._door is not None:
+            self._door.close()
+        self._watch.close()
+        for channel in self._channels.values():
+            channel.line.close()
+
+
+def _bytes_of(numbers: np.ndarray) -> memoryview:
+    """The memory of contiguous numbers."""
+    return memoryview(numbers).cast("B") if numbers.size else memoryview(b"")

@@ -1,0 +1,152 @@
+"""One role's whole life: meet the others, take part, and end together or name who failed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from secure_kmeans.data import Table
+from secure_kmeans.errors import RoleError, SecureKMeansError, StateError
+from secure_kmeans.job import DEALER, Job
+from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.net.messages import Checkpoint
+from secure_kmeans.outcome import Ended, Outcome, Progress
+from secure_kmeans.party import run_party
+from secure_kmeans.protocols.shk import State
+from secure_kmeans.state import StateFolder
+
+log: Final = logging.getLogger(__name__)
+
+_DEALER_TELLS_SECONDS: Final = 10.0
+
+Meet = Callable[[bool | None, tuple[Checkpoint, ...]], Mesh]
+"""Given whether this role resumes, and the states it holds: meets the other roles."""
+
+Live = Callable[[Mesh, Callable[[int], None]], None]
+"""Given the mesh and a party's part, which takes its rank: runs that in CrypTen, or the dealer."""
+
+
+@dataclass
+class RoleLife:
+    """A role's part in a job.
+
+    Attributes
+    ----------
+    job : Job
+    role : str
+    table : Table or None
+        A party's rows; None for the dealer.
+    progress : callable
+    state : StateFolder or None
+    resume : bool
+    rendezvous : str or None
+        Of Gloo, where the job names that transport.
+    """
+
+    job: Job
+    role: str
+    table: Table | None
+    progress: Progress
+    state: StateFolder | None = None
+    resume: bool = False
+    rendezvous: str | None = None
+    _outcome: Outcome | None = None
+    _mesh: Mesh | None = None
+
+    def run(self, meet: Meet, live: Live) -> Ended:
+        """From the meeting to the end.
+
+        Raises
+        ------
+        RoleError
+            Names the role that failed; another one's error is told to all others.
+        StateError
+            Where the parties hold no state in common.
+        """
+        held = self.state.checkpoints() if self.state and self.resume else ()
+        if self.resume and self.role != DEALER and not held:
+            where = self.state.path if self.state else "nowhere"
+            raise StateError(f"{where}: there is no state of this job and table to resume from; start without --resume")
+        mesh = self._mesh = meet(None if self.role == DEALER else self.resume, held)
+        log.info("all roles are here: session %s", mesh.session.hex()[:16])
+        if self.role == DEALER:
+            threading.Thread(target=self._tell_now_and_then, name="log", daemon=True).start()
+        try:
+            crypten.connect(mesh, self.rendezvous if self.job.transport == "gloo" else None)
+            live(mesh, self.take_part)
+            done = mesh.finish()
+        except BaseException as error:
+            mesh.fail(describe(error))
+            failure = mesh.failure
+            if failure is not None and failure.role != self.role and not isinstance(error, RoleError):
+                raise failure from error  # this role's own trouble comes from the other one's
+            raise
+        finally:
+            mesh.close()
+        if self.state is not None:
+            self.state.clear()
+        log.info("done: %s", self._so_far())
+        sent = {role: {"rounds": it.rounds, "bytes_sent": it.bytes_sent} for role, it in done.items()}
+        sent[self.role] = {"rounds": mesh.traffic.rounds, "bytes_sent": mesh.traffic.bytes_sent}
+        return Ended(self._outcome, {role: sent[role] for role in self.job.roles})
+
+    def take_part(self, rank: int) -> None:
+        """A party's part."""
+        assert self.table is not None
+        assert self._mesh is not None
+        resumed = None
+        if self.resume and self.state is not None:
+            if self._mesh.checkpoint is None:
+                raise StateError("the parties hold no state in common to resume from; start all without --resume")
+            resumed = self.state.load(self._mesh.checkpoint)
+            log.info("resumed after iteration %d", resumed.iteration)
+        self._outcome = run_party(self.job, rank, self.table, self._told, self._keep, resumed)
+
+    def _told(self, phase: str, done: int, total: int) -> None:
+        """Into the operator's log, and to whoever shows progress."""
+        log.info("%s %d of %s%d: %s", phase, done, "at most " * (phase == "iterations"), total, self._so_far())
+        self.progress(phase, done, total)
+
+    def _so_far(self) -> str:
+        assert self._mesh is not None
+        return f"{self._mesh.traffic.rounds:,} rounds, {self._mesh.traffic.bytes_sent / 1e6:,.3f} MB sent"
+
+    def _tell_now_and_then(self) -> None:
+        """The dealer knows of no phases."""
+        while True:
+            time.sleep(_DEALER_TELLS_SECONDS)
+            log.info("serving: %s", self._so_far())
+
+    def _keep(self, state: State) -> None:
+        assert self._mesh is not None
+        if self.state is not None:
+            self.state.save(self._mesh.session, state)
+
+
+def digest_of(table: Table) -> bytes:
+    """What tells whether a party's rows are the same as in an earlier run."""
+    return hashlib.sha256(repr((table.columns, table.rows.shape)).encode() + table.rows.tobytes()).digest()
+
+
+def describe(error: BaseException) -> str:
+    """What happened. Only this package's messages are known to hold no value of a table; of others the type is told."""
+    if isinstance(error, RoleError):
+        return error.reason
+    if isinstance(error, SecureKMeansError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "it was interrupted"
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"

@@ -1,0 +1,148 @@
+"""A party's state folder: what it needs to go on with a run that was cut off.
+
+A state is the party's own share of the centroids and what all parties know anyway. It is worth nothing without the
+other parties' shares of the same run, so it carries the identifier of the session in which it was shared; and nothing
+to another job or party, so it carries the job's digest and the party's name. The last two are kept: two parties are
+never more than one iteration apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+
+from secure_kmeans.errors import StateError
+from secure_kmeans.job import Job
+from secure_kmeans.net.messages import Checkpoint
+from secure_kmeans.protocols.shk import State
+
+_KEPT: Final = 2
+_SUFFIX: Final = ".state"
+_CHECK_BYTES: Final = 32
+_SPARE_BYTES: Final = 1 << 20
+
+
+class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A state's file: SHA-256 of the rest, then this in MessagePack."""
+
+    job: bytes
+    party: str
+    table: bytes
+    session: bytes
+    state: State
+
+
+class StateFolder:
+    """Where one party keeps its states of one job; no other process can use it meanwhile.
+
+    Parameters
+    ----------
+    path : path
+        Made where it is missing; nobody but its owner may enter.
+    job : Job
+    party : str
+    table : bytes
+        Digest of the party's rows: another table is another run.
+
+    Raises
+    ------
+    StateError
+        Where the folder is open to others, in use, or cannot be written: told before the run.
+    """
+
+    def __init__(self, path: Path, job: Job, party: str, table: bytes) -> None:
+        self.path = path
+        self._job, self._party, self._table = job.digest, party, table
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.stat().st_mode & 0o077:
+                raise StateError(f"{path}: others may enter this folder; chmod 700 it, or name another with --state")
+            self._lock = (path / "lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._check_space(job)
+        except BlockingIOError:
+            raise StateError(f"{path}: another run uses this folder; end it, or name another with --state") from None
+        except OSError as error:
+            raise StateError(f"{path}: {error.strerror}; name another folder with --state") from None
+
+    def _check_space(self, job: Job) -> None:
+        needed = _KEPT * 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter) + _SPARE_BYTES
+        if shutil.disk_usage(self.path).free < needed:
+            raise StateError(f"{self.path}: there is no room left for {needed:,} bytes; name another with --state")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.close()
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """The states of this job and table that a run can be resumed from."""
+        return tuple(sorted(self._found()))
+
+    def load(self, checkpoint: Checkpoint) -> State:
+        """One of :meth:`checkpoints`."""
+        return self._found()[checkpoint]
+
+    def _found(self) -> dict[Checkpoint, State]:
+        found = {}
+        for file in self.path.glob(f"*{_SUFFIX}"):
+            kept = _read(file)
+            if kept is not None and (kept.job, kept.party, kept.table) == (self._job, self._party, self._table):
+                found[Checkpoint(kept.state.iteration, kept.session)] = kept.state
+        return found
+
+    def save(self, session: bytes, state: State) -> None:
+        """Keep a state, complete or not at all, and forget all but the last two.
+
+        Raises
+        ------
+        StateError
+            Where it cannot be written.
+        """
+        payload = msgspec.msgpack.encode(_Kept(self._job, self._party, self._table, session, state))
+        file = self.path / f"{session.hex()[:16]}-{state.iteration:08d}{_SUFFIX}"
+        aside = file.with_suffix(".part")
+        earlier = sorted(
+            (each for each in self.path.glob(f"*{_SUFFIX}") if each != file), key=lambda each: each.stat().st_mtime_ns
+        )
+        try:
+            with open(aside, "wb", opener=_only_for_its_owner) as written:  # noqa: PTH123
+                written.write(hashlib.sha256(payload).digest() + payload)
+                written.flush()
+                os.fsync(written.fileno())
+            aside.rename(file)
+        except OSError as error:
+            raise StateError(f"{self.path}: {error.strerror}; the state cannot be kept") from None
+        for each in earlier[: len(earlier) + 1 - _KEPT]:
+            each.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Forget all states, at the end of a run; the folder goes, too, where nothing else lies in it."""
+        for pattern in (f"*{_SUFFIX}", "*.part", "lock"):
+            for file in self.path.glob(pattern):
+                file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+
+def _only_for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _read(file: Path) -> _Kept | None:
+    """What a file holds; None where it was cut off or changed."""
+    try:
+        data = file.read_bytes()
+        if hashlib.sha256(data[_CHECK_BYTES:]).digest() == data[:_CHECK_BYTES]:
+            return msgspec.msgpack.decode(data[_CHECK_BYTES:], type=_Kept)
+    except (OSError, msgspec.MsgspecError):
+        pass
+    return None
