@@ -42,7 +42,7 @@ def tables(skip_plaintext: bool, **options: Any) -> None:
     "--table",
     multiple=True,
     metavar="FILE",
-    help="The party's rows, CSV or Parquet. For all roles: NAME=FILE for each party.  [default: NAME.csv beside the job]",
+    help="The party's rows, CSV or Parquet. For all roles: NAME=FILE for each party.  [default: NAME.csv beside JOB]",
 )
 @click.option("--identity", type=_FILE, metavar="DIR", help="The folder that new-identity made; needed with --party.")
 @click.option("--resume", is_flag=True, help="Go on after the last iteration of a run that was cut off.")

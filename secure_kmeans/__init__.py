@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from secure_kmeans.errors import DataError, JobError, ProtocolError, RoleError, SecureKMeansError
+from secure_kmeans.errors import (
+    DataError,
+    IdentityError,
+    JobError,
+    ProtocolError,
+    RoleError,
+    SecureKMeansError,
+    StateError,
+)
+from secure_kmeans.version import VERSION
 
 if TYPE_CHECKING:
     from secure_kmeans.estimators import PlaintextKMeans, SecureKMeans
     from secure_kmeans.report import Report
 
-__version__ = "0.1.0"
+
+__version__ = VERSION
 
 __all__ = [
     "DataError",
+    "IdentityError",
     "JobError",
     "PlaintextKMeans",
     "ProtocolError",
@@ -21,6 +32,7 @@ __all__ = [
     "RoleError",
     "SecureKMeans",
     "SecureKMeansError",
+    "StateError",
     "__version__",
 ]
 

@@ -27,7 +27,7 @@ from secure_kmeans.plots import Panel
 from secure_kmeans.report import Report, ResultsFolder, report_of_party
 from secure_kmeans.role import RoleLife, describe, digest_of
 from secure_kmeans.state import StateFolder
-from secure_kmeans.workflow import caption, encrypted_job, finish
+from secure_kmeans.workflow import encrypted_job, finish, title_of
 
 log: Final = logging.getLogger(__name__)
 
@@ -200,7 +200,7 @@ def _publish(job: Job, role: str, ended: Ended, table: Table, folder: ResultsFol
         return
     report = report_of_party(job, ended)
     panel = Panel(
-        caption(f"Own rows of {role}, clusters of all", None), np.array(outcome.centroids), np.array(outcome.labels)
+        title_of(f"Own rows of {role}, clusters of all", None), np.array(outcome.centroids), np.array(outcome.labels)
     )
     finish(folder, report, labels, [panel], [table.rows], coarse_columns(job, [table]))
 

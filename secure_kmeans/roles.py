@@ -22,7 +22,7 @@ import numpy as np
 
 from secure_kmeans.data import Table, read_table
 from secure_kmeans.errors import RoleError
-from secure_kmeans.job import DEALER, Job
+from secure_kmeans.job import DEALER
 from secure_kmeans.local import JOB, SOCKET, Settings, outcome_path, table_path
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.net.loopback import Loopback

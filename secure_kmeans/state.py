@@ -114,7 +114,7 @@ class StateFolder:
             (each for each in self.path.glob(f"*{_SUFFIX}") if each != file), key=lambda each: each.stat().st_mtime_ns
         )
         try:
-            with open(aside, "wb", opener=_only_for_its_owner) as written:  # noqa: PTH123
+            with open(aside, "wb", opener=_only_for_its_owner) as written:
                 written.write(hashlib.sha256(payload).digest() + payload)
                 written.flush()
                 os.fsync(written.fileno())

@@ -145,14 +145,14 @@ def encrypted_job(
         all_labels = np.concatenate(list(labels.values())).astype(int)
         panels = [
             Panel(
-                caption(f"Encrypted, {len(job.parties)} parties", report.inertia),
+                title_of(f"Encrypted, {len(job.parties)} parties", report.inertia),
                 np.array(outcome.centroids),
                 all_labels,
             )
         ]
         if baseline is not None and report.plaintext is not None:
-            caption = caption("Plaintext, same start", report.plaintext.inertia)
-            panels.append(Panel(caption, job.scaling.invert(baseline.centroids), baseline.labels))
+            title = title_of("Plaintext, same start", report.plaintext.inertia)
+            panels.append(Panel(title, job.scaling.invert(baseline.centroids), baseline.labels))
         finish(folder, report, labels, panels, rows, coarse_columns(job, tables))
     return report
 
@@ -171,7 +171,7 @@ def plaintext(options: Options) -> Report:
         report = report_of_plaintext(
             job, inputs.tables, best, seed=seed, number=number, total_s=time.perf_counter() - began
         )
-        panel = Panel(caption("Plaintext", report.inertia), job.scaling.invert(best.centroids), best.labels)
+        panel = Panel(title_of("Plaintext", report.inertia), job.scaling.invert(best.centroids), best.labels)
         labels = _split_labels(best.labels, inputs)
         rows_of_all = [table.rows for table in inputs.tables]
         finish(folder, report, labels, [panel], rows_of_all, coarse_columns(job, inputs.tables))
@@ -230,7 +230,7 @@ def _split_labels(labels: np.ndarray, inputs: Inputs) -> dict[str, list[int]]:
     return {party: own.tolist() for party, own in zip(inputs.parties, np.split(labels, ends), strict=True)}
 
 
-def caption(who: str, inertia: float | None) -> str:
+def title_of(who: str, inertia: float | None) -> str:
     """What stands above a picture."""
     return who if inertia is None else f"{who}: inertia {inertia:,.3f}"
 

@@ -207,9 +207,8 @@ def room_for_numbers(kind: Kind, target: memoryview) -> Allocate:
 
     def allocate(header: Header) -> memoryview:
         if header.kind != kind or header.length != len(target):
-            raise MalformedFrameError(
-                f"a frame of {header.length} bytes of kind {header.kind.name} where {len(target)} of {kind.name} were due"
-            )
+            came, due = f"{header.length} bytes of {header.kind.name}", f"{len(target)} of {kind.name}"
+            raise MalformedFrameError(f"a frame of {came} where {due} were due")
         return target
 
     return allocate

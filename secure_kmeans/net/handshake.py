@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-import secure_kmeans
 from secure_kmeans.job import Job
 from secure_kmeans.net.messages import Checkpoint, Hello
+from secure_kmeans.version import VERSION
 
 
 def hello_of(
@@ -15,7 +15,7 @@ def hello_of(
 ) -> Hello:
     """What a role says of itself and of its job."""
     return Hello(
-        program=secure_kmeans.__version__,
+        program=VERSION,
         role=role,
         line=line,
         columns=job.columns,

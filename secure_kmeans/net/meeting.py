@@ -227,8 +227,8 @@ class _Meeting:
                     self.watch.fail(RoleError(name, f"it sent {error}"))
                 except RoleError as error:
                     self.watch.fail(error)
-                except (OSError, LostError) as error:
-                    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                except OSError as error:  # of the socket, or a LostError
+                    why = error.strerror or str(error)
                     if why != said and not isinstance(error, ConnectionRefusedError):
                         log.warning("cannot reach %s yet: %s", name, why)
                     said = why

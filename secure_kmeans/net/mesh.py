@@ -163,7 +163,7 @@ class Mesh:
 
     def _wait(self, channel: Channel | None) -> None:
         """Wait until a line can be read or what was posted moves; raise where the run has failed meanwhile."""
-        wanted = {sending: select.POLLOUT for sending in self._sending}
+        wanted = dict.fromkeys(self._sending, select.POLLOUT)
         if channel is not None:
             wanted[channel] = wanted.get(channel, 0) | select.POLLIN
         poller = select.poll()
@@ -216,4 +216,4 @@ class Mesh:
 
 def _bytes_of(numbers: np.ndarray) -> memoryview:
     """The memory of contiguous numbers."""
-    return memoryview(numbers).cast("B") if numbers.size else memoryview(b"")
+    return memoryview(numbers.data).cast("B") if numbers.size else memoryview(b"")

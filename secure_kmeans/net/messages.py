@@ -86,7 +86,7 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=
     session: Digest
 
 
-class Hello(_Structure):
+class Hello(_Structure, frozen=True):
     """The first message on every line, in both directions: who speaks, and what for.
 
     Attributes
@@ -118,19 +118,19 @@ class Hello(_Structure):
     checkpoints: tuple[Checkpoint, ...]
 
 
-class Refusal(_Structure):
+class Refusal(_Structure, frozen=True):
     """The answer to a Hello that is not accepted; the line ends after it."""
 
     reason: Text
 
 
-class Ready(_Structure):
+class Ready(_Structure, frozen=True):
     """This role has met all others, in this session."""
 
     session: Digest
 
 
-class Alive(_Structure):
+class Alive(_Structure, frozen=True):
     """Sent every second or so: what this role is doing.
 
     Attributes
@@ -148,14 +148,14 @@ class Alive(_Structure):
     cpu_s: float
 
 
-class Abort(_Structure):
+class Abort(_Structure, frozen=True):
     """The run is over: this role failed, for this reason."""
 
     role: Name
     reason: Text
 
 
-class Done(_Structure):
+class Done(_Structure, frozen=True):
     """This role has all that it came for."""
 
     rounds: Count
@@ -228,9 +228,10 @@ def decode_message(payload: bytes | bytearray) -> Message:
     MalformedFrameError
     """
     try:
-        return _decoder.decode(payload)
+        message: Message = _decoder.decode(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
         raise MalformedFrameError("a message that is none of this program's") from None
+    return message
 
 
 def encode_object(value: Any) -> bytes:

@@ -6,7 +6,6 @@ values between two roles (:class:`Links`): the mesh of TLS lines, or Gloo.
 
 from __future__ import annotations
 
-import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -22,14 +21,14 @@ from secure_kmeans.net.watch import Traffic
 _GATHER_BYTES: Final = 1 << 18
 """A sum below is one exchange with every party; above, with three parties or more, two that move fewer bytes."""
 
-_COMBINE: Final[dict[Any, Callable[..., torch.Tensor]]] = {
-    ReduceOp.SUM: torch.add,
-    ReduceOp.BXOR: torch.bitwise_xor,
-    ReduceOp.BAND: torch.bitwise_and,
-    ReduceOp.BOR: torch.bitwise_or,
-    ReduceOp.PRODUCT: torch.mul,
-    ReduceOp.MIN: torch.minimum,
-    ReduceOp.MAX: torch.maximum,
+_COMBINE: Final[dict[Any, np.ufunc]] = {
+    ReduceOp.SUM: np.add,
+    ReduceOp.BXOR: np.bitwise_xor,
+    ReduceOp.BAND: np.bitwise_and,
+    ReduceOp.BOR: np.bitwise_or,
+    ReduceOp.PRODUCT: np.multiply,
+    ReduceOp.MIN: np.minimum,
+    ReduceOp.MAX: np.maximum,
 }
 
 
@@ -174,20 +173,26 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
     def all_gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         """Every party's tensor, all of one shape."""
         own = _numbers(tensor)
-        self.traffic.waited()
-        self.traffic.sent(len(self._others) * own.nbytes)
-        came = {rank: np.empty_like(own, order="C") for rank in self._others}
-        roles = self.mesh.roles
-        self.links.exchange(
-            {roles[rank]: own for rank in self._others}, {roles[rank]: numbers for rank, numbers in came.items()}
-        )
-        return [
-            tensor.clone() if rank == self.rank else torch.from_numpy(came[rank]).to(tensor.device)
-            for rank in range(self.world_size)
-        ]
+        came = self._swap(dict.fromkeys(self._others, own), dict.fromkeys(self._others, own))
+        gathered = [_tensor(came[rank], tensor) if rank in came else tensor for rank in range(self.world_size)]
+        gathered[self.rank] = tensor.clone()
+        return gathered
 
-    def gather(self, tensor: torch.Tensor, dst: int) -> list[torch.Tensor | None]:
-        """Every party's tensor, at one of them."""
+    def _swap(self, outgoing: dict[int, np.ndarray], like: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+        """One round: numbers to some parties, and from each in ``like`` an array of that shape and type."""
+        came = {rank: np.empty(model.shape, model.dtype) for rank, model in like.items()}
+        traffic, roles = self.traffic, self.mesh.roles
+        traffic.rounds += bool(came)
+        for numbers in outgoing.values():
+            traffic.bytes_sent += numbers.nbytes
+        self.links.exchange(
+            {roles[rank]: numbers for rank, numbers in outgoing.items()},
+            {roles[rank]: numbers for rank, numbers in came.items()},
+        )
+        return came
+
+    def gather(self, tensor: torch.Tensor, dst: int) -> Any:
+        """Every party's tensor, at one of them; [None] at all others."""
         if self.rank != dst:
             self.send(tensor, dst)
             return [None]
@@ -195,7 +200,7 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
         result = [tensor.clone() for _ in range(self.world_size)]
         for rank in self._others:
             self._receive(result[rank], rank)
-        return result  # type: ignore[return-value]
+        return result
 
     def scatter(
         self, scatter_list: Sequence[torch.Tensor], src: int, size: Any = None, device: Any = None
@@ -241,36 +246,32 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
 
     def reduce(self, input: Any, dst: int, op: Any = ReduceOp.SUM, batched: bool = False) -> Any:
         """The sum or XOR at one party alone: every other one sends it its tensor, and receives nothing."""
-        flat, shaped = _flattened(input, batched)
-        gathered = self.gather(flat, dst)
-        return None if self.rank != dst else shaped(functools.reduce(_COMBINE[op], gathered))
+        tensor, shaped = _flattened(input, batched)
+        own = _numbers(tensor)
+        if self.rank != dst:
+            self._swap({dst: own}, {})
+            return None
+        came = self._swap({}, dict.fromkeys(self._others, own))
+        return shaped(_tensor(_combined(_COMBINE[op], own, came), tensor))
 
     def all_reduce(self, input: Any, op: Any = ReduceOp.SUM, batched: bool = False) -> Any:
         """All parties' sum or XOR. Several tensors travel as one, in a single exchange."""
-        flat, shaped = _flattened(input, batched)
-        if self.world_size > 2 and flat.nelement() * flat.element_size() > _GATHER_BYTES:
-            return shaped(self._reduced_in_parts(flat, _COMBINE[op]))
-        return shaped(functools.reduce(_COMBINE[op], self.all_gather(flat)))
+        tensor, shaped = _flattened(input, batched)
+        own, combine = _numbers(tensor), _COMBINE[op]
+        if self.world_size > 2 and own.nbytes > _GATHER_BYTES:
+            total = self._reduced_in_parts(own.reshape(-1), combine).reshape(own.shape)
+        else:
+            came = self._swap(dict.fromkeys(self._others, own), dict.fromkeys(self._others, own))
+            total = _combined(combine, own, came)
+        return shaped(_tensor(total, tensor))
 
-    def _reduced_in_parts(self, flat: torch.Tensor, combine: Callable[..., torch.Tensor]) -> torch.Tensor:
-        """Each party adds up one part of all tensors, then tells its sum: two rounds, 2 (P - 1) / P of the bytes."""
-        parts = [_numbers(part) for part in torch.tensor_split(flat, self.world_size)]
-        roles = self.mesh.roles
-        came = {rank: np.empty_like(parts[self.rank]) for rank in self._others}
-        self.traffic.waited()
-        self.traffic.sent(sum(parts[rank].nbytes for rank in self._others))
-        self.links.exchange(
-            {roles[rank]: parts[rank] for rank in self._others}, {roles[rank]: part for rank, part in came.items()}
-        )
-        summands = [torch.from_numpy(part) for part in (parts[self.rank], *came.values())]
-        own = functools.reduce(combine, summands).numpy()
-        sums = [own if rank == self.rank else np.empty_like(part) for rank, part in enumerate(parts)]
-        self.traffic.waited()
-        self.traffic.sent(len(self._others) * own.nbytes)
-        self.links.exchange(
-            {roles[rank]: own for rank in self._others}, {roles[rank]: sums[rank] for rank in self._others}
-        )
-        return torch.from_numpy(np.concatenate(sums)).to(flat.device)
+    def _reduced_in_parts(self, flat: np.ndarray, combine: np.ufunc) -> np.ndarray:
+        """Each party adds up one part of all vectors, then tells its sum: two rounds, 2 (P - 1) / P of the bytes."""
+        parts = dict(enumerate(np.array_split(flat, self.world_size)))
+        own = parts.pop(self.rank)
+        total = _combined(combine, own, self._swap(parts, dict.fromkeys(self._others, own)))
+        sums = self._swap(dict.fromkeys(self._others, total), parts) | {self.rank: total}
+        return np.concatenate([sums[rank] for rank in range(self.world_size)])
 
 
 class _Going:
@@ -303,22 +304,37 @@ class _Coming:
 
 def _numbers(tensor: torch.Tensor) -> np.ndarray:
     """A tensor's elements as a contiguous array; no copy where it lies like that in memory."""
-    array: np.ndarray = tensor.detach().cpu().contiguous().numpy()
+    if not (tensor.is_cpu and tensor.is_contiguous()):
+        tensor = tensor.detach().cpu().contiguous()
+    array: np.ndarray = tensor.numpy()
     return array
+
+
+def _tensor(numbers: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    """Numbers as a tensor where another one is."""
+    return torch.from_numpy(numbers) if like.is_cpu else torch.from_numpy(numbers).to(like.device)
 
 
 def _shares_memory(tensor: torch.Tensor, numbers: np.ndarray) -> bool:
     return tensor.device.type == "cpu" and tensor.data_ptr() == numbers.ctypes.data
 
 
+def _combined(combine: np.ufunc, own: np.ndarray, came: Mapping[int, np.ndarray]) -> np.ndarray:
+    """The sum, or whatever it is, of this party's numbers and the others'."""
+    total = own.copy()
+    for numbers in came.values():
+        combine(total, numbers, out=total)
+    return total
+
+
 def _flattened(input: Any, batched: bool) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
-    """One or several tensors as a single vector, and how its like becomes their shapes again."""
-    tensors = input if batched else [input]
-    flat = tensors[0].reshape(-1) if len(tensors) == 1 else torch.cat([tensor.reshape(-1) for tensor in tensors])
+    """One tensor, or several as a single vector, and how their sum becomes the shape of what was given."""
+    if not batched:
+        return input, lambda total: total
+    flat = torch.cat([tensor.reshape(-1) for tensor in input])
 
     def shaped(vector: torch.Tensor) -> Any:
-        parts = torch.split(vector, [tensor.nelement() for tensor in tensors])
-        result = [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
-        return result if batched else result[0]
+        parts = torch.split(vector, [tensor.nelement() for tensor in input])
+        return [part.reshape(tensor.shape) for part, tensor in zip(parts, input, strict=True)]
 
     return flat, shaped
