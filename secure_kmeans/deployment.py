@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -115,7 +115,7 @@ def run_one(path: Path, role: str, place: Place) -> None:
                 where = place.state or Path("state") / path.stem / role
                 state = stack.enter_context(StateFolder(where, job, role, digest_of(table)))
             try:
-                ended = _live(job, role, identity, table, state, place)
+                ended = _live(job, role, identity, table, state, place, stack.close)
             except (SecureKMeansError, KeyboardInterrupt, OSError):
                 raise
             except Exception as error:
@@ -152,11 +152,18 @@ def _own_table(job: Job, path: Path | None) -> Table:
 
 
 def _live(
-    job: Job, role: str, identity: Identity, table: Table | None, state: StateFolder | None, place: Place
+    job: Job,
+    role: str,
+    identity: Identity,
+    table: Table | None,
+    state: StateFolder | None,
+    place: Place,
+    clean_up: Callable[[], None],
 ) -> Ended:
     def give_up(error: RoleError) -> None:
-        """The thread that works is stuck; nothing of its results exists yet."""
+        """The thread that works is stuck: end without it."""
         log.error("%s", error)
+        clean_up()
         os._exit(1)
 
     from secure_kmeans.mpc.crypten_adapter import run_role  # after the checks: it takes seconds

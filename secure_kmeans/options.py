@@ -261,7 +261,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None, form: st
     except OSError as error:
         _end(name, f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except (click.Abort, KeyboardInterrupt):
-        _end(name, "interrupted; all processes have ended and nothing was written", 130)
+        _end(name, "interrupted; nothing was written", 130)
 
 
 def _end(name: str, message: str, status: int) -> None:

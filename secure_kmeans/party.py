@@ -46,7 +46,7 @@ def run_party(
     rank : int
         This party's place in ``job.parties``. CrypTen must be connected already.
     table : Table
-        This party's own rows.
+        This party's own rows, which :func:`check_table` let pass.
     progress : callable
     keep : callable, optional
         Told the state after each iteration.
@@ -55,12 +55,9 @@ def run_party(
 
     Raises
     ------
-    DataError
-        Where the table does not fit the job.
     ProtocolError
     """
     began = time.perf_counter()
-    check_table(job, table)
     session = Session(job.names, rank, job.precision_bits)
     if job.bounds_from_data:
         session.ledger.record(What.COLUMN_BOUNDS, ALL)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from secure_kmeans.data import Table
-from secure_kmeans.errors import RoleError, SecureKMeansError, StateError
+from secure_kmeans.errors import DataError, RoleError, SecureKMeansError, StateError
 from secure_kmeans.job import DEALER, Job
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.net.mesh import Mesh
@@ -84,7 +84,7 @@ class RoleLife:
             live(mesh, self.take_part)
             done = mesh.finish()
         except BaseException as error:
-            mesh.fail(describe(error))
+            mesh.fail(_as_told_to_others(error))
             failure = mesh.failure
             if failure is not None and failure.role != self.role and not isinstance(error, RoleError):
                 raise failure from error  # this role's own trouble comes from the other one's
@@ -136,8 +136,21 @@ def digest_of(table: Table) -> bytes:
     return hashlib.sha256(repr((table.columns, table.rows.shape)).encode() + table.rows.tobytes()).digest()
 
 
+def _as_told_to_others(error: BaseException) -> str:
+    """What happened, without this machine's paths and what a table's check found."""
+    match error:
+        case DataError():
+            return "its table does not fit the job"
+        case StateError():
+            return "its state cannot be used, or not be kept"
+        case OSError() if error.strerror:
+            return error.strerror
+        case _:
+            return describe(error)
+
+
 def describe(error: BaseException) -> str:
-    """What happened. Only this package's messages are known to hold no value of a table; of others the type is told."""
+    """What happened, as it is told on this machine. Only this package's messages are known to hold no value of a table; of others the type is told."""
     if isinstance(error, RoleError):
         return error.reason
     if isinstance(error, SecureKMeansError):

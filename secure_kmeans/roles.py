@@ -26,6 +26,7 @@ from secure_kmeans.job import DEALER
 from secure_kmeans.local import JOB, SOCKET, Settings, outcome_path, table_path
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.net.loopback import Loopback
+from secure_kmeans.party import check_table
 from secure_kmeans.role import RoleLife, describe, digest_of
 from secure_kmeans.state import StateFolder
 
@@ -113,6 +114,7 @@ class _LocalRoles:
         table = Table(role, job.columns, np.empty((0, len(job.columns))))  # it has no rows to label
         if path.exists():
             table = read_table(path, job.columns)
+        check_table(job, table)
         state = None
         if settings.state is not None:
             state = stack.enter_context(StateFolder(settings.state / role, job, role, digest_of(table)))

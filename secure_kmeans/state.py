@@ -60,6 +60,7 @@ class StateFolder:
     def __init__(self, path: Path, job: Job, party: str, table: bytes) -> None:
         self.path = path
         self._job, self._party, self._table = job.digest, party, table
+        self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if path.stat().st_mode & 0o077:
@@ -125,12 +126,13 @@ class StateFolder:
             each.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Forget all states, at the end of a run; the folder goes, too, where nothing else lies in it."""
+        """Forget all states, at the end of a run; folders that were made for them go, too, if nothing else is there."""
         for pattern in (f"*{_SUFFIX}", "*.part", "lock"):
             for file in self.path.glob(pattern):
                 file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            self.path.rmdir()
+            for folder in self._made or [self.path]:
+                folder.rmdir()
 
 
 def _only_for_its_owner(path: str, flags: int) -> int:

@@ -158,6 +158,7 @@ class _Meeting:
         told: set[str] | None = None
         remind = began + 1.0
         while missing := [name for name in self.others if name not in here()]:
+            self.watch.traffic.waits_for = missing[0]
             now = time.monotonic()
             if self.attendance.wait is not None and now - began > self.attendance.wait:
                 raise RoleError(missing[0], f"{complaint} within {self.attendance.wait:g} seconds")
@@ -168,6 +169,7 @@ class _Meeting:
             with self.watch.changed:
                 self.watch.check()
                 self.watch.changed.wait(0.1)
+        self.watch.traffic.waits_for = ""
         self.watch.check()
 
     def _joined(self, name: str, line: str, channel: Channel, hello: Hello) -> None:
