@@ -150,7 +150,10 @@ def _as_told_to_others(error: BaseException) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """What happened, as it is told on this machine. Only this package's messages are known to hold no value of a table; of others the type is told."""
+    """What happened, as it is told on this machine.
+
+    Only this package's messages are known to hold no value of a table; of others the type is told.
+    """
     if isinstance(error, RoleError):
         return error.reason
     if isinstance(error, SecureKMeansError):

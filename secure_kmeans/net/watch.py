@@ -311,8 +311,8 @@ class Watch:
             elif peer.ready and peer.last and not peer.last.waits_for and now - peer.moved > self.timeout:
                 self.fail(RoleError(name, f"it has stood still for {self.timeout:g} seconds"))
         standstill = _STANDSTILL_TIMEOUTS * self.timeout
-        working = [peer for peer in self._peers.values() if not peer.ready or now - peer.moved < standstill]
-        if self.traffic.waits_for in self.others and not working:
+        still = [peer for peer in self._peers.values() if peer.ready and now - peer.moved > standstill]
+        if self.traffic.waits_for in self.others and len(still) == len(self.others):
             self.fail(RoleError(self.traffic.waits_for, f"the run has stood still for {standstill:g} seconds"))
 
 
