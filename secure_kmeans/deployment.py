@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def run_one(path: Path, role: str, place: Place) -> None:
     RoleError, ProtocolError
     """
     job = read_job(path)
-    with operator_log(role, place.log):
+    with operator_log(role, place.log), _terminable():
         identity = _checked(job, role, place)
         table = None if role == DEALER else _own_table(job, place.table)
         log.info("job %s, digest %s", path, job.digest.hex()[:16])
@@ -122,6 +123,8 @@ def run_one(path: Path, role: str, place: Place) -> None:
                 raise RoleError(role, describe(error)) from error  # its own message might hold a value
             if folder is not None and table is not None:
                 _publish(job, role, ended, table, folder)
+            if state is not None:
+                state.clear()
 
 
 def _checked(job: Job, role: str, place: Place) -> Identity:
@@ -163,6 +166,8 @@ def _live(
     def give_up(error: RoleError) -> None:
         """The thread that works is stuck: end without it."""
         log.error("%s", error)
+        if place.log is not None:
+            sys.stderr.write(f"{Path(sys.argv[0]).name}: {error}\n")
         clean_up()
         os._exit(1)
 
@@ -170,13 +175,12 @@ def _live(
 
     listener = None if role == job.roles[0] else listen(place.listen or job.place(role).address or "")
     life = RoleLife(job, role, table, _silent, state, place.resume, f"tcp://{job.parties[0].address}")
-    with _terminable():
-        return life.run(
-            lambda resume, held: meet(
-                Attendance(job, role, identity, resume, held, listener, wait=place.wait, give_up=give_up)
-            ),
-            run_role,
-        )
+    return life.run(
+        lambda resume, held: meet(
+            Attendance(job, role, identity, resume, held, listener, wait=place.wait, give_up=give_up)
+        ),
+        run_role,
+    )
 
 
 def _silent(phase: str, done: int, total: int) -> None:

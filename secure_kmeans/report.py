@@ -275,7 +275,7 @@ class ResultsFolder:
 
     def __init__(self, path: str | Path, needed: int = 0) -> None:
         self.path = Path(path)
-        self._made = not self.path.exists()
+        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.path):
             pass
@@ -290,11 +290,14 @@ class ResultsFolder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.aside, ignore_errors=True)
-        if self._made:
-            with suppress(OSError):  # it holds the results of a run that did not fail
-                self.path.rmdir()
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if "aside" in vars(self):
+            shutil.rmtree(self.aside, ignore_errors=True)
+        with suppress(OSError):  # it holds the results of a run that did not fail
+            for folder in self._made:
+                folder.rmdir()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
+            error.filename = str(self.path)
 
     def write_tables(self, report: Report, labels: Mapping[str, Sequence[int]]) -> None:
         """``report.json``, ``centroids.csv`` and each party's ``labels_<party>.csv``."""

@@ -62,7 +62,7 @@ class RoleLife:
     _mesh: Mesh | None = None
 
     def run(self, meet: Meet, live: Live) -> Ended:
-        """From the meeting to the end.
+        """From the meeting to the end. The state stays: whoever has kept the outcome clears it.
 
         Raises
         ------
@@ -76,10 +76,10 @@ class RoleLife:
             where = self.state.path if self.state else "nowhere"
             raise StateError(f"{where}: there is no state of this job and table to resume from; start without --resume")
         mesh = self._mesh = meet(None if self.role == DEALER else self.resume, held)
-        log.info("all roles are here: session %s", mesh.session.hex()[:16])
-        if self.role == DEALER:
-            threading.Thread(target=self._tell_now_and_then, name="log", daemon=True).start()
         try:
+            log.info("all roles are here: session %s", mesh.session.hex()[:16])
+            if self.role == DEALER:
+                threading.Thread(target=self._tell_now_and_then, name="log", daemon=True).start()
             crypten.connect(mesh, self.rendezvous if self.job.transport == "gloo" else None)
             live(mesh, self.take_part)
             done = mesh.finish()
@@ -91,8 +91,6 @@ class RoleLife:
             raise
         finally:
             mesh.close()
-        if self.state is not None:
-            self.state.clear()
         log.info("done: %s", self._so_far())
         sent = {role: {"rounds": it.rounds, "bytes_sent": it.bytes_sent} for role, it in done.items()}
         sent[self.role] = {"rounds": mesh.traffic.rounds, "bytes_sent": mesh.traffic.bytes_sent}

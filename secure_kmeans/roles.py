@@ -101,6 +101,8 @@ class _LocalRoles:
                     aside = outcome_path(self.folder, role).with_suffix(".part")
                     aside.write_text(ended.outcome.model_dump_json())
                     aside.rename(outcome_path(self.folder, role))
+                    if self.life.state is not None:
+                        self.life.state.clear()
                 line.tell(event="done", communication=ended.communication)
         except BaseException as error:
             traceback.print_exc()

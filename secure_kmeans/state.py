@@ -101,7 +101,7 @@ class StateFolder:
         return found
 
     def save(self, session: bytes, state: State) -> None:
-        """Keep a state, complete or not at all, and forget all but the last two.
+        """Keep a state, complete or not at all, and forget all but the last two of its session.
 
         Raises
         ------
@@ -109,11 +109,9 @@ class StateFolder:
             Where it cannot be written.
         """
         payload = msgspec.msgpack.encode(_Kept(self._job, self._party, self._table, session, state))
-        file = self.path / f"{session.hex()[:16]}-{state.iteration:08d}{_SUFFIX}"
+        name = session.hex()[:16]
+        file = self.path / f"{name}-{state.iteration:08d}{_SUFFIX}"
         aside = file.with_suffix(".part")
-        earlier = sorted(
-            (each for each in self.path.glob(f"*{_SUFFIX}") if each != file), key=lambda each: each.stat().st_mtime_ns
-        )
         try:
             with open(aside, "wb", opener=_only_for_its_owner) as written:
                 written.write(hashlib.sha256(payload).digest() + payload)
@@ -122,7 +120,11 @@ class StateFolder:
             aside.rename(file)
         except OSError as error:
             raise StateError(f"{self.path}: {error.strerror}; the state cannot be kept") from None
-        for each in earlier[: len(earlier) + 1 - _KEPT]:
+        own = sorted(self.path.glob(f"{name}-*{_SUFFIX}"))
+        forgotten = own[:-_KEPT]
+        if len(own) >= _KEPT:  # before, another party may hold none of this session yet
+            forgotten += [each for each in self.path.glob(f"*{_SUFFIX}") if each not in own]
+        for each in forgotten:
             each.unlink(missing_ok=True)
 
     def clear(self) -> None:

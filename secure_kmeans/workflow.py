@@ -249,7 +249,7 @@ def finish(
         folder.aside / "clusters.png",
         panels,
         rows,
-        report.parties,
+        list(labels),
         report.columns,
         report.cluster_names,
         report.scaling.units,

@@ -46,8 +46,7 @@ class Door:
         self._callers: dict[socket.socket, None] = {}  # in the order in which they came
         self._lock = threading.Lock()
         self._closed = False
-        self._told = 0
-        self._untold = 0
+        self._refused = {True: 0, False: 0}  # with a certificate that the job names, and without
         self._telling_since = time.monotonic()
         listener.setblocking(False)
         self._thread = threading.Thread(target=self._answer, name="door", daemon=True)
@@ -82,34 +81,39 @@ class Door:
 
     def _receive(self, caller: socket.socket, where: str) -> None:
         deadline = time.monotonic() + HANDSHAKE_SECONDS
+        known = False
         reason: str | None
         try:
             tls = TlsLine(caller, self._identity, self._pinned, server=True)
             tls.shake_hands(deadline)
+            known = True
+            self._forget(caller)  # it is no stranger, and has to make room for none
             reason = self._admit(Channel(tls, self._pinned[tls.shown]), deadline)
             if reason is not None:
                 tls.close()
         except (LostError, RejectedError, MalformedFrameError) as error:
             reason = str(error)
-        except OSError as error:
-            reason = error.strerror or str(error)
-        with self._lock:
-            self._callers.pop(caller, None)
+        except Exception as error:  # whatever a stranger comes up with, the door stays open for the others
+            reason = getattr(error, "strerror", None) or type(error).__name__
+        self._forget(caller)
         if reason is not None:
             caller.close()
-            self._tell_refusal(where, reason)
+            self._tell_refusal(where, reason, known)
 
-    def _tell_refusal(self, where: str, reason: str) -> None:
-        """Into the log, but only so often: whoever calls must not be able to fill a disk."""
+    def _forget(self, caller: socket.socket) -> None:
+        with self._lock:
+            self._callers.pop(caller, None)
+
+    def _tell_refusal(self, where: str, reason: str, known: bool) -> None:
+        """Into the log, but only so often: whoever calls must not be able to fill a disk, nor to hide others' calls."""
         with self._lock:
             now = time.monotonic()
             if now - self._telling_since > _TELLING_SECONDS:
-                if self._untold:
-                    log.warning("refused %d more connections", self._untold)
-                self._told = self._untold = 0
+                if untold := sum(max(0, calls - _REFUSALS_TOLD) for calls in self._refused.values()):
+                    log.warning("refused %d more connections", untold)
+                self._refused = {True: 0, False: 0}
                 self._telling_since = now
-            self._told += 1
-            if self._told > _REFUSALS_TOLD:
-                self._untold += 1
+            self._refused[known] += 1
+            if self._refused[known] > _REFUSALS_TOLD:
                 return
         log.warning("refused a connection from %s: %s", where, reason)

@@ -70,7 +70,8 @@ def session_of(digest: bytes, hellos: Mapping[str, Hello], roles: Sequence[str])
     told = hashlib.sha256(b"session" + digest)
     for role in roles:
         hello = hellos[role]
-        told.update(hello.nonce + bytes([0 if hello.resume is None else 1 + hello.resume, len(hello.checkpoints)]))
+        told.update(hello.nonce + bytes([0 if hello.resume is None else 1 + hello.resume]))
+        told.update(len(hello.checkpoints).to_bytes(8, "big"))
         for checkpoint in hello.checkpoints:
             told.update(checkpoint.session + checkpoint.iteration.to_bytes(8, "big"))
     return told.digest()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -30,6 +31,7 @@ from secure_kmeans.errors import IdentityError
 KEY: Final = "key.pem"
 CERTIFICATE: Final = "certificate.pem"
 FINGERPRINT: Final = "fingerprint"
+_LONGEST_NAME: Final = 64
 _NEVER: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280, section 4.1.2.5
 
 
@@ -71,6 +73,8 @@ def new_identity(folder: Path, name: str) -> Identity:
     ------
     IdentityError
     """
+    if not 1 <= len(name) <= _LONGEST_NAME:
+        raise IdentityError(f"a role's name has 1 to {_LONGEST_NAME} characters, this one {len(name)}")
     key = Ed25519PrivateKey.generate()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     certificate = (
@@ -119,14 +123,18 @@ def load_identity(folder: Path) -> Identity:
     """
     key_path, certificate_path = folder / KEY, folder / CERTIFICATE
     try:
-        if key_path.stat().st_mode & 0o077:
-            raise IdentityError(f"{key_path}: others may read this key; chmod 600 it, or better make a new identity")
-        key = load_pem_private_key(key_path.read_bytes(), password=None)
-        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+        open_to_others = bool(key_path.stat().st_mode & 0o077)
+        key_pem, certificate_pem = key_path.read_bytes(), certificate_path.read_bytes()
     except OSError as error:
         raise IdentityError(f"{error.filename}: {error.strerror}; make one with new-identity") from None
-    except (ValueError, TypeError):
+    if open_to_others:
+        raise IdentityError(f"{key_path}: others may read this key; chmod 600 it, or better make a new identity")
+    try:
+        key = load_pem_private_key(key_pem, password=None)
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        public_key = certificate.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise IdentityError(f"{folder}: its key or certificate cannot be read; make a new identity") from None
-    if not isinstance(key, Ed25519PrivateKey) or certificate.public_key() != key.public_key():
+    if not isinstance(key, Ed25519PrivateKey) or public_key != key.public_key():
         raise IdentityError(f"{folder}: its key and certificate do not belong together; make a new identity")
     return Identity(certificate, key)

@@ -16,14 +16,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from secure_kmeans.errors import RoleError
+from secure_kmeans.errors import JobError, RoleError
 from secure_kmeans.job import Job, split_address
 from secure_kmeans.net.channel import Channel
 from secure_kmeans.net.door import Door
 from secure_kmeans.net.handshake import difference, hello_of, session_of
 from secure_kmeans.net.identity import Identity
 from secure_kmeans.net.mesh import Mesh
-from secure_kmeans.net.messages import Checkpoint, Hello, MalformedFrameError, Refusal
+from secure_kmeans.net.messages import Abort, Checkpoint, Hello, MalformedFrameError, Refusal, encode_message
 from secure_kmeans.net.tls import LostError, RejectedError, SilentError, TlsLine
 from secure_kmeans.net.watch import Watch, printable
 
@@ -105,6 +105,10 @@ class _Meeting:
         self.earlier, self.later = job.roles[:place], job.roles[place + 1 :]
         self.others = (*self.earlier, *self.later)
         self.hellos: dict[str, Hello] = {role: self._own_hello("data")}
+        try:
+            encode_message(self.hellos[role])
+        except ValueError:
+            raise JobError(f"{len(job.columns)} columns have names too long to be compared") from None
         self.channels: dict[tuple[str, str], Channel] = {}
         self.taken: set[tuple[str, str]] = set()
         self.lock = threading.Lock()
@@ -133,7 +137,9 @@ class _Meeting:
             if isinstance(error, RoleError):
                 self.watch.fail(error)
             else:
-                self.watch.fail(RoleError(self.role, "it was ended before all had met"))
+                interrupted = isinstance(error, KeyboardInterrupt)
+                reason = "it was interrupted" if interrupted else f"{type(error).__name__} while it met the others"
+                self.watch.fail(RoleError(self.role, reason))
             if door is not None:
                 door.close()
             self.watch.close()
@@ -198,6 +204,9 @@ class _Meeting:
         with self.lock:
             second = self.ended or (name, theirs.line) in self.taken
             self.taken.add((name, theirs.line))
+        if (failure := self.watch.failure) is not None:
+            channel.send_message(Abort(failure.role, printable(failure.reason)[:1000]), deadline)
+            return "the run has failed"
         if second:
             channel.send_message(Refusal(f'"{name}" is connected already'), deadline)
             return f'a second connection under the name of "{name}"'
@@ -208,7 +217,7 @@ class _Meeting:
             raise
         if reason := difference(self._own_hello(theirs.line), theirs, name):
             self.watch.fail(RoleError(name, printable(reason)))
-            return reason
+            return printable(reason)
         self._joined(name, theirs.line, channel, theirs)
         return None
 
@@ -234,6 +243,9 @@ class _Meeting:
                     if why != said and not isinstance(error, ConnectionRefusedError):
                         log.warning("cannot reach %s yet: %s", name, why)
                     said = why
+                except Exception as error:
+                    self.watch.fail(RoleError(self.role, f"{type(error).__name__} while it dialled {name}"))
+                    raise
                 time.sleep(pause)
                 pause = min(2 * pause, _TRY_AGAIN_SECONDS[1])
 
@@ -249,6 +261,9 @@ class _Meeting:
             own = self._own_hello(line)
             channel.send_message(own, deadline)
             theirs = channel.receive_message(deadline)
+            if isinstance(theirs, Abort):
+                known = theirs.role if theirs.role in self.job.roles else name
+                raise RoleError(known, printable(theirs.reason))
             if isinstance(theirs, Refusal):
                 raise RoleError(name, f"it refused the connection: {printable(theirs.reason)}")
             if not isinstance(theirs, Hello):

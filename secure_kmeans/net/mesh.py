@@ -216,4 +216,4 @@ class Mesh:
 
 def _bytes_of(numbers: np.ndarray) -> memoryview:
     """The memory of contiguous numbers."""
-    return memoryview(numbers.data).cast("B") if numbers.size else memoryview(b"")
+    return memoryview(numbers.data).cast("B") if numbers.size else memoryview(bytearray())

@@ -34,7 +34,7 @@ _SEQUENCE: Final = 1 << 32
 _DEPTH: Final = 16
 
 Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[\w.-]+$")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[\w.-]+\Z")]
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -69,10 +69,10 @@ def kind_of(numbers: np.ndarray) -> Kind:
     TypeError
         For numbers that never travel.
     """
-    try:
-        return _KINDS[numbers.dtype.char]
-    except KeyError:
-        raise TypeError(f"numbers of type {numbers.dtype} are not sent") from None
+    kind = _KINDS.get(numbers.dtype.char)
+    if kind is None or not numbers.dtype.isnative:
+        raise TypeError(f"numbers of type {numbers.dtype} are not sent")
+    return kind
 
 
 class _Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
@@ -109,7 +109,7 @@ class Hello(_Structure, frozen=True):
 
     program: Annotated[str, msgspec.Meta(max_length=64)]
     role: Name
-    line: Annotated[str, msgspec.Meta(pattern="^(control|data)$")]
+    line: Annotated[str, msgspec.Meta(pattern=r"^(control|data)\Z")]
     columns: tuple[str, ...]
     keys: dict[Name, Digest]
     digest: Digest

@@ -30,7 +30,7 @@ class SilentError(LostError):
     """The peer took the connection and says nothing."""
 
 
-class RejectedError(ConnectionError):
+class RejectedError(LostError):
     """The peer rejected this role's certificate, or showed another than the job names."""
 
 
@@ -51,6 +51,7 @@ class TlsLine:
     def __init__(self, connected: socket.socket, identity: Identity, pinned: Collection[str], *, server: bool) -> None:
         self._socket = connected
         self._shown = ""
+        self._closed = False
         connected.setblocking(False)
         if connected.family in (socket.AF_INET, socket.AF_INET6):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -102,6 +103,7 @@ class TlsLine:
 
     def write(self, data: bytes | memoryview) -> int:
         """Send a beginning of ``data``; return how many bytes that was, 0 where there is no room now."""
+        self._check_open()
         try:
             return self._send(data if len(data) <= _WRITE_AT_ONCE else data[:_WRITE_AT_ONCE])
         except (SSL.WantWriteError, SSL.WantReadError):
@@ -117,6 +119,7 @@ class TlsLine:
         LostError
             Where the peer closed the line, or somebody else changed a byte on the way.
         """
+        self._check_open()
         try:
             return self._receive(target, min(_RECORD, len(target)))
         except (SSL.WantReadError, SSL.WantWriteError):
@@ -129,8 +132,14 @@ class TlsLine:
         key: bytes = self._tls.export_keying_material(b"EXPORTER-secure-kmeans " + label.encode(), 32, context)
         return key
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LostError("its connection was closed on this side")
+
     def close_writing(self) -> None:
         """Tell the peer that nothing more will come."""
+        if self._closed:
+            return
         try:
             self._tls.shutdown()
             self._socket.shutdown(socket.SHUT_WR)
@@ -140,6 +149,7 @@ class TlsLine:
     def close(self) -> None:
         """End the line."""
         self.close_writing()
+        self._closed = True  # another socket may get the same descriptor, which OpenSSL still knows
         self._socket.close()
 
     def _explained(self, error: SSL.Error) -> LostError | RejectedError:

@@ -112,7 +112,9 @@ class Watch:
             os.set_blocking(end, False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        self._session: bytes | None = None
         self._failed_at = 0.0
+        self._checked = time.monotonic()
         self._closing = False
         self._farewell = 0.0
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -130,7 +132,7 @@ class Watch:
 
     def tell_ready(self, session: bytes) -> None:
         """Tell all roles that this one has met them, in this session."""
-        self._command(lambda: self._tell(Ready(session)))
+        self._command(lambda: self._tell_ready(session))
 
     def sessions(self) -> dict[str, bytes]:
         """Of each role that is ready, the session that it is in."""
@@ -180,11 +182,11 @@ class Watch:
         with self.changed:
             if self.failure is not None:
                 return
-            self.failure = failure
+            self._command(lambda: self._tell(_abort(failure)))  # before anybody can know of it, and close
             self._failed_at = time.monotonic()
+            self.failure = failure
             self.changed.notify_all()
         os.write(self._ring, b"!")
-        self._command(lambda: self._tell(Abort(failure.role, failure.reason[:1000])))
 
     def close(self) -> None:
         """Say goodbye and end the thread; what was told before still reaches the others."""
@@ -200,6 +202,16 @@ class Watch:
             os.write(self._wake_write, b".")
 
     def _run(self) -> None:
+        try:
+            self._hear_all()
+        except Exception as error:  # nobody would notice any more that a role is lost
+            failure = RoleError(self.me, f"{type(error).__name__} in its watch")
+            self.fail(failure)
+            if self._give_up is not None:
+                self._give_up(failure)
+            raise
+
+    def _hear_all(self) -> None:
         beat = 0.0
         while not self._over():
             for key, _ in self._selector.select(_TICK_SECONDS if not self._closing else 0.02):
@@ -243,11 +255,17 @@ class Watch:
         peer = _Peer(channel, heard=now, moved=now)
         self._peers[channel.peer] = peer
         self._selector.register(channel, selectors.EVENT_READ, peer)
+        if self._session is not None:
+            channel.put_message(Ready(self._session))
         if self.failure is not None:
-            channel.put_message(Abort(self.failure.role, self.failure.reason[:1000]))
+            channel.put_message(_abort(self.failure))
         self._hear(peer)  # what came together with the handshake lies in OpenSSL's buffer already
         with self.changed:
             self.changed.notify_all()
+
+    def _tell_ready(self, session: bytes) -> None:
+        self._session = session
+        self._tell(Ready(session))
 
     def _tell(self, message: Message, *, optional: bool = False) -> None:
         for peer in self._peers.values():
@@ -303,6 +321,11 @@ class Watch:
             self.fail(RoleError(name, reason))
 
     def _check_peers(self, now: float) -> None:
+        stood_still = now - self._checked > max(self.timeout / 2, 4 * _TICK_SECONDS)
+        self._checked = now
+        if stood_still:  # this role itself did: what the others said meanwhile has yet to be heard
+            for peer in self._peers.values():
+                peer.heard = peer.moved = now
         for name, peer in self._peers.items():
             if peer.done is not None:
                 continue
@@ -314,6 +337,10 @@ class Watch:
         still = [peer for peer in self._peers.values() if peer.ready and now - peer.moved > standstill]
         if self.traffic.waits_for in self.others and len(still) == len(self.others):
             self.fail(RoleError(self.traffic.waits_for, f"the run has stood still for {standstill:g} seconds"))
+
+
+def _abort(failure: RoleError) -> Abort:
+    return Abort(failure.role, printable(failure.reason)[:1000])
 
 
 def printable(text: str) -> str:
