@@ -1,5 +1,6 @@
 """Encrypted k-means: ``python launcher.py --help``."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -72,6 +73,7 @@ def job(job: Path, party: str | None, table: tuple[str, ...], skip_plaintext: bo
     """
     from secure_kmeans import deployment
 
+    _refuse_what_does_nothing(party, skip_plaintext=skip_plaintext, table=table, **place)
     if party is None:
         deployment.run_all(
             job, deployment.parse_tables(table), deployment.Place(**place), skip_plaintext=skip_plaintext
@@ -81,6 +83,19 @@ def job(job: Path, party: str | None, table: tuple[str, ...], skip_plaintext: bo
     else:
         own = Path(table[0]) if table else None
         deployment.run_one(job, party, deployment.Place(table=own, **place))
+
+
+def _refuse_what_does_nothing(party: str | None, **given: Any) -> None:
+    """An option that would be passed over in silence is a mistake."""
+    if party is None:
+        where, idle = "is for one role: name it with --party", "identity listen wait log"
+    elif party == "dealer":
+        where, idle = "does nothing at the dealer", "table output state skip_plaintext"
+    else:
+        where, idle = "is for all roles on this machine, without --party", "skip_plaintext"
+    for name in idle.split():
+        if given[name] not in (None, False, ()):
+            raise click.UsageError(f"--{name.replace('_', '-')} {where}")
 
 
 @click.command(context_settings=_SETTINGS)
@@ -95,8 +110,10 @@ def new_identity(name: str, folder: Path | None) -> None:
     from secure_kmeans.console import print_identity
     from secure_kmeans.net.identity import new_identity
 
+    if not re.fullmatch(r"\w[\w.-]{0,63}", name):
+        raise click.UsageError(f'"{name}" is no name of a role: letters, digits, "_", "-", "."; --folder says where')
     where = folder or Path(name)
-    print_identity(name, where, new_identity(where, name).fingerprint)
+    print_identity(name, where, new_identity(where).fingerprint)
 
 
 @click.command(context_settings=_SETTINGS)

@@ -15,20 +15,20 @@ from typing import Final
 
 import numpy as np
 
-from secure_kmeans.console import operator_log, print_check, print_labels
+from secure_kmeans.console import operator_log, print_check, print_labels, print_summary
 from secure_kmeans.data import Table, read_table
 from secure_kmeans.errors import DataError, IdentityError, JobError, RoleError, SecureKMeansError
-from secure_kmeans.job import DEALER, Job, read_job
+from secure_kmeans.job import DEALER, Job, read_job, split_address
 from secure_kmeans.net.identity import Identity, load_identity
 from secure_kmeans.net.meeting import Attendance, listen, meet
-from secure_kmeans.outcome import Ended
+from secure_kmeans.outcome import Ended, Outcome
 from secure_kmeans.party import check_table
 from secure_kmeans.plan import coarse_columns
 from secure_kmeans.plots import Panel
 from secure_kmeans.report import Report, ResultsFolder, report_of_party
 from secure_kmeans.role import RoleLife, describe, digest_of
 from secure_kmeans.state import StateFolder
-from secure_kmeans.workflow import encrypted_job, finish, title_of
+from secure_kmeans.workflow import draw, encrypted_job
 
 log: Final = logging.getLogger(__name__)
 
@@ -74,14 +74,18 @@ def run_all(path: Path, tables: Mapping[str, Path], place: Place, *, skip_plaint
     if unknown := set(tables) - set(job.names):
         raise JobError(f'--table: the job has no party "{min(unknown)}"; it has {", ".join(job.names)}')
     found = [read_table(tables.get(name) or _beside(path, name), job.columns) for name in job.names]
-    for table in found:
+    state = place.state or Path("state") / path.stem
+    for name, table in zip(job.names, found, strict=True):
         check_table(job, table)
+        with StateFolder(state / name, job, name, digest_of(table)) as folder:
+            if place.resume:
+                folder.to_resume_from()
     return encrypted_job(
         job,
         found,
         place.output or Path("results") / path.stem,
         skip_plaintext=skip_plaintext,
-        state=place.state or Path("state") / path.stem,
+        state=state,
         resume=place.resume,
     )
 
@@ -109,22 +113,25 @@ def run_one(path: Path, role: str, place: Place) -> None:
         table = None if role == DEALER else _own_table(job, place.table)
         log.info("job %s, digest %s", path, job.digest.hex()[:16])
         with contextlib.ExitStack() as stack:
-            folder = state = None
+            life = RoleLife(job, role, table, _silent, None, place.resume, f"tcp://{job.parties[0].address}")
+            results = None
             if table is not None:
                 output = place.output or Path("results") / path.stem / role
                 folder = stack.enter_context(ResultsFolder(output, needed=64 * len(table)))
                 where = place.state or Path("state") / path.stem / role
-                state = stack.enter_context(StateFolder(where, job, role, digest_of(table)))
+                life.state = stack.enter_context(StateFolder(where, job, role, digest_of(table)))
+                results = _Results(job, role, table, folder)
+                life.secure = results.secure
             try:
-                ended = _live(job, role, identity, table, state, place, stack.close)
+                ended = _live(life, identity, place, stack.close)
             except (SecureKMeansError, KeyboardInterrupt, OSError):
                 raise
             except Exception as error:
                 raise RoleError(role, describe(error)) from error  # its own message might hold a value
-            if folder is not None and table is not None:
-                _publish(job, role, ended, table, folder)
-            if state is not None:
-                state.clear()
+            if results is not None:
+                results.publish(ended)
+            if life.state is not None:
+                life.state.clear()
 
 
 def _checked(job: Job, role: str, place: Place) -> Identity:
@@ -132,6 +139,13 @@ def _checked(job: Job, role: str, place: Place) -> Identity:
     job.check_places()
     if role not in job.roles:
         raise JobError(f'--party: the job has no role "{role}"; it has {", ".join(job.roles)}')
+    if place.listen is not None:
+        if role == job.roles[0]:
+            raise JobError(f'--listen: "{role}" is the first party, which dials all others and listens for nobody')
+        try:
+            split_address(place.listen)
+        except ValueError as error:
+            raise JobError(f"--listen: {error}") from None
     if place.identity is None:
         raise IdentityError("--identity: name the folder that new-identity made")
     identity = load_identity(place.identity)
@@ -154,15 +168,9 @@ def _own_table(job: Job, path: Path | None) -> Table:
     return table
 
 
-def _live(
-    job: Job,
-    role: str,
-    identity: Identity,
-    table: Table | None,
-    state: StateFolder | None,
-    place: Place,
-    clean_up: Callable[[], None],
-) -> Ended:
+def _live(life: RoleLife, identity: Identity, place: Place, clean_up: Callable[[], None]) -> Ended:
+    """Meet the others and take part."""
+
     def give_up(error: RoleError) -> None:
         """The thread that works is stuck: end without it."""
         log.error("%s", error)
@@ -173,8 +181,8 @@ def _live(
 
     from secure_kmeans.mpc.crypten_adapter import run_role  # after the checks: it takes seconds
 
+    job, role = life.job, life.role
     listener = None if role == job.roles[0] else listen(place.listen or job.place(role).address or "")
-    life = RoleLife(job, role, table, _silent, state, place.resume, f"tcp://{job.parties[0].address}")
     return life.run(
         lambda resume, held: meet(
             Attendance(job, role, identity, resume, held, listener, wait=place.wait, give_up=give_up)
@@ -201,19 +209,35 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, earlier)
 
 
-def _publish(job: Job, role: str, ended: Ended, table: Table, folder: ResultsFolder) -> None:
-    outcome = ended.outcome
-    assert outcome is not None
-    labels = {role: outcome.labels}
-    if job.task == "predict":
-        folder.write_labels(labels)
-        print_labels(folder.publish(), len(table))
-        return
-    report = report_of_party(job, ended)
-    panel = Panel(
-        title_of(f"Own rows of {role}, clusters of all", None), np.array(outcome.centroids), np.array(outcome.labels)
-    )
-    finish(folder, report, labels, [panel], [table.rows], coarse_columns(job, [table]))
+class _Results:
+    """What a party writes of a run: aside while the others still compute, in its place once all are done."""
+
+    def __init__(self, job: Job, role: str, table: Table, folder: ResultsFolder) -> None:
+        self._job, self._role, self._table, self._folder = job, role, table, folder
+
+    def secure(self, outcome: Outcome) -> None:
+        """Write everything aside; a full disk is told to the others now, when the run can still be resumed."""
+        labels = {self._role: outcome.labels}
+        if self._job.task == "predict":
+            self._folder.write_labels(labels)
+            return
+        report = report_of_party(self._job, Ended(outcome, {}))
+        self._folder.write_tables(report, labels)
+        title = f"Own rows of {self._role}, clusters of all"
+        panel = Panel(title, np.array(outcome.centroids), np.array(outcome.labels))
+        try:
+            draw(self._folder, report, labels, [panel], [self._table.rows])
+        except Exception as error:  # a picture does not decide over a result
+            log.warning("the pictures could not be drawn: %s", describe(error))
+
+    def publish(self, ended: Ended) -> None:
+        """All roles are done."""
+        if self._job.task == "predict":
+            print_labels(self._folder.publish(), len(self._table))
+            return
+        report = report_of_party(self._job, ended)
+        self._folder.write_report(report)
+        print_summary(report, self._folder.publish(), coarse_columns(self._job, [self._table]))
 
 
 def check(path: Path, role: str | None, place: Place) -> None:

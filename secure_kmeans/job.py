@@ -30,11 +30,12 @@ LARGEST_MAGNITUDE: Final = 2.0**53
 """Larger numbers have no unit digit left in double precision."""
 
 MOST_PARTIES: Final = 10
+LONGEST_TIMEOUT: Final = 86400.0
 
 DEALER: Final = "dealer"
 """The name of the role that hands out correlated randomness."""
 
-Name = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]{0,63}$")]
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -44,7 +45,8 @@ def split_address(address: str) -> tuple[str, int]:
     ------
     ValueError
     """
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]{1,253})):(\d{1,5})", address)
+    label = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    found = re.fullmatch(rf"(?:\[([0-9A-Fa-f:.]+)\]|({label}(?:\.{label})*\.?)):([0-9]{{1,5}})", address)
     if not found or not 0 < int(found[3]) < 1 << 16:
         raise ValueError(f'"{address}" is no address; write host:port, like clinic.example:7100')
     return found[1] or found[2], int(found[3])
@@ -206,7 +208,7 @@ class Job(_Agreed):
     reveal_inertia, reveal_mean_distance : bool
         Whether these sums over all parties' rows are disclosed at the end.
     timeout : float
-        Seconds after which a silent role counts as failed.
+        Seconds after which a silent role counts as failed, up to a day.
     transport : "tls" or "gloo"
         What carries the shares; "gloo" encrypts nothing and is for a trusted network only.
     """
@@ -229,7 +231,7 @@ class Job(_Agreed):
     precision_bits: Annotated[int, Field(ge=8, le=30)]
     reveal_inertia: bool = True
     reveal_mean_distance: bool = False
-    timeout: Annotated[float, Field(gt=0)] = 60.0
+    timeout: Annotated[float, Field(ge=1, le=LONGEST_TIMEOUT)] = 60.0
     transport: Literal["tls", "gloo"] = "tls"
 
     @property
@@ -256,6 +258,15 @@ class Job(_Agreed):
     def digest(self) -> bytes:
         """SHA-256 of the whole job; layout and comments of its file do not matter."""
         return hashlib.sha256(b"".join(key.encode() + value for key, value in sorted(self.digests.items()))).digest()
+
+    @property
+    def state_digest(self) -> bytes:
+        """SHA-256 of all that a result follows from: what a state, to resume from, is bound to.
+
+        Where the roles are found, by what transport and for how long they wait may change before a run goes on.
+        """
+        bare = {"parties": Party.named(*self.names), "dealer": Dealer(), "timeout": 60.0, "transport": "tls"}
+        return hashlib.sha256(b"state" + self.model_copy(update=bare).digest).digest()
 
     def check_places(self) -> None:
         """Refuse a job whose roles cannot find or recognise each other.
@@ -324,7 +335,7 @@ def read_job(path: str | Path) -> Job:
         One line that names the file, the key and what is wrong with it.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
         values = tomllib.loads(text)
     except OSError as error:
         raise JobError(f"{path}: {error.strerror}") from None
@@ -332,10 +343,14 @@ def read_job(path: str | Path) -> Job:
         raise JobError(f"{path}: this is not text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise JobError(f"{path}: {error}") from None
+    except (ValueError, RecursionError):
+        raise JobError(f"{path}: a number is too long, or its tables lie too deep in each other") from None
     try:
         return _validated(values)
     except JobError as error:
         raise JobError(f"{path}: {error}") from None
+    except (ValueError, OverflowError, RecursionError):
+        raise JobError(f"{path}: a number is too large, or its tables lie too deep in each other") from None
 
 
 def _validated(values: dict[str, Any]) -> Job:
@@ -351,7 +366,8 @@ def _validated(values: dict[str, Any]) -> Job:
     if missing:
         values = values | {"precision_bits": LEAST_PRECISION_BITS}
     try:
-        job = Job.model_validate_json(json.dumps(values, default=str))
+        # TOML's dates are no values of a job: what they become has the type of none, so that they are refused.
+        job = Job.model_validate_json(json.dumps(values, default=lambda _date: {}))
     except ValidationError as error:
         raise JobError(explain(error)) from None
     most = choose_precision_bits(len(job.columns), job.n_clusters, job.scaling.largest)
@@ -365,6 +381,7 @@ def _validated(values: dict[str, Any]) -> Job:
 def explain(error: ValidationError) -> str:
     """The first finding of a validation, as one line, without the offending value."""
     first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part)[:100] for part in first["loc"])
+    where = "".join(character if character.isprintable() else "?" for character in where)
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where else message

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 import click
 
 from secure_kmeans.errors import DataError, IdentityError, JobError, SecureKMeansError, StateError
-from secure_kmeans.job import SEEDS, Init, ScalingMethod
+from secure_kmeans.job import LONGEST_TIMEOUT, SEEDS, Init, ScalingMethod
 
 _STARTS: Final = get_args(Init)
 
@@ -191,7 +191,7 @@ _PARTIES: Final = [
     ),
     click.option(
         "--timeout",
-        type=_Real(min=1),
+        type=_Real(1, LONGEST_TIMEOUT),
         default=60.0,
         metavar="SECONDS",
         show_default=True,

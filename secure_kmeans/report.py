@@ -301,7 +301,7 @@ class ResultsFolder:
 
     def write_tables(self, report: Report, labels: Mapping[str, Sequence[int]]) -> None:
         """``report.json``, ``centroids.csv`` and each party's ``labels_<party>.csv``."""
-        (self.aside / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        self.write_report(report)
         names = report.cluster_names or [""] * report.n_clusters
         clusters = zip(names, report.counts, report.cluster_centers, strict=True)
         self.write_csv(
@@ -310,6 +310,10 @@ class ResultsFolder:
             [[number, name, size, *center] for number, (name, size, center) in enumerate(clusters)],
         )
         self.write_labels(labels)
+
+    def write_report(self, report: Report) -> None:
+        """``report.json``."""
+        (self.aside / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     def write_labels(self, labels: Mapping[str, Sequence[int]]) -> None:
         """Each party's ``labels_<party>.csv``."""

@@ -26,8 +26,9 @@ from secure_kmeans.state import StateFolder
 log: Final = logging.getLogger(__name__)
 
 _DEALER_TELLS_SECONDS: Final = 10.0
+_NOTHING_IN_COMMON: Final = "the parties hold no state in common to resume from; start all without --resume"
 
-Meet = Callable[[bool | None, tuple[Checkpoint, ...]], Mesh]
+Meet = Callable[[bool, tuple[Checkpoint, ...]], Mesh]
 """Given whether this role resumes, and the states it holds: meets the other roles."""
 
 Live = Callable[[Mesh, Callable[[int], None]], None]
@@ -49,6 +50,8 @@ class RoleLife:
     resume : bool
     rendezvous : str or None
         Of Gloo, where the job names that transport.
+    secure : callable
+        Given a party's outcome, before it tells the others that it has all it came for: writes it aside.
     """
 
     job: Job
@@ -58,6 +61,7 @@ class RoleLife:
     state: StateFolder | None = None
     resume: bool = False
     rendezvous: str | None = None
+    secure: Callable[[Outcome], None] = lambda _outcome: None
     _outcome: Outcome | None = None
     _mesh: Mesh | None = None
 
@@ -71,22 +75,24 @@ class RoleLife:
         StateError
             Where the parties hold no state in common.
         """
-        held = self.state.checkpoints() if self.state and self.resume else ()
-        if self.resume and self.role != DEALER and not held:
-            where = self.state.path if self.state else "nowhere"
-            raise StateError(f"{where}: there is no state of this job and table to resume from; start without --resume")
-        mesh = self._mesh = meet(None if self.role == DEALER else self.resume, held)
+        held = self._held()
+        mesh = self._mesh = meet(self.resume, held)
         try:
             log.info("all roles are here: session %s", mesh.session.hex()[:16])
+            if mesh.resuming and mesh.checkpoint is None:
+                raise StateError(_NOTHING_IN_COMMON)
             if self.role == DEALER:
                 threading.Thread(target=self._tell_now_and_then, name="log", daemon=True).start()
             crypten.connect(mesh, self.rendezvous if self.job.transport == "gloo" else None)
             live(mesh, self.take_part)
+            if self._outcome is not None:
+                self.secure(self._outcome)
             done = mesh.finish()
         except BaseException as error:
             mesh.fail(_as_told_to_others(error))
             failure = mesh.failure
-            if failure is not None and failure.role != self.role and not isinstance(error, RoleError):
+            own_words = isinstance(error, RoleError | StateError | KeyboardInterrupt)
+            if failure is not None and failure.role != self.role and not own_words:
                 raise failure from error  # this role's own trouble comes from the other one's
             raise
         finally:
@@ -96,14 +102,23 @@ class RoleLife:
         sent[self.role] = {"rounds": mesh.traffic.rounds, "bytes_sent": mesh.traffic.bytes_sent}
         return Ended(self._outcome, {role: sent[role] for role in self.job.roles})
 
+    def _held(self) -> tuple[Checkpoint, ...]:
+        """The states that this party could resume from, if it is to."""
+        if self.state is None:
+            return ()
+        if self.resume:
+            return self.state.to_resume_from()
+        if held := self.state.checkpoints():
+            log.warning("forgets the state after iteration %d: --resume would go on from there", held[-1].iteration)
+        return ()
+
     def take_part(self, rank: int) -> None:
         """A party's part."""
         assert self.table is not None
         assert self._mesh is not None
         resumed = None
         if self.resume and self.state is not None:
-            if self._mesh.checkpoint is None:
-                raise StateError("the parties hold no state in common to resume from; start all without --resume")
+            assert self._mesh.checkpoint is not None
             resumed = self.state.load(self._mesh.checkpoint)
             log.info("resumed after iteration %d", resumed.iteration)
         self._outcome = run_party(self.job, rank, self.table, self._told, self._keep, resumed)
@@ -139,6 +154,8 @@ def _as_told_to_others(error: BaseException) -> str:
     match error:
         case DataError():
             return "its table does not fit the job"
+        case StateError() if str(error) == _NOTHING_IN_COMMON:
+            return _NOTHING_IN_COMMON
         case StateError():
             return "its state cannot be used, or not be kept"
         case OSError() if error.strerror:

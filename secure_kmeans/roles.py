@@ -26,6 +26,7 @@ from secure_kmeans.job import DEALER
 from secure_kmeans.local import JOB, SOCKET, Settings, outcome_path, table_path
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.net.loopback import Loopback
+from secure_kmeans.outcome import Outcome
 from secure_kmeans.party import check_table
 from secure_kmeans.role import RoleLife, describe, digest_of
 from secure_kmeans.state import StateFolder
@@ -98,9 +99,7 @@ class _LocalRoles:
                     lambda _mesh, _party: in_crypten(),
                 )
                 if ended.outcome is not None:
-                    aside = outcome_path(self.folder, role).with_suffix(".part")
-                    aside.write_text(ended.outcome.model_dump_json())
-                    aside.rename(outcome_path(self.folder, role))
+                    self._aside(role).rename(outcome_path(self.folder, role))
                     if self.life.state is not None:
                         self.life.state.clear()
                 line.tell(event="done", communication=ended.communication)
@@ -121,7 +120,13 @@ class _LocalRoles:
         if settings.state is not None:
             state = stack.enter_context(StateFolder(settings.state / role, job, role, digest_of(table)))
         progress = line.progress if role == job.names[0] else _silent
-        return RoleLife(job, role, table, progress, state, settings.resume, self._rendezvous)
+        return RoleLife(job, role, table, progress, state, settings.resume, self._rendezvous, self._secure)
+
+    def _secure(self, outcome: Outcome) -> None:
+        self._aside(outcome.party).write_text(outcome.model_dump_json())
+
+    def _aside(self, party: str) -> Path:
+        return outcome_path(self.folder, party).with_suffix(".part")
 
     @property
     def _rendezvous(self) -> str:

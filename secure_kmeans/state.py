@@ -2,8 +2,8 @@
 
 A state is the party's own share of the centroids and what all parties know anyway. It is worth nothing without the
 other parties' shares of the same run, so it carries the identifier of the session in which it was shared; and nothing
-to another job or party, so it carries the job's digest and the party's name. The last two are kept: two parties are
-never more than one iteration apart.
+to another job, party or table, so it carries digests of what the result follows from. The last two are kept: two
+parties are never more than one iteration apart.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class StateFolder:
 
     def __init__(self, path: Path, job: Job, party: str, table: bytes) -> None:
         self.path = path
-        self._job, self._party, self._table = job.digest, party, table
+        self._job, self._party, self._table = job.state_digest, party, table
+        self._name = hashlib.sha256(self._job + party.encode() + table).hexdigest()[:16]
         self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -82,7 +83,23 @@ class StateFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not any(self.path.glob(f"*{_SUFFIX}")):
+            self.clear()
         self._lock.close()
+
+    def to_resume_from(self) -> tuple[Checkpoint, ...]:
+        """:meth:`checkpoints`, of which there has to be one.
+
+        Raises
+        ------
+        StateError
+        """
+        if held := self.checkpoints():
+            return held
+        found = "states of another job or table" if any(self.path.glob(f"*{_SUFFIX}")) else "no state"
+        raise StateError(
+            f"{self.path}: there is {found} to resume from; start without --resume, or name the folder with --state"
+        )
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """The states of this job and table that a run can be resumed from."""
@@ -94,7 +111,7 @@ class StateFolder:
 
     def _found(self) -> dict[Checkpoint, State]:
         found = {}
-        for file in self.path.glob(f"*{_SUFFIX}"):
+        for file in self.path.glob(f"{self._name}-*{_SUFFIX}"):
             kept = _read(file)
             if kept is not None and (kept.job, kept.party, kept.table) == (self._job, self._party, self._table):
                 found[Checkpoint(kept.state.iteration, kept.session)] = kept.state
@@ -109,7 +126,7 @@ class StateFolder:
             Where it cannot be written.
         """
         payload = msgspec.msgpack.encode(_Kept(self._job, self._party, self._table, session, state))
-        name = session.hex()[:16]
+        name = f"{self._name}-{session.hex()[:16]}"
         file = self.path / f"{name}-{state.iteration:08d}{_SUFFIX}"
         aside = file.with_suffix(".part")
         try:
@@ -123,16 +140,17 @@ class StateFolder:
         own = sorted(self.path.glob(f"{name}-*{_SUFFIX}"))
         forgotten = own[:-_KEPT]
         if len(own) >= _KEPT:  # before, another party may hold none of this session yet
-            forgotten += [each for each in self.path.glob(f"*{_SUFFIX}") if each not in own]
+            forgotten += [each for each in self.path.glob(f"{self._name}-*{_SUFFIX}") if each not in own]
         for each in forgotten:
             each.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Forget all states, at the end of a run; folders that were made for them go, too, if nothing else is there."""
-        for pattern in (f"*{_SUFFIX}", "*.part", "lock"):
-            for file in self.path.glob(pattern):
-                file.unlink(missing_ok=True)
+        """Forget all states of this job, at the end of a run; folders that were made for them go, too, if empty."""
+        for file in self.path.glob(f"{self._name}-*"):
+            file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
+            if {file.name for file in self.path.iterdir()} <= {"lock"}:
+                (self.path / "lock").unlink(missing_ok=True)
             for folder in self._made or [self.path]:
                 folder.rmdir()
 

@@ -153,7 +153,9 @@ def encrypted_job(
         if baseline is not None and report.plaintext is not None:
             title = title_of("Plaintext, same start", report.plaintext.inertia)
             panels.append(Panel(title, job.scaling.invert(baseline.centroids), baseline.labels))
-        finish(folder, report, labels, panels, rows, coarse_columns(job, tables))
+        folder.write_tables(report, labels)
+        draw(folder, report, labels, panels, rows)
+        print_summary(report, folder.publish(), coarse_columns(job, tables))
     return report
 
 
@@ -174,7 +176,9 @@ def plaintext(options: Options) -> Report:
         panel = Panel(title_of("Plaintext", report.inertia), job.scaling.invert(best.centroids), best.labels)
         labels = _split_labels(best.labels, inputs)
         rows_of_all = [table.rows for table in inputs.tables]
-        finish(folder, report, labels, [panel], rows_of_all, coarse_columns(job, inputs.tables))
+        folder.write_tables(report, labels)
+        draw(folder, report, labels, [panel], rows_of_all)
+        print_summary(report, folder.publish(), coarse_columns(job, inputs.tables))
     return report
 
 
@@ -235,16 +239,10 @@ def title_of(who: str, inertia: float | None) -> str:
     return who if inertia is None else f"{who}: inertia {inertia:,.3f}"
 
 
-def finish(
-    folder: ResultsFolder,
-    report: Report,
-    labels: dict[str, list[int]],
-    panels: list[Panel],
-    rows: list[np.ndarray],
-    coarse: list[str],
+def draw(
+    folder: ResultsFolder, report: Report, labels: dict[str, list[int]], panels: list[Panel], rows: list[np.ndarray]
 ) -> None:
-    """Write and draw a run's results, publish them, and show the summary."""
-    folder.write_tables(report, labels)
+    """A run's pictures, of the parties in ``labels``."""
     draw_clusters(
         folder.aside / "clusters.png",
         panels,
@@ -255,4 +253,3 @@ def finish(
         report.scaling.units,
     )
     draw_convergence(folder.aside / "convergence.png", report)
-    print_summary(report, folder.publish(), coarse)

@@ -45,6 +45,8 @@ class Channel:
         self._outbox: deque[memoryview] = deque()
         self._posted = 0
         self._received = 0
+        self.moved = 0
+        """Bytes that have come or left so far: a long frame moves before it is complete."""
         self._small = memoryview(bytearray(HEADER.size + _JOINED))
         self._head = self._small[: HEADER.size]
         self._filled = 0
@@ -74,6 +76,7 @@ class Channel:
         if size <= _JOINED:
             frame = header + payload
             if not self._outbox and self.line.write(frame):  # one record: it goes as a whole or not at all
+                self.moved += len(frame)
                 return True
             self._outbox.append(memoryview(frame))
         else:
@@ -93,6 +96,7 @@ class Channel:
             written = self.line.write(first)
             if not written:
                 return False
+            self.moved += written
             if written < len(first):
                 self._outbox[0] = first[written:]
             else:
@@ -125,6 +129,7 @@ class Channel:
             came = self.line.read_into(target[self._filled :])
             if not came:
                 return False
+            self.moved += came
             self._filled += came
         return True
 
@@ -135,6 +140,7 @@ class Channel:
         size = HEADER.size + len(target)
         if not self._filled:
             self._filled = self.line.read_into(self._small[:size])
+            self.moved += self._filled
         complete = self._filled == size or self._fill(self._small[:size])
         if self._filled >= HEADER.size and self._head != pack_header(kind, self._received, len(target)):
             room_for_numbers(kind, target)(unpack_header(self._head, self._received))  # tells what is wrong with it

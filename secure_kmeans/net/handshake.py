@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from secure_kmeans.job import Job
+from secure_kmeans.job import DEALER, Job
 from secure_kmeans.net.messages import Checkpoint, Hello
 from secure_kmeans.version import VERSION
 
@@ -45,7 +45,9 @@ def difference(own: Hello, theirs: Hello, role: str) -> str | None:
     if theirs.digest != own.digest or theirs.keys != own.keys:
         keys = sorted({*own.keys, *theirs.keys})
         differing = [key for key in keys if own.keys.get(key) != theirs.keys.get(key)]
-        return f"its job differs from this role's in {', '.join(differing) or 'its digest'}; use the same job file"
+        return f"its job differs from this role's in {', '.join(differing[:8]) or 'its digest'}; use the same job file"
+    if (theirs.resume is None) != (role == DEALER) or (role == DEALER and theirs.checkpoints):
+        return "it does not say as a party, or as the dealer, whether it resumes"
     if theirs.resume is not None and own.resume is not None and theirs.resume != own.resume:
         this, that = ("with", "without") if own.resume else ("without", "with")
         return f"it was started {that} --resume, this role {this} it; start all parties alike"

@@ -1,7 +1,7 @@
 """A role's identity: a private key and a self-signed certificate, in a folder that only its owner can read.
 
 Nobody vouches for the certificate: the job names its fingerprint, and that is all that counts. So it never expires
-and says nothing but the role's name.
+and says nothing: whoever calls at an open port sees it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from secure_kmeans.errors import IdentityError
 KEY: Final = "key.pem"
 CERTIFICATE: Final = "certificate.pem"
 FINGERPRINT: Final = "fingerprint"
-_LONGEST_NAME: Final = 64
 _NEVER: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280, section 4.1.2.5
 
 
@@ -59,24 +58,20 @@ class Identity:
         return fingerprint_of(self.certificate)
 
 
-def new_identity(folder: Path, name: str) -> Identity:
+def new_identity(folder: Path) -> Identity:
     """Make a key and a certificate for a role, in a new folder of its own.
 
     Parameters
     ----------
     folder : path
         Must not exist, so that no key is ever overwritten.
-    name : str
-        The role's.
 
     Raises
     ------
     IdentityError
     """
-    if not 1 <= len(name) <= _LONGEST_NAME:
-        raise IdentityError(f"a role's name has 1 to {_LONGEST_NAME} characters, this one {len(name)}")
     key = Ed25519PrivateKey.generate()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "secure_kmeans")])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)

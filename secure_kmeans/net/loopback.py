@@ -35,7 +35,7 @@ class Loopback:
 
     def __init__(self, job: Job, folder: Path) -> None:
         self._listeners = {role: socket.create_server(("127.0.0.1", 0), backlog=64) for role in job.roles}
-        self._identities = {role: new_identity(folder / role, role) for role in job.roles}
+        self._identities = {role: new_identity(folder / role) for role in job.roles}
 
         def place(role: str) -> dict[str, str]:
             port = self._listeners[role].getsockname()[1]
@@ -52,7 +52,7 @@ class Loopback:
         self,
         role: str,
         *,
-        resume: bool | None = None,
+        resume: bool = False,
         checkpoints: tuple[Checkpoint, ...] = (),
         give_up: Callable[[RoleError], None] | None = None,
     ) -> Mesh:

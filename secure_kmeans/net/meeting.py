@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from secure_kmeans.errors import JobError, RoleError
-from secure_kmeans.job import Job, split_address
+from secure_kmeans.job import DEALER, Job, split_address
 from secure_kmeans.net.channel import Channel
 from secure_kmeans.net.door import Door
 from secure_kmeans.net.handshake import difference, hello_of, session_of
@@ -45,7 +45,7 @@ class Attendance:
     role : str
         This one's name.
     identity : Identity
-    resume : bool or None
+    resume : bool
     checkpoints : sequence of Checkpoint
         States that this party could resume from.
     listener : socket, optional
@@ -59,7 +59,7 @@ class Attendance:
     job: Job
     role: str
     identity: Identity
-    resume: bool | None = None
+    resume: bool = False
     checkpoints: Sequence[Checkpoint] = ()
     listener: socket.socket | None = None
     wait: float | None = None
@@ -77,9 +77,10 @@ def listen(address: str) -> socket.socket:
     host, port = split_address(address)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family, backlog=64)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), f"cannot listen on {address}") from None
+        return socket.create_server((host, port), family=family, backlog=64, dualstack_ipv6=host == "::")
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "this is no address of this machine"
+        raise OSError(getattr(error, "errno", None), why, f"cannot listen on {address}") from None
 
 
 def meet(attendance: Attendance) -> Mesh:
@@ -149,7 +150,8 @@ class _Meeting:
 
     def _own_hello(self, line: str) -> Hello:
         attendance = self.attendance
-        return hello_of(self.job, self.role, line, self.nonce, attendance.resume, attendance.checkpoints)
+        resume = None if self.role == DEALER else attendance.resume
+        return hello_of(self.job, self.role, line, self.nonce, resume, attendance.checkpoints)
 
     # ------------------------------------------------------------------ waiting
 
@@ -238,14 +240,13 @@ class _Meeting:
                     self.watch.fail(RoleError(name, f"it sent {error}"))
                 except RoleError as error:
                     self.watch.fail(error)
-                except OSError as error:  # of the socket, or a LostError
-                    why = error.strerror or str(error)
+                except (OSError, UnicodeError) as error:  # of the socket or its address, or a LostError
+                    why = getattr(error, "strerror", None) or str(error)
                     if why != said and not isinstance(error, ConnectionRefusedError):
                         log.warning("cannot reach %s yet: %s", name, why)
                     said = why
                 except Exception as error:
                     self.watch.fail(RoleError(self.role, f"{type(error).__name__} while it dialled {name}"))
-                    raise
                 time.sleep(pause)
                 pause = min(2 * pause, _TRY_AGAIN_SECONDS[1])
 

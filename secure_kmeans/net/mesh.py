@@ -46,6 +46,8 @@ class Mesh:
         The same at all roles, and never the same again.
     checkpoint : Checkpoint or None
         The last state that all parties hold.
+    resuming : bool
+        Whether the parties resume a run.
     traffic : Traffic
         What this role tells the others of its work.
     """
@@ -62,8 +64,10 @@ class Mesh:
     ) -> None:
         self.me, self.roles, self.session = me, tuple(roles), session
         self.checkpoint: Checkpoint | None = common_checkpoint(hellos)
+        self.resuming = any(hello.resume for hello in hellos.values())
         self._channels, self._watch, self._door = dict(channels), watch, door
         self.traffic: Traffic = watch.traffic
+        self.traffic.on(list(channels.values()))
         self._sending: list[Channel] = []
         self._pollers = {peer: self._poller(channel) for peer, channel in channels.items()}
 

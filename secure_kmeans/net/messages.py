@@ -138,13 +138,16 @@ class Alive(_Structure, frozen=True):
     waits_for : str
         The role whose message it waits for; empty while it works.
     rounds, bytes_sent : int
+    bytes_moved : int
+        That have come or left on its lines.
     cpu_s : float
-        Seconds that its processor has worked for it.
+        Seconds that its processor has worked for it since it began to meet the others.
     """
 
     waits_for: Annotated[str, msgspec.Meta(max_length=64)]
     rounds: Count
     bytes_sent: Count
+    bytes_moved: Count
     cpu_s: float
 
 

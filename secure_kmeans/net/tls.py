@@ -2,7 +2,7 @@
 
 OpenSSL by way of pyOpenSSL: Python's own ``ssl`` can ask a client for a certificate only if an authority or the
 certificate itself is at hand to check it with, and the job names fingerprints alone. Here the fingerprint is
-compared inside the handshake, on both sides, so that nothing is ever said to a stranger.
+compared inside the handshake, on both sides, so that a stranger sees a certificate, which says nothing, and no more.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class TlsLine:
         connected.setblocking(False)
         if connected.family in (socket.AF_INET, socket.AF_INET6):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # firewalls forget silent connections
         self._tls = SSL.Connection(_context(identity, self._note, pinned), connected)
         (self._tls.set_accept_state if server else self._tls.set_connect_state)()
         self._send: Callable[..., int] = self._tls.send

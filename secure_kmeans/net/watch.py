@@ -2,25 +2,28 @@
 
 Each pair of roles has a line for this alone. A role tells every second or so what it is doing; when it fails it says
 why, and whose fault that is. A role is lost when its line ends before it was done, when it says nothing for the job's
-timeout, or when it says that it works and its processor does not.
+timeout, or when it says that it works and neither its processor nor its lines do.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import selectors
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from secure_kmeans.errors import RoleError
 from secure_kmeans.net.channel import Channel
 from secure_kmeans.net.messages import Abort, Alive, Done, MalformedFrameError, Message, Ready
 from secure_kmeans.net.tls import LostError
+
+log: Final = logging.getLogger(__name__)
 
 _BEAT_SECONDS: Final = 1.0
 _TICK_SECONDS: Final = 0.25
@@ -49,6 +52,8 @@ class Traffic:
     waits_for: str = ""
     rounds: int = 0
     bytes_sent: int = 0
+    _lines: Sequence[Channel] = ()
+    _began: float = field(default_factory=time.process_time)
 
     def waited(self) -> None:
         """One more round."""
@@ -58,9 +63,14 @@ class Traffic:
         """``size`` more bytes."""
         self.bytes_sent += round(size)
 
+    def on(self, lines: Sequence[Channel]) -> None:
+        """What moves on these lines counts as work."""
+        self._lines = lines
+
     def alive(self) -> Alive:
         """As a message."""
-        return Alive(self.waits_for, self.rounds, self.bytes_sent, time.process_time())
+        moved = sum(line.moved for line in self._lines)
+        return Alive(self.waits_for, self.rounds, self.bytes_sent, moved, round(time.process_time() - self._began, 2))
 
 
 @dataclass
@@ -115,7 +125,7 @@ class Watch:
         self._session: bytes | None = None
         self._failed_at = 0.0
         self._checked = time.monotonic()
-        self._closing = False
+        self._closing = self._closed = False
         self._farewell = 0.0
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
@@ -136,7 +146,7 @@ class Watch:
 
     def sessions(self) -> dict[str, bytes]:
         """Of each role that is ready, the session that it is in."""
-        return {name: peer.ready for name, peer in self._peers.items() if peer.ready is not None}
+        return {name: peer.ready for name, peer in list(self._peers.items()) if peer.ready is not None}
 
     def tell_done(self) -> None:
         """Tell all roles that this one has all it came for."""
@@ -145,7 +155,7 @@ class Watch:
 
     def done(self) -> dict[str, Done]:
         """What the roles that are done did."""
-        return {name: peer.done for name, peer in self._peers.items() if peer.done is not None}
+        return {name: peer.done for name, peer in list(self._peers.items()) if peer.done is not None}
 
     def wait(self, satisfied: Callable[[], bool]) -> None:
         """Wait until ``satisfied``, which is asked again whenever something was heard.
@@ -186,19 +196,25 @@ class Watch:
             self._failed_at = time.monotonic()
             self.failure = failure
             self.changed.notify_all()
-        os.write(self._ring, b"!")
+        with contextlib.suppress(OSError):
+            os.write(self._ring, b"!")
 
     def close(self) -> None:
         """Say goodbye and end the thread; what was told before still reaches the others."""
         self._closing = True
         self._command(lambda: None)
         self._thread.join(_FAREWELL_SECONDS + 1)
+        if not self._thread.is_alive() and not self._closed:
+            self._closed = True
+            self._selector.close()
+            for end in (self._alarm, self._ring, self._wake_read, self._wake_write):
+                os.close(end)
 
     # ----------------------------------------------------------- in the thread
 
     def _command(self, command: Callable[[], None]) -> None:
         self._commands.put(command)
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # the pipe is full: it wakes anyway; or closed: it is over
             os.write(self._wake_write, b".")
 
     def _run(self) -> None:
@@ -297,8 +313,12 @@ class Watch:
                 if self._has_moved(peer, message):
                     peer.moved, peer.last = peer.heard, message
             case Abort():
-                known = message.role if message.role in (self.me, *self.others) else name
-                self.fail(RoleError(known, printable(message.reason)))
+                failure = RoleError(
+                    message.role if message.role in (self.me, *self.others) else name, printable(message.reason)
+                )
+                if self.failure is None:
+                    log.warning("%s ends the run: %s", name, failure)
+                self.fail(failure)
             case Ready() if peer.ready is None:
                 peer.ready = message.session
             case Done() if peer.done is None and peer.ready is not None:
@@ -310,9 +330,12 @@ class Watch:
 
     @staticmethod
     def _has_moved(peer: _Peer, message: Alive) -> bool:
-        if peer.last is None or message.rounds > peer.last.rounds or message.waits_for != peer.last.waits_for:
+        last = peer.last
+        if last is None or message.rounds > last.rounds or message.waits_for != last.waits_for:
             return True
-        return message.cpu_s - peer.last.cpu_s > _BUSY * (peer.heard - peer.moved)
+        if message.bytes_moved > last.bytes_moved:
+            return True
+        return message.cpu_s - last.cpu_s > _BUSY * (peer.heard - peer.moved)
 
     def _lose(self, name: str, peer: _Peer, reason: str) -> None:
         peer.gone = True

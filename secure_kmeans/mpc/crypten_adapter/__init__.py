@@ -8,7 +8,11 @@ and endless waiting (:mod:`.communicator`), truncation (:mod:`.tensors`).
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import functools
 import types
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
@@ -65,8 +69,23 @@ def _plain(settings: Any) -> Any:
     return settings
 
 
+@contextlib.contextmanager
+def _overriding(changes: Mapping[str, Any]) -> Iterator[None]:
+    """CrypTen's ``temp_override``, for plain settings: ``{"functions.exp_iterations": 8}`` holds while this lasts."""
+    earlier = crypten.cfg.config
+    crypten.cfg.config = copy.deepcopy(earlier)
+    for path, value in changes.items():
+        *sections, name = path.split(".")
+        setattr(functools.reduce(getattr, sections, crypten.cfg.config), name, value)
+    try:
+        yield
+    finally:
+        crypten.cfg.config = earlier
+
+
 def _install() -> None:
     crypten.cfg.set_config(_plain(crypten.cfg.config))
+    crypten.cfg.temp_override = _overriding
     for module, name, ours in (
         (arithmetic, "generate_random_ring_element", ring_element),
         (binary, "generate_kbit_random_tensor", kbit_element),

@@ -25,8 +25,14 @@ def _size_of(size: Sequence[int] | int) -> torch.Size:
     return torch.Size([size] if isinstance(size, int) else size)
 
 
+def _own(generator: Any) -> Any:
+    """Where CrypTen names no generator it means randomness that this party alone knows."""
+    return crypten.generators["local"].get(torch.device("cpu")) if generator is None else generator
+
+
 def ring_element(size: Any, ring_size: int = 2**64, generator: Any = None, **_: Any) -> torch.Tensor:
     """Uniform elements of the ring, in the place of CrypTen's ``generate_random_ring_element``."""
+    generator = _own(generator)
     if not isinstance(generator, Prg) or ring_size != 2**64:
         raise TypeError("shares and masks are drawn from a Prg, over the whole ring")
     shape = _size_of(size)
@@ -37,6 +43,7 @@ def kbit_element(size: Any, bitlength: int | None = None, generator: Any = None,
     """Uniform words of some bits, in the place of CrypTen's ``generate_kbit_random_tensor``."""
     if bitlength in (None, 64):
         return ring_element(size, generator=generator)
+    generator = _own(generator)
     if not isinstance(generator, Prg):
         raise TypeError("shares and masks are drawn from a Prg")
     shape = _size_of(size)
