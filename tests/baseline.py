@@ -8,7 +8,15 @@ from secure_kmeans.plaintext.kmeans import KMeansRun
 
 
 def cluster_in_the_clear(
-    rows: np.ndarray, n_clusters: int, scaling: Scaling, precision_bits: int, *, init, seed: int = 0, **options
+    rows: np.ndarray,
+    n_clusters: int,
+    scaling: Scaling,
+    precision_bits: int,
+    *,
+    init,
+    seed: int = 0,
+    n_init: int = 1,
+    **options,
 ) -> list[KMeansRun]:
     """All restarts of a plaintext job on these rows."""
     given = isinstance(init, np.ndarray)
@@ -21,6 +29,7 @@ def cluster_in_the_clear(
         scaling=scaling,
         precision_bits=precision_bits,
         init="farthest" if given else init,
+        n_init=n_init,
         centroids=tuple(map(tuple, init.tolist())) if given else None,
         **options,
     )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.job import SEEDS, Job, Party, Scaling
+from secure_kmeans.job import SEEDS, Dealer, Job, Party, Scaling, split_address
 
 UNIT = {"lower": (0.0, 0.0), "upper": (1.0, 1.0)}
 KEYS = {
@@ -38,7 +38,8 @@ class TestJob:
             "engine": "crypten",
             "task": "fit",
             "init": "farthest",
-            "n_init": 1,
+            "dealer": Dealer(),
+            "n_init": 5,
             "max_iter": 100,
             "tol": 1e-8,
             "seed": None,
@@ -47,6 +48,7 @@ class TestJob:
             "reveal_inertia": True,
             "reveal_mean_distance": False,
             "timeout": 60.0,
+            "transport": "tls",
         }
 
     def test_frozen(self):
@@ -100,7 +102,8 @@ class TestJob:
             ("seed", "secretname"),
             ("precision_bits", 7),
             ("precision_bits", 31),
-            ("timeout", 0.0),
+            ("timeout", 0.5),
+            ("timeout", 86401.0),
             ("timeout", float("nan")),
             ("secret", "secretname"),
         ],
@@ -126,7 +129,8 @@ class TestJob:
 
     @pytest.mark.parametrize("name", ["", "a b", "a/b", "a\n", "a" * 65])
     def test_a_name_that_could_not_be_a_file_name(self, name):
-        assert refusal(job_with, parties=("b", name)).startswith("parties.1: ")
+        parties = ({"name": "b"}, {"name": name})
+        assert refusal(job_with, parties=parties).startswith("parties.1.name: ")
 
     @pytest.mark.parametrize("number", [float("nan"), float("inf")])
     def test_centroids_are_finite(self, number):
@@ -139,7 +143,7 @@ class TestJob:
         assert refusal(job_with, **{key: value}).startswith(f"{key}: ")
 
     def test_limits_that_are_allowed(self):
-        job = job_with(n_clusters=1, n_init=1000, max_iter=1, tol=0.0, seed=0, precision_bits=30, timeout=0.5)
+        job = job_with(n_clusters=1, n_init=1000, max_iter=1, tol=0.0, seed=0, precision_bits=30, timeout=1.0)
         assert (job.n_init, job.seed, job.tol) == (1000, 0, 0.0)
         assert job_with(parties=Party.named(*"abcdefghij"), seed=SEEDS - 1, precision_bits=8).seed == SEEDS - 1
 
@@ -248,3 +252,53 @@ class TestScaling:
         before = ((points[:, None] - points) ** 2).sum(axis=2)
         after = ((scaled[:, None] - scaled) ** 2).sum(axis=2)
         np.testing.assert_array_equal(after * 2**20, before)
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("clinic.example:7100", ("clinic.example", 7100)),
+        ("192.0.2.7:1", ("192.0.2.7", 1)),
+        ("[::1]:65535", ("::1", 65535)),
+        ("[2001:DB8::7]:443", ("2001:DB8::7", 443)),
+        ("my_host-1:80", ("my_host-1", 80)),
+    ],
+)
+def test_host_and_port(address, parts):
+    assert split_address(address) == parts
+
+
+class TestPlaces:
+    places = tuple(
+        {"address": f"{host}.example:7100", "fingerprint": digit * 64} for host, digit in zip("abd", "123", strict=True)
+    )
+
+    def job(self, *places):
+        first, second, dealer = places
+        parties = (Party.of(name="clinic", **first), Party.of(name="lab", **second))
+        return job_with(parties=parties, dealer=Dealer.of(**dealer))
+
+    def test_a_job_whose_roles_all_have_a_place(self):
+        job = self.job(*self.places)
+        job.check_places()
+        assert job.names == ("clinic", "lab")
+        assert job.roles == ("clinic", "lab", "dealer")
+        assert job.place("lab") == job.parties[1]
+        assert job.place("dealer") == job.dealer
+
+    @pytest.mark.parametrize("what", ["address", "fingerprint"])
+    @pytest.mark.parametrize(("number", "role"), enumerate(["clinic", "lab", "dealer"]))
+    def test_every_role_needs_one(self, what, number, role):
+        places = [dict(place) for place in self.places]
+        del places[number][what]
+        said = refusal(self.job(*places).check_places)
+        assert said == f'"{role}" has no {what}; every role needs one to run on a machine of its own'
+
+    @pytest.mark.parametrize("what", ["address", "fingerprint"])
+    @pytest.mark.parametrize(("first", "second"), [(0, 1), (0, 2), (1, 2)])
+    def test_no_two_roles_have_the_same(self, what, first, second):
+        places = [dict(place) for place in self.places]
+        places[second][what] = places[first][what]
+        roles = ["clinic", "lab", "dealer"]
+        said = refusal(self.job(*places).check_places)
+        assert said == f'"{roles[first]}" and "{roles[second]}" have the same {what}; give each its own'

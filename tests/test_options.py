@@ -15,7 +15,7 @@ from secure_kmeans.errors import DataError, JobError, ProtocolError, RoleError
 from secure_kmeans.options import Options, run
 from secure_kmeans.report import Report
 
-PROGRAMS = {"main.py": main.main, "launcher.py": launcher.main}
+PROGRAMS = {"main.py": lambda: run(main.main), "launcher.py": launcher.main}
 SCRIPT = Path(main.__file__)
 
 
@@ -42,7 +42,7 @@ def call(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [f"somewhere/{program}", *arguments])
         status = 0
         try:
-            run(PROGRAMS[program])
+            PROGRAMS[program]()
         except SystemExit as end:
             status = end.code
         return status, *capsys.readouterr()
@@ -184,8 +184,8 @@ class TestEnds:
             (PermissionError(13, "Permission denied", "results"), 1, "results: Permission denied"),
             (OSError("no space"), 1, "no space"),
             (click.UsageError("wrong"), 2, "wrong"),
-            (KeyboardInterrupt(), 130, "interrupted; all processes have ended and nothing was written"),
-            (click.Abort(), 130, "interrupted; all processes have ended and nothing was written"),
+            (KeyboardInterrupt(), 130, "interrupted; nothing was written"),
+            (click.Abort(), 130, "interrupted; nothing was written"),
         ],
     )
     def test_status_and_line(self, monkeypatch, capsys, error, status, line):
@@ -212,18 +212,18 @@ class TestEnds:
 
 
 class TestOptions:
-    @pytest.mark.parametrize(("command", "own"), [(main.main, "elbow"), (launcher.main, "skip_plaintext")])
+    @pytest.mark.parametrize(("command", "own"), [(main.main, "elbow"), (launcher.tables, "skip_plaintext")])
     def test_the_commands_have_the_defaults_of_the_dataclass(self, command, own):
         params = command.make_context("program", []).params
         assert params.pop(own) is False
         defaults = asdict(Options())
         assert params == {name: defaults[name] for name in params}
-        assert set(defaults) - set(params) <= {"parties", "timeout"}
+        assert set(defaults) - set(params) <= {"parties", "timeout", "transport"}
 
     def test_values(self):
         arguments = ["--data", "a.csv", "--data", "b.pq", "--bounds", "0:1.5,-2:3e2", "--scale", "minmax"]
         arguments += ["--columns", '"income, yearly", Age ,3', "--init", "k-means++"]
-        params = launcher.main.make_context("program", arguments).params
+        params = launcher.tables.make_context("program", arguments).params
         assert params["data"] == (Path("a.csv"), Path("b.pq"))
         assert params["bounds"] == ((0.0, -2.0), (1.5, 300.0))
         assert params["columns"] == ("income, yearly", "Age", "3")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -128,7 +128,7 @@ def load_identity(folder: Path) -> Identity:
         key = load_pem_private_key(key_pem, password=None)
         certificate = x509.load_pem_x509_certificate(certificate_pem)
         public_key = certificate.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError, x509.InvalidVersion):
         raise IdentityError(f"{folder}: its key or certificate cannot be read; make a new identity") from None
     if not isinstance(key, Ed25519PrivateKey) or public_key != key.public_key():
         raise IdentityError(f"{folder}: its key and certificate do not belong together; make a new identity")

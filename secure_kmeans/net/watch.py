@@ -123,6 +123,7 @@ class Watch:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._session: bytes | None = None
+        self._told = False  # the failure, to those that were there
         self._failed_at = 0.0
         self._checked = time.monotonic()
         self._closing = self._closed = False
@@ -192,10 +193,10 @@ class Watch:
         with self.changed:
             if self.failure is not None:
                 return
-            self._command(lambda: self._tell(_abort(failure)))  # before anybody can know of it, and close
             self._failed_at = time.monotonic()
             self.failure = failure
             self.changed.notify_all()
+        self._command(self._tell_failure)
         with contextlib.suppress(OSError):
             os.write(self._ring, b"!")
 
@@ -255,7 +256,7 @@ class Watch:
 
     def _over(self) -> bool:
         """Whether all has been said: then both sides close, and for a while each waits until the other has."""
-        if not self._closing or not self._commands.empty():
+        if not self._closing or not self._commands.empty() or (self.failure is not None and not self._told):
             return False
         now = time.monotonic()
         if not self._farewell:
@@ -273,11 +274,16 @@ class Watch:
         self._selector.register(channel, selectors.EVENT_READ, peer)
         if self._session is not None:
             channel.put_message(Ready(self._session))
-        if self.failure is not None:
+        if self._told and self.failure is not None:
             channel.put_message(_abort(self.failure))
         self._hear(peer)  # what came together with the handshake lies in OpenSSL's buffer already
         with self.changed:
             self.changed.notify_all()
+
+    def _tell_failure(self) -> None:
+        assert self.failure is not None
+        self._told = True
+        self._tell(_abort(self.failure))
 
     def _tell_ready(self, session: bytes) -> None:
         self._session = session

@@ -298,8 +298,8 @@ class _Restarts:
             centroids=self.C.share.numpy().tobytes(),
             active=self.active.tolist(),
             converged=self.converged.tolist(),
-            sizes=self.sizes,
-            seconds=self.seconds,
+            sizes=[list(sizes) for sizes in self.sizes],
+            seconds=list(self.seconds),
             ledger=list(self.session.ledger.entries),
         )
 

@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from secure_kmeans.errors import RoleError
 from secure_kmeans.ledger import What
 from secure_kmeans.mpc.argmin import argmin_one_hot
 from secure_kmeans.mpc.crypten_adapter import original, randomness
+from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
+from secure_kmeans.mpc.crypten_adapter.gloo import GlooLinks
 from secure_kmeans.mpc.division import floor_divide
+from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.net.messages import encode_object
 from secure_kmeans.protocols.distances import scores
 from tests.parties import run_parties
 
@@ -60,61 +65,185 @@ def test_shares_of_the_same_row_differ_in_every_run():
         assert (np.sum(shares, axis=0, dtype=np.int64) == (VALUES * 2**24).astype(int)).all()
 
 
+@pytest.mark.parametrize("transport", ["tls", "gloo"])
 @pytest.mark.parametrize("number", [2, 3])
-def test_bytes_and_rounds_of_a_product(number):
+def test_bytes_and_rounds_of_a_product(number, transport):
     def body(session):
         X = session.from_public(VALUES)
         before = (session.traffic.rounds, session.traffic.bytes_sent)
         X * X
         return [session.traffic.rounds - before[0], session.traffic.bytes_sent - before[1]]
 
-    first, *others = run_parties(number, body)
+    first, *others = run_parties(number, body, transport=transport)
     opened = (number - 1) * 2 * 6 * 8  # x - a and y - b, 6 words of 8 bytes, to every other party
     assert all(other == [1, opened] for other in others)
-    assert first == [2, opened + 512]  # and one request to the dealer, with its answer
+    request = encode_object({"function": "additive", "args": [[3, 2], [3, 2], "mul"], "kwargs": {}})
+    length = 8 if transport == "gloo" else 0  # which goes before it
+    assert first == [2, opened + length + len(request)]  # and its answer is a round
 
 
-def test_the_dealer_refuses_an_unknown_request():
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"function": "__init__", "args": [], "kwargs": {}},
+        {"function": "additive", "args": [[2], [3], "mul"], "kwargs": {}},
+        {"function": "additive", "args": [[2], [2], "__class__"], "kwargs": {}},
+        {"function": "additive", "args": [[2], [2], "mul"], "kwargs": None},
+        ["additive"],
+    ],
+    ids=["function", "shapes", "product", "options", "list"],
+)
+def test_the_dealer_refuses_an_unknown_request(request_):
     def body(session):
         channel = original.comm.get()
-        if session.rank == 0:
-            channel.send_obj({"function": "__init__", "args": []}, channel.get_ttp_rank(), channel.ttp_group)
-            answer = torch.empty(1, dtype=torch.long)
-            with pytest.raises(RuntimeError):
-                torch.distributed.recv(answer, src=channel.get_ttp_rank(), group=channel.ttp_group)
+        if session.rank == 1:
+            channel.send_obj("here", 0)  # and has nothing left to do that the dealer's end could disturb
+        else:
+            assert channel.recv_obj(1) == "here"
+            channel.send_obj(request_, channel.get_ttp_rank())
+            with pytest.raises(RoleError, match='role "dealer" failed'):
+                channel.recv(torch.empty(1, dtype=torch.long), channel.get_ttp_rank())
 
-    # The dealer ends; the parties cannot tell it goodbye, which is an error at the first of them.
     assert run_parties(2, body) == [None, None]
 
 
-def test_what_is_not_counted_is_refused():
-    def body(session):
-        channel = original.comm.get()
-        for call in (channel.send, channel.recv, channel.scatter, channel.broadcast, channel.barrier):
-            with pytest.raises(NotImplementedError, match="not counted"):
-                call(torch.zeros(1), 0)
-
-    run_parties(2, body)
+def test_nothing_of_crypten_s_own_communicator_is_left():
+    calls = {name for name in vars(original.comm.Communicator) if not name.startswith("_") and name.islower()}
+    assert calls - set(vars(RoleCommunicator)) == {"reset_communication_stats", "print_communication_stats"}
+    for module in (original.comm, original.distributed, original.context):
+        assert module.DistributedCommunicator is RoleCommunicator
 
 
-@pytest.mark.parametrize("number", [2, 3, 5])
-def test_what_one_party_learns_reaches_no_other(number, monkeypatch):
-    """Only its owner receives anything: Gloo's own reduce leaves sums of a part with every party."""
+@pytest.mark.parametrize(("number", "transport"), [(2, "tls"), (3, "tls"), (5, "tls"), (3, "gloo")])
+def test_what_one_party_learns_reaches_no_other(number, transport, monkeypatch):
+    """Not even as a summand: nobody but the owner receives anything at all."""
     received = []
-    for name in ("reduce", "all_reduce", "all_gather", "gather", "broadcast", "recv", "irecv"):
-        honest = getattr(torch.distributed, name)
-        monkeypatch.setattr(
-            torch.distributed,
-            name,
-            lambda *a, honest=honest, name=name, **k: (received.append(name), honest(*a, **k))[1],
-        )
+    for links in (Mesh, GlooLinks):
+        for name in ("receive", "receive_object"):
+            honest = getattr(links, name)
+
+            def counted(self, peer, *target, honest=honest):
+                received.append(peer)
+                return honest(self, peer, *target)
+
+            monkeypatch.setattr(links, name, counted)
 
     def body(session):
         secret = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
         received.clear()
         opened = session.reveal(secret, to="party_1", what=What.OWN_LABELS)
-        return [list(received), None if opened is None else opened.tolist()]
+        return [sorted(received), None if opened is None else opened.tolist()]
+
+    answers = run_parties(number, body, transport=transport)
+    others = [f"party_{rank}" for rank in range(number) if rank != 1]
+    assert answers[1] == [others, (VALUES * 2**24).astype(int).tolist()]
+    assert all(answer == [[], None] for rank, answer in enumerate(answers) if rank != 1)
+
+
+X = torch.tensor([[0.5, -1.25, 1.75], [1.5, 0.25, -0.75]])
+Y = torch.tensor([[1.125, 1.875, -0.375], [0.75, -1.875, 1.375]])
+IMAGE = (torch.arange(32.0).reshape(1, 2, 4, 4) - 13.3) / 10
+KERNEL = (torch.arange(16.0).reshape(2, 2, 2, 2) - 7.2) / 8
+EXACTLY = {
+    "sum of two": lambda x, y, f: x + y,
+    "difference": lambda x, y, f: x - y,
+    "negative": lambda x, y, f: -x,
+    "sum": lambda x, y, f: x.sum(0),
+    "sum so far": lambda x, y, f: x.cumsum(1),
+    "transposed": lambda x, y, f: x.t(),
+    ">": lambda x, y, f: x > y,
+    ">=": lambda x, y, f: x >= y,
+    "<": lambda x, y, f: x < y,
+    "<=": lambda x, y, f: x <= y,
+    "==": lambda x, y, f: x == x - y + y,
+    "!=": lambda x, y, f: x != y,
+    "sign": lambda x, y, f: x.sign(),
+    "relu": lambda x, y, f: x.relu(),
+    "absolute value": lambda x, y, f: x.abs(),
+}
+NEARLY = {
+    "product": lambda x, y, f: x * y,
+    "product with a public number": lambda x, y, f: x * 2.5,
+    "quotient by a public number": lambda x, y, f: x / 4,
+    "matrix product": lambda x, y, f: x.matmul(y.t()),
+    "square": lambda x, y, f: x.square(),
+    "power": lambda x, y, f: x.pow(3),
+    "mean": lambda x, y, f: x.mean(),
+    "variance": lambda x, y, f: x.var(),
+    "conv2d": lambda x, y, f: f.conv2d(f.image, f.kernel),
+    "conv_transpose2d": lambda x, y, f: f.conv_transpose2d(f.image, f.kernel),
+    "conv1d": lambda x, y, f: f.conv1d(f.image[0], f.kernel.reshape(2, 4, 2)),
+    "mean of pixels": lambda x, y, f: f.avg_pool2d(f.image, 2),
+}
+APPROXIMATELY = {
+    "exponential": lambda x, y, f: x.exp(),
+    "square root": lambda x, y, f: (x.abs() + 0.5).sqrt(),
+    "norm": lambda x, y, f: x.norm(),
+    "cosine": lambda x, y, f: x.cos(),
+    "sine": lambda x, y, f: x.sin(),
+}
+WITH_OTHER_SETTINGS = {
+    "reciprocal": lambda x, y, f: (x.abs() + 0.5).reciprocal(),
+    "quotient": lambda x, y, f: x / y,
+    "logarithm": lambda x, y, f: (x.abs() + 0.5).log(),
+    "sigmoid": lambda x, y, f: x.sigmoid(),
+    "tanh": lambda x, y, f: x.tanh(),
+}
+WITH_TIES_DRAWN = {
+    "largest": lambda x, y, f: x.max(),
+    "smallest": lambda x, y, f: x.min(),
+    "largest of each row": lambda x, y, f: x.max(dim=1)[0],
+    "softmax": lambda x, y, f: x.softmax(1),
+    "largest pixels": lambda x, y, f: f.max_pool2d(f.image, 2),
+}
+
+
+class Plain:
+    """torch's functions, under the names that CrypTen's tensors have."""
+
+    image, kernel = IMAGE, KERNEL
+
+    def __getattr__(self, name):
+        return getattr(torch.nn.functional, name)
+
+
+class Encrypted:
+    """CrypTen's, as torch spells them."""
+
+    def __init__(self):
+        self.image, self.kernel = (original.crypten.cryptensor(of, src=src) for src, of in enumerate((IMAGE, KERNEL)))
+
+    def __getattr__(self, name):
+        return lambda tensor, *arguments: getattr(tensor, name)(*arguments)
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize(
+    ("operations", "error"),
+    [(EXACTLY, 0), (NEARLY, 1e-3), (APPROXIMATELY, 0.1), (WITH_OTHER_SETTINGS, 0.1), (WITH_TIES_DRAWN, 0.1)],
+    ids=["exactly", "nearly", "approximately", "settings", "ties"],
+)
+def test_crypten_s_own_operations_work_across_it(number, operations, error):
+    def body(session):
+        x, y = (original.crypten.cryptensor(of, src=src) for src, of in enumerate((X, Y)))
+        encrypted = Encrypted()
+        found = {}
+        for name, operation in operations.items():
+            shared = operation(x, y, encrypted)
+            found[name] = (shared.reveal().double() / shared.encoder.scale).tolist()
+        return found
 
     answers = run_parties(number, body)
-    assert answers[1] == [["recv"] * (number - 1), (VALUES * 2**24).astype(int).tolist()]
-    assert all(answer == [[], None] for rank, answer in enumerate(answers) if rank != 1)
+    assert all(answer == answers[0] for answer in answers)
+    for name, operation in operations.items():
+        expected = operation(X, Y, Plain()).double()
+        assert np.allclose(answers[0][name], expected, rtol=error, atol=error), name
+
+
+def test_crypten_s_own_tensors_are_revealed_to_one_party_alone():
+    def body(session):
+        x = original.crypten.cryptensor(X, src=1)
+        plain = x.get_plain_text(dst=2)
+        return None if plain is None or not plain.numel() else plain.tolist()
+
+    assert run_parties(3, body) == [None, None, X.tolist()]

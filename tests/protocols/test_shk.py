@@ -19,12 +19,13 @@ TIES = np.array([[x, y] for x in (0.0, 1.0, 2.0) for y in (0.0, 1.0, 2.0)] * 2) 
 FIELDS = ("n_iter", "converged", "best_restart", "seed", "sizes_by_iteration")
 
 
-def job_for(rows: np.ndarray, parties: int, n_clusters: int, **options) -> Job:
+def job_for(rows: np.ndarray, parties: int, n_clusters: int, n_init: int = 1, **options) -> Job:
     d = rows.shape[1]
     return Job.of(
         parties=Party.named(*party_names(parties)),
         columns=tuple(f"x{number}" for number in range(d)),
         n_clusters=n_clusters,
+        n_init=n_init,
         scaling=Scaling(lower=tuple(rows.min(axis=0)), upper=tuple(rows.max(axis=0))),
         precision_bits=choose_precision_bits(d, n_clusters, 1.0),
         **options,

@@ -120,8 +120,13 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
     def get_distributed_backend(self) -> str:
         return type(self.links).__name__
 
+    def reset_communication_stats(self) -> None:
+        super().reset_communication_stats()
+        self._before = self.traffic.rounds, self.traffic.bytes_sent
+
     def get_communication_stats(self) -> dict[str, float]:
-        return {"rounds": self.traffic.rounds, "bytes": self.traffic.bytes_sent, "time": 0.0}
+        rounds, sent = self._before
+        return {"rounds": self.traffic.rounds - rounds, "bytes": self.traffic.bytes_sent - sent, "time": 0.0}
 
     def key(self, rank: int, purpose: str) -> bytes:
         """32 bytes that this role shares with another one alone, and that never travelled."""
@@ -140,7 +145,7 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
 
     def isend(self, tensor: torch.Tensor, dst: int) -> _Going:
         self._post(tensor, dst)
-        return _Going(self.links)
+        return _Going()
 
     def irecv(self, tensor: torch.Tensor, src: int | None = None) -> _Coming:
         if src is None:
@@ -154,8 +159,17 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
         self.traffic.sent(numbers.nbytes)
         self.links.post(self.mesh.roles[dst], numbers.copy() if _shares_memory(tensor, numbers) else numbers)
 
+    def _settle(self, src: int) -> None:
+        """Fill what :meth:`irecv` was asked for and did not wait for yet: it was sent before all that follows."""
+        if earlier := self._coming[src]:
+            earlier[-1].wait()
+
     def _receive(self, tensor: torch.Tensor, src: int) -> None:
         """Fill a tensor with what another role sends. Not a round of its own: the caller counts."""
+        self._settle(src)
+        self._fill(tensor, src)
+
+    def _fill(self, tensor: torch.Tensor, src: int) -> None:
         target = np.empty(tuple(tensor.shape), dtype=_numbers(tensor[:0] if tensor.dim() else tensor).dtype)
         self.links.receive(self.mesh.roles[src], target)
         tensor.copy_(torch.from_numpy(target))
@@ -165,6 +179,7 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
         self.links.flush()
 
     def recv_obj(self, src: int, group: Any = None) -> Any:
+        self._settle(src)
         self.traffic.waited()
         return self.links.receive_object(self.mesh.roles[src])
 
@@ -180,6 +195,8 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
 
     def _swap(self, outgoing: dict[int, np.ndarray], like: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
         """One round: numbers to some parties, and from each in ``like`` an array of that shape and type."""
+        for rank in like:
+            self._settle(rank)
         came = {rank: np.empty(model.shape, model.dtype) for rank, model in like.items()}
         traffic, roles = self.traffic, self.mesh.roles
         traffic.rounds += bool(came)
@@ -277,12 +294,11 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
 class _Going:
     """What :meth:`RoleCommunicator.isend` returns."""
 
-    def __init__(self, links: Links) -> None:
-        self._links = links
-
     def wait(self) -> None:
-        """Until it has left."""
-        self._links.flush()
+        """Nothing: what is sent was copied, and leaves while this role goes on.
+
+        To wait until it has left would stop all roles where each sends to the next before it receives.
+        """
 
 
 class _Coming:
@@ -298,7 +314,7 @@ class _Coming:
         while not self._complete:
             coming = earlier.popleft()
             self._channel.traffic.waited()
-            self._channel._receive(coming._tensor, self._src)
+            self._channel._fill(coming._tensor, self._src)
             coming._complete = True
 
 

@@ -1,0 +1,220 @@
+import msgspec
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+import secure_kmeans
+from secure_kmeans.job import DEALER, Job, Party, Scaling
+from secure_kmeans.net.handshake import common_checkpoint, difference, hello_of, session_of
+from secure_kmeans.net.messages import Checkpoint, decode_message, encode_message
+
+ROLES = ("clinic", "lab", DEALER)
+KEYS = {
+    "parties": Party.named("clinic", "lab"),
+    "columns": ("age", "visits"),
+    "n_clusters": 2,
+    "scaling": Scaling.of(lower=(0.0, 0.0), upper=(1.0, 1.0)),
+    "precision_bits": 20,
+}
+JOB = Job.of(**KEYS)
+CLINIC = hello_of(JOB, "clinic", "data", b"c" * 32, False, ())
+LAB = hello_of(JOB, "lab", "data", b"l" * 32, False, ())
+
+digests = st.binary(min_size=32, max_size=32)
+checkpoints = st.builds(Checkpoint, iteration=st.integers(0, 6), session=st.sampled_from([b"s" * 32, b"t" * 32]))
+
+
+def lab_with(**values):
+    return msgspec.structs.replace(LAB, **values)
+
+
+def lab_of(**values):
+    return hello_of(Job.of(**(KEYS | values)), "lab", "data", b"l" * 32, False, ())
+
+
+class TestHello:
+    def test_it_says_who_speaks_and_what_for(self):
+        held = [Checkpoint(3, b"s" * 32)]
+        hello = hello_of(JOB, "lab", "control", b"n" * 32, True, held)
+        assert hello.program == secure_kmeans.__version__
+        assert (hello.role, hello.line, hello.nonce, hello.resume) == ("lab", "control", b"n" * 32, True)
+        assert hello.columns == ("age", "visits")
+        assert (hello.keys, hello.digest) == (JOB.digests, JOB.digest)
+        assert hello.checkpoints == tuple(held)
+        assert decode_message(encode_message(hello)) == hello
+
+
+class TestDifference:
+    def test_none(self):
+        assert difference(CLINIC, LAB, "lab") is None
+        assert difference(LAB, CLINIC, "clinic") is None
+
+    @pytest.mark.parametrize(
+        ("theirs", "message"),
+        [
+            (
+                lab_with(program="0.0.1"),
+                "it runs version 0.0.1 of secure_kmeans, this role version " + secure_kmeans.__version__,
+            ),
+            (lab_with(role="clinic"), 'it calls itself "clinic", but shows the certificate of "lab"'),
+            (
+                lab_of(columns=("age", "visits", "dose"), scaling=Scaling.of(lower=(0.0,) * 3, upper=(1.0,) * 3)),
+                "its job names 3 columns, this role's 2; use the same job file",
+            ),
+            (
+                lab_of(columns=("age", "visit")),
+                'its job calls column 2 "visit", this role\'s "visits"; use the same job file',
+            ),
+            (
+                lab_of(columns=("visits", "age")),
+                'its job calls column 1 "visits", this role\'s "age"; use the same job file',
+            ),
+            (
+                lab_of(columns=("a" * 101, "visits")),
+                f'its job calls column 1 "{"a" * 100}", this role\'s "age"; use the same job file',
+            ),
+            (lab_of(n_clusters=3), "its job differs from this role's in n_clusters; use the same job file"),
+            (
+                lab_of(tol=1e-7, seed=4, n_init=2),
+                "its job differs from this role's in n_init, seed, tol; use the same job file",
+            ),
+            (
+                lab_with(keys={**LAB.keys, "colour": bytes(32)}, digest=bytes(32)),
+                "its job differs from this role's in colour; use the same job file",
+            ),
+            (
+                lab_with(keys={key: value for key, value in LAB.keys.items() if key != "tol"}),
+                "its job differs from this role's in tol; use the same job file",
+            ),
+            (lab_with(digest=bytes(32)), "its job differs from this role's in its digest; use the same job file"),
+            (
+                lab_with(resume=True),
+                "it was started with --resume, this role without it; start all parties alike",
+            ),
+        ],
+    )
+    def test_each_is_told(self, theirs, message):
+        assert difference(CLINIC, theirs, "lab") == message
+
+    def test_resuming_alone_is_told(self):
+        own = msgspec.structs.replace(CLINIC, resume=True)
+        expected = "it was started without --resume, this role with it; start all parties alike"
+        assert difference(own, LAB, "lab") == expected
+        assert difference(own, lab_with(resume=True), "lab") is None
+
+    @pytest.mark.parametrize("resume", [False, True])
+    def test_the_dealer_has_nothing_to_resume(self, resume):
+        dealer = hello_of(JOB, DEALER, "data", b"d" * 32, None, ())
+        party = msgspec.structs.replace(CLINIC, resume=resume)
+        assert difference(party, dealer, DEALER) is None
+        assert difference(dealer, party, "clinic") is None
+
+    def test_only_the_dealer_has_not(self):
+        dealer = hello_of(JOB, DEALER, "data", b"d" * 32, None, ())
+        held = (Checkpoint(1, bytes(32)),)
+        reason = "it does not say as a party, or as the dealer, whether it resumes"
+        assert difference(CLINIC, lab_with(resume=None), "lab") == reason
+        assert difference(CLINIC, msgspec.structs.replace(dealer, resume=False), DEALER) == reason
+        assert difference(CLINIC, msgspec.structs.replace(dealer, checkpoints=held), DEALER) == reason
+
+    def test_no_reason_is_long(self):
+        keys = {f"key{number}": bytes(32) for number in range(1000)}
+        assert len(difference(CLINIC, lab_with(keys=keys), "lab")) < 800
+
+    def test_the_version_is_told_before_all_that_may_follow_from_it(self):
+        theirs = msgspec.structs.replace(lab_of(n_clusters=3, columns=("x", "y")), program="2", role="other")
+        assert difference(CLINIC, theirs, "lab").startswith("it runs version 2 ")
+
+    def test_nonce_line_and_checkpoints_may_differ(self):
+        theirs = lab_with(nonce=b"z" * 32, line="control", checkpoints=(Checkpoint(1, bytes(32)),))
+        assert difference(CLINIC, theirs, "lab") is None
+
+
+def hellos_with(**changes):
+    return {
+        role: msgspec.structs.replace(
+            hello_of(JOB, role, "data", role[0].encode() * 32, None if role == DEALER else False, ()),
+            **changes.get(role, {}),
+        )
+        for role in ROLES
+    }
+
+
+class TestSession:
+    SESSION = session_of(JOB.digest, hellos_with(), ROLES)
+
+    def test_all_roles_compute_the_same(self):
+        hellos = hellos_with()
+        backwards = dict(reversed(hellos.items()))
+        on_the_other_line = {role: msgspec.structs.replace(it, line="control") for role, it in hellos.items()}
+        assert len(self.SESSION) == 32
+        assert session_of(JOB.digest, backwards, ROLES) == self.SESSION
+        assert session_of(JOB.digest, on_the_other_line, ROLES) == self.SESSION
+
+    @settings(max_examples=40)
+    @given(st.sampled_from(ROLES), digests)
+    def test_another_nonce_is_another_session(self, role, nonce):
+        assume(nonce != hellos_with()[role].nonce)
+        assert session_of(JOB.digest, hellos_with(**{role: {"nonce": nonce}}), ROLES) != self.SESSION
+
+    @settings(max_examples=40)
+    @given(digests)
+    def test_another_job_is_another_session(self, digest):
+        assert (session_of(digest, hellos_with(), ROLES) == self.SESSION) == (digest == JOB.digest)
+
+    @pytest.mark.parametrize(("role", "resume"), [("clinic", True), ("lab", None), (DEALER, False)])
+    def test_what_was_told_of_resuming_counts(self, role, resume):
+        assert session_of(JOB.digest, hellos_with(**{role: {"resume": resume}}), ROLES) != self.SESSION
+
+    @settings(max_examples=40)
+    @given(st.lists(checkpoints, max_size=3), st.lists(checkpoints, max_size=3))
+    @example([Checkpoint(2**64 - 1, b"s" * 32)], [])
+    def test_what_was_told_of_checkpoints_counts(self, clinics, labs):
+        def session(one, other):
+            told = hellos_with(clinic={"checkpoints": tuple(one)}, lab={"checkpoints": tuple(other)})
+            return session_of(JOB.digest, told, ROLES)
+
+        assert (session(clinics, labs) == self.SESSION) == (not clinics and not labs)
+        assert (session(clinics, labs) == session(labs, clinics)) == (clinics == labs)
+
+    def test_roles_that_swap_nonces_are_in_another_session(self):
+        swapped = hellos_with(clinic={"nonce": b"l" * 32}, lab={"nonce": b"c" * 32})
+        assert session_of(JOB.digest, swapped, ROLES) != self.SESSION
+
+    @pytest.mark.parametrize("number", [255, 256, 1000])
+    def test_any_number_of_checkpoints_can_be_told(self, number):
+        many = tuple(Checkpoint(iteration, b"s" * 32) for iteration in range(number))
+        told = hellos_with(clinic={"checkpoints": many})
+        assert decode_message(encode_message(told["clinic"])) == told["clinic"]
+        assert len(session_of(JOB.digest, told, ROLES)) == 32
+
+
+class TestCommonCheckpoint:
+    @settings(max_examples=40)
+    @given(st.lists(st.lists(checkpoints, max_size=8), min_size=2, max_size=4))
+    def test_it_is_the_last_that_all_parties_hold(self, held):
+        hellos = {
+            f"p{number}": hello_of(JOB, f"p{number}", "data", bytes(32), True, each) for number, each in enumerate(held)
+        }
+        hellos[DEALER] = hello_of(JOB, DEALER, "data", bytes(32), None, ())
+        in_common = [each for each in held[0] if all(each in others for others in held)]
+        assert common_checkpoint(hellos) == max(in_common, default=None)
+
+    @settings(max_examples=40)
+    @given(st.permutations([Checkpoint(1, b"s" * 32), Checkpoint(2, b"s" * 32), Checkpoint(2, b"t" * 32)]))
+    def test_the_order_in_which_they_are_told_does_not_matter(self, told):
+        hellos = {name: hello_of(JOB, name, "data", bytes(32), True, told) for name in ("clinic", "lab")}
+        hellos["lab"] = hello_of(JOB, "lab", "data", bytes(32), True, sorted(told))
+        assert common_checkpoint(hellos) == Checkpoint(2, b"t" * 32)
+
+    def test_the_same_iteration_of_another_run_is_not_in_common(self):
+        held = {"clinic": (Checkpoint(4, b"s" * 32),), "lab": (Checkpoint(4, b"t" * 32),)}
+        hellos = {name: hello_of(JOB, name, "data", bytes(32), True, each) for name, each in held.items()}
+        assert common_checkpoint(hellos) is None
+
+    def test_there_is_none_where_the_run_starts_anew(self):
+        assert common_checkpoint(hellos_with()) is None
+
+    def test_there_is_none_without_parties(self):
+        assert common_checkpoint({}) is None
+        assert common_checkpoint({DEALER: hellos_with()[DEALER]}) is None
