@@ -19,7 +19,7 @@ run: .venv/installed
 
 test: check
 	@echo "==> Running the tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/installed-dev
 	@echo "==> Checking format, style, types and import rules"

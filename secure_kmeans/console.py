@@ -126,7 +126,9 @@ def print_check(job: Job, findings: Sequence[str], warnings: Sequence[str]) -> N
         disclosed.append("the mean-distance loss")
     if job.task == "predict":
         disclosed = disclosed[:1]
-    out.print(f"\nAll parties will learn {', '.join(disclosed)}; each party the labels of its own rows.")
+    out.print(
+        f"\nAll parties will learn {', '.join(disclosed)}; each party the labels of its own rows.", soft_wrap=True
+    )
     if job.transport == "gloo":
         out.print("[yellow]The transport is gloo, which encrypts nothing: for a trusted network only.[/yellow]")
 

@@ -2,7 +2,7 @@
 
 They meet over loopback, by the same way as on machines of their own: :mod:`secure_kmeans.net`.
 
-The roles run in processes of their own (:mod:`secure_kmeans.roles`), so this works from a script, a test and a
+The roles run in processes of their own (:mod:`secure_kmeans.local_roles`), so this works from a script, a test and a
 notebook alike. Each party finds only its own table. Whatever happens, no process outlives the call.
 """
 
@@ -195,7 +195,7 @@ class _Supervisor:
             "OMP_NUM_THREADS": "1",
             "TMPDIR": str(self.folder),
         }
-        command = [sys.executable, "-m", "secure_kmeans.roles", str(self.folder)]
+        command = [sys.executable, "-m", "secure_kmeans.local_roles", str(self.folder)]
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
         )

@@ -287,7 +287,7 @@ class TestPlaces:
         assert job.place("dealer") == job.dealer
 
     @pytest.mark.parametrize("what", ["address", "fingerprint"])
-    @pytest.mark.parametrize(("number", "role"), enumerate(["clinic", "lab", "dealer"]))
+    @pytest.mark.parametrize(("number", "role"), list(enumerate(["clinic", "lab", "dealer"])))
     def test_every_role_needs_one(self, what, number, role):
         places = [dict(place) for place in self.places]
         del places[number][what]

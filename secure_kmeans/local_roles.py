@@ -1,4 +1,4 @@
-"""``python -m secure_kmeans.roles FOLDER``: all roles of a local job, started by CrypTen's ``run_multiprocess``.
+"""``python -m secure_kmeans.local_roles FOLDER``: all roles of a local job, started by CrypTen's ``run_multiprocess``.
 
 :mod:`secure_kmeans.local` starts this and hears it. Each role connects to the socket in FOLDER and tells, one
 JSON object a line, how far it is and how it ended; when its connection closes, it is dead. A party reads its own table
