@@ -108,9 +108,10 @@ def new_identity(name: str, folder: Path | None) -> None:
     change it.
     """
     from secure_kmeans.console import print_identity
+    from secure_kmeans.job import NAME_PATTERN
     from secure_kmeans.net.identity import new_identity
 
-    if not re.fullmatch(r"\w[\w.-]{0,63}", name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise click.UsageError(f'"{name}" is no name of a role: letters, digits, "_", "-", "."; --folder says where')
     where = folder or Path(name)
     print_identity(name, where, new_identity(where).fingerprint)

@@ -21,7 +21,7 @@ from secure_kmeans.errors import DataError, IdentityError, JobError, RoleError, 
 from secure_kmeans.job import DEALER, Job, read_job, split_address
 from secure_kmeans.net.identity import Identity, load_identity
 from secure_kmeans.net.meeting import Attendance, listen, meet
-from secure_kmeans.outcome import Ended, Outcome
+from secure_kmeans.outcome import Ended, Outcome, show_nothing
 from secure_kmeans.party import check_table
 from secure_kmeans.plan import coarse_columns
 from secure_kmeans.plots import Panel
@@ -113,7 +113,7 @@ def run_one(path: Path, role: str, place: Place) -> None:
         table = None if role == DEALER else _own_table(job, place.table)
         log.info("job %s, digest %s", path, job.digest.hex()[:16])
         with contextlib.ExitStack() as stack:
-            life = RoleLife(job, role, table, _silent, None, place.resume, f"tcp://{job.parties[0].address}")
+            life = RoleLife(job, role, table, show_nothing, None, place.resume, f"tcp://{job.parties[0].address}")
             results = None
             if table is not None:
                 output = place.output or Path("results") / path.stem / role
@@ -137,8 +137,7 @@ def run_one(path: Path, role: str, place: Place) -> None:
 def _checked(job: Job, role: str, place: Place) -> Identity:
     """The identity of a role that can take part."""
     job.check_places()
-    if role not in job.roles:
-        raise JobError(f'--party: the job has no role "{role}"; it has {", ".join(job.roles)}')
+    _check_role(job, role)
     if place.listen is not None:
         if role == job.roles[0]:
             raise JobError(f'--listen: "{role}" is the first party, which dials all others and listens for nobody')
@@ -156,6 +155,11 @@ def _checked(job: Job, role: str, place: Place) -> Identity:
             "put the right one into everybody's job, or name another identity"
         )
     return identity
+
+
+def _check_role(job: Job, role: str) -> None:
+    if role not in job.roles:
+        raise JobError(f'--party: the job has no role "{role}"; it has {", ".join(job.roles)}')
 
 
 def _own_table(job: Job, path: Path | None) -> Table:
@@ -189,10 +193,6 @@ def _live(life: RoleLife, identity: Identity, place: Place, clean_up: Callable[[
         ),
         run_role,
     )
-
-
-def _silent(phase: str, done: int, total: int) -> None:
-    del phase, done, total
 
 
 @contextlib.contextmanager
@@ -264,8 +264,8 @@ def check(path: Path, role: str | None, place: Place) -> None:
             )
         _checked(job, role, place)
         findings.append(f'{place.identity}: the identity of "{role}" in this job')
-    elif role is not None and role not in job.roles:
-        raise JobError(f'--party: the job has no role "{role}"; it has {", ".join(job.roles)}')
+    elif role is not None:
+        _check_role(job, role)
     warnings: list[str] = []
     if place.table is not None:
         table = _own_table(job, place.table)

@@ -35,7 +35,10 @@ LONGEST_TIMEOUT: Final = 86400.0
 DEALER: Final = "dealer"
 """The name of the role that hands out correlated randomness."""
 
-Name = Annotated[str, Field(pattern=r"^\w[\w.-]{0,63}$")]
+NAME_PATTERN: Final = r"\w[\w.-]{0,63}"
+"""Of a role's name, which is also that of folders: no dot or dash in front."""
+
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 
 
 def split_address(address: str) -> tuple[str, int]:

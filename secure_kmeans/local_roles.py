@@ -26,7 +26,7 @@ from secure_kmeans.job import DEALER
 from secure_kmeans.local import JOB, SOCKET, Settings, outcome_path, table_path
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.net.loopback import Loopback
-from secure_kmeans.outcome import Outcome
+from secure_kmeans.outcome import Outcome, show_nothing
 from secure_kmeans.party import check_table
 from secure_kmeans.role import RoleLife, describe, digest_of
 from secure_kmeans.state import StateFolder
@@ -110,7 +110,7 @@ class _LocalRoles:
     def _life(self, role: str, line: _Line, stack: contextlib.ExitStack) -> RoleLife:
         settings, job = self.settings, self.settings.job
         if role == DEALER:
-            return RoleLife(job, role, None, _silent, rendezvous=self._rendezvous)
+            return RoleLife(job, role, None, show_nothing, rendezvous=self._rendezvous)
         path = table_path(self.folder, role)
         table = Table(role, job.columns, np.empty((0, len(job.columns))))  # it has no rows to label
         if path.exists():
@@ -119,7 +119,7 @@ class _LocalRoles:
         state = None
         if settings.state is not None:
             state = stack.enter_context(StateFolder(settings.state / role, job, role, digest_of(table)))
-        progress = line.progress if role == job.names[0] else _silent
+        progress = line.progress if role == job.names[0] else show_nothing
         return RoleLife(job, role, table, progress, state, settings.resume, self._rendezvous, self._secure)
 
     def _secure(self, outcome: Outcome) -> None:
@@ -145,10 +145,6 @@ def main(folder: Path) -> int:
     if os.getppid() != started_by:  # nobody is left to take the tables away
         shutil.rmtree(folder, ignore_errors=True)
     return 0 if ended_well else 1
-
-
-def _silent(phase: str, done: int, total: int) -> None:
-    del phase, done, total
 
 
 if __name__ == "__main__":

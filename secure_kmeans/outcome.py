@@ -13,6 +13,11 @@ Progress = Callable[[str, int, int], None]
 """Told the phase, how much of it is done, and of how much."""
 
 
+def show_nothing(phase: str, done: int, total: int) -> None:
+    """Progress of which nobody is told."""
+    del phase, done, total
+
+
 class Outcome(BaseModel):
     """What one party holds after a run: all of it in the ledger, or its own.
 

@@ -35,7 +35,7 @@ def run_party(
     rank: int,
     table: Table,
     progress: Progress,
-    keep: shk.Keep | None = None,
+    keep: shk.Keep = shk.keep_nothing,
     resumed: shk.State | None = None,
 ) -> Outcome:
     """Take part in a job.
@@ -82,10 +82,10 @@ def _fit(
     job: Job,
     table: Table,
     progress: Progress,
-    keep: shk.Keep | None,
+    keep: shk.Keep,
     resumed: shk.State | None,
 ) -> dict[str, Any]:
-    clustering = shk.fit(session, job, job.scaling.apply(table.rows), progress, keep or shk.keep_nothing, resumed)
+    clustering = shk.fit(session, job, job.scaling.apply(table.rows), progress, keep, resumed)
     centroids = job.scaling.invert(clustering.centroids)
     return {
         "labels": clustering.labels.tolist(),

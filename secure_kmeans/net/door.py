@@ -14,7 +14,7 @@ from typing import Final
 from secure_kmeans.net.channel import Channel
 from secure_kmeans.net.identity import Identity
 from secure_kmeans.net.messages import MalformedFrameError
-from secure_kmeans.net.tls import LostError, RejectedError, TlsLine
+from secure_kmeans.net.tls import LostError, TlsLine
 
 log: Final = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Door:
             reason = self._admit(Channel(tls, self._pinned[tls.shown]), deadline)
             if reason is not None:
                 tls.close()
-        except (LostError, RejectedError, MalformedFrameError) as error:
+        except (LostError, MalformedFrameError) as error:
             reason = str(error)
         except Exception as error:  # whatever a stranger comes up with, the door stays open for the others
             reason = getattr(error, "strerror", None) or type(error).__name__

@@ -9,7 +9,7 @@ from typing import Final
 
 from secure_kmeans.errors import RoleError
 from secure_kmeans.job import DEALER, Dealer, Job, Party
-from secure_kmeans.net.identity import Identity, new_identity
+from secure_kmeans.net.identity import new_identity
 from secure_kmeans.net.meeting import Attendance, meet
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.messages import Checkpoint
@@ -43,10 +43,6 @@ class Loopback:
 
         parties = tuple(Party.of(name=name, **place(name)) for name in job.names)
         self.job = job.model_copy(update={"parties": parties, "dealer": Dealer.of(**place(DEALER))})
-
-    def identity(self, role: str) -> Identity:
-        """A role's identity."""
-        return self._identities[role]
 
     def meet(
         self,

@@ -25,7 +25,7 @@ from secure_kmeans.net.identity import Identity
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.messages import Abort, Checkpoint, Hello, MalformedFrameError, Refusal, encode_message
 from secure_kmeans.net.tls import LostError, RejectedError, SilentError, TlsLine
-from secure_kmeans.net.watch import Watch, printable
+from secure_kmeans.net.watch import Watch, abort_of, failure_of, printable
 
 log: Final = logging.getLogger(__name__)
 
@@ -207,7 +207,7 @@ class _Meeting:
             second = self.ended or (name, theirs.line) in self.taken
             self.taken.add((name, theirs.line))
         if (failure := self.watch.failure) is not None:
-            channel.send_message(Abort(failure.role, printable(failure.reason)[:1000]), deadline)
+            channel.send_message(abort_of(failure), deadline)
             return "the run has failed"
         if second:
             channel.send_message(Refusal(f'"{name}" is connected already'), deadline)
@@ -263,8 +263,7 @@ class _Meeting:
             channel.send_message(own, deadline)
             theirs = channel.receive_message(deadline)
             if isinstance(theirs, Abort):
-                known = theirs.role if theirs.role in self.job.roles else name
-                raise RoleError(known, printable(theirs.reason))
+                raise failure_of(theirs, name, self.job.roles)
             if isinstance(theirs, Refusal):
                 raise RoleError(name, f"it refused the connection: {printable(theirs.reason)}")
             if not isinstance(theirs, Hello):

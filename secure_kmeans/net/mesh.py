@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import select
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,8 +27,6 @@ from secure_kmeans.net.watch import Traffic, Watch
 
 if TYPE_CHECKING:
     from secure_kmeans.net.door import Door
-
-log: Final = logging.getLogger(__name__)
 
 assert sys.byteorder == "little", "numbers travel as they lie in memory"
 

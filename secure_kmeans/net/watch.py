@@ -275,7 +275,7 @@ class Watch:
         if self._session is not None:
             channel.put_message(Ready(self._session))
         if self._told and self.failure is not None:
-            channel.put_message(_abort(self.failure))
+            channel.put_message(abort_of(self.failure))
         self._hear(peer)  # what came together with the handshake lies in OpenSSL's buffer already
         with self.changed:
             self.changed.notify_all()
@@ -283,7 +283,7 @@ class Watch:
     def _tell_failure(self) -> None:
         assert self.failure is not None
         self._told = True
-        self._tell(_abort(self.failure))
+        self._tell(abort_of(self.failure))
 
     def _tell_ready(self, session: bytes) -> None:
         self._session = session
@@ -319,9 +319,7 @@ class Watch:
                 if self._has_moved(peer, message):
                     peer.moved, peer.last = peer.heard, message
             case Abort():
-                failure = RoleError(
-                    message.role if message.role in (self.me, *self.others) else name, printable(message.reason)
-                )
+                failure = failure_of(message, name, (self.me, *self.others))
                 if self.failure is None:
                     log.warning("%s ends the run: %s", name, failure)
                 self.fail(failure)
@@ -368,8 +366,14 @@ class Watch:
             self.fail(RoleError(self.traffic.waits_for, f"the run has stood still for {standstill:g} seconds"))
 
 
-def _abort(failure: RoleError) -> Abort:
+def abort_of(failure: RoleError) -> Abort:
+    """How a failure is told to another role."""
     return Abort(failure.role, printable(failure.reason)[:1000])
+
+
+def failure_of(abort: Abort, teller: str, roles: Sequence[str]) -> RoleError:
+    """What another role told; it is its own failure where it names a role that the job does not."""
+    return RoleError(abort.role if abort.role in roles else teller, printable(abort.reason))
 
 
 def printable(text: str) -> str:
