@@ -118,8 +118,9 @@ def print_check(job: Job, findings: Sequence[str], warnings: Sequence[str]) -> N
         out.print(f"[green]fits[/green]     {escape(finding)}", soft_wrap=True)
     for warning in warnings:
         out.print(f"[yellow]consider[/yellow] {escape(warning)}", soft_wrap=True)
-    disclosed = ["the number of rows of each party", "cluster sizes and a stop bit in each iteration"]
-    disclosed.append("the final centroids and sizes")
+    sizes = not job.hide_counts
+    disclosed = ["the number of rows of each party", f"{'cluster sizes and ' * sizes}a stop bit in each iteration"]
+    disclosed.append(f"the final centroids{' and sizes' * sizes}")
     if job.reveal_inertia:
         disclosed.append("the inertia")
     if job.reveal_mean_distance:
@@ -129,6 +130,8 @@ def print_check(job: Job, findings: Sequence[str], warnings: Sequence[str]) -> N
     out.print(
         f"\nAll parties will learn {', '.join(disclosed)}; each party the labels of its own rows.", soft_wrap=True
     )
+    if job.engine == "crypten":
+        out.print("[yellow]The engine is CrypTen's own circuits: for comparison only, many times slower.[/yellow]")
     if job.transport == "gloo":
         out.print("[yellow]The transport is gloo, which encrypts nothing: for a trusted network only.[/yellow]")
 
@@ -204,10 +207,11 @@ def _clusters(report: Report) -> Grid:
         grid.add_column(escape(column), justify="right")
     if len(report.columns) > len(shown):
         grid.add_column("…")
-    for number, (center, size) in enumerate(zip(report.cluster_centers, report.counts, strict=True)):
+    sizes = ["hidden"] * report.n_clusters if report.counts is None else [f"{size:,}" for size in report.counts]
+    for number, (center, size) in enumerate(zip(report.cluster_centers, sizes, strict=True)):
         name = [report.cluster_names[number]] if report.cluster_names else []
         rest = [f"{len(center) - len(shown)} more"] if len(center) > len(shown) else []
-        grid.add_row(str(number), *name, f"{size:,}", *(_number(value) for value in center[: len(shown)]), *rest)
+        grid.add_row(str(number), *name, size, *(_number(value) for value in center[: len(shown)]), *rest)
     return grid
 
 
@@ -285,7 +289,7 @@ def _print_remarks(report: Report) -> None:
         out.print(
             "The bounds were taken from the tables; agree on them with --bounds and nobody learns these values.\n"
         )
-    single = [str(number) for number, size in enumerate(report.counts) if size == 1]
+    single = [str(number) for number, size in enumerate(report.counts or []) if size == 1]
     if single:
         out.print(
             f"[yellow]Of a single row, which its centroid therefore shows: cluster {', '.join(single)}.[/yellow]\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -191,7 +192,7 @@ def _live(life: RoleLife, identity: Identity, place: Place, clean_up: Callable[[
         lambda resume, held: meet(
             Attendance(job, role, identity, resume, held, listener, wait=place.wait, give_up=give_up)
         ),
-        run_role,
+        functools.partial(run_role, dealer_walks=job.engine == "secure"),
     )
 
 

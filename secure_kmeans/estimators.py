@@ -61,7 +61,7 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         What each party learned of its rows.
     inertia_ : float
     n_iter_ : int
-    counts_ : ndarray of shape (n_clusters,)
+    counts_ : ndarray of shape (n_clusters,) or None
     report_ : Report
         All of the above, the costs and the ledger.
     n_features_in_, feature_names_in_
@@ -131,7 +131,7 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         self.cluster_centers_ = np.array(self.report_.cluster_centers)
         self.labels_by_party_ = [np.array(outcome.labels, dtype=np.int64) for outcome in run.outcomes]
         self.labels_ = np.concatenate(self.labels_by_party_)
-        self.counts_ = np.array(self.report_.counts)
+        self.counts_ = None if self.report_.counts is None else np.array(self.report_.counts)
         self.inertia_ = self.report_.inertia
         self.n_iter_ = self.report_.n_iter
         return self

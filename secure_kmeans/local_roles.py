@@ -83,7 +83,8 @@ class _LocalRoles:
 
     def run(self) -> bool:
         """Run them all; return whether all ended well."""
-        return crypten.run_roles(len(self.settings.job.parties), self.take_part, self.live)
+        job = self.settings.job
+        return crypten.run_roles(len(job.parties), self.take_part, self.live, dealer_walks=job.engine == "secure")
 
     def live(self, rank: int, in_crypten: Callable[[], None]) -> None:
         """A role's life, and how it ended, told without a private value."""

@@ -48,6 +48,8 @@ class Options:
     output: Path | None = None
     timeout: float = 60.0
     transport: Literal["tls", "gloo"] = "tls"
+    engine: Literal["secure", "crypten"] = "secure"
+    hide_counts: bool = False
 
 
 class _Columns(click.ParamType[tuple[str, ...]]):
@@ -204,6 +206,14 @@ _PARTIES: Final = [
         show_default=True,
         help="What carries the shares between the processes; gloo encrypts nothing.",
     ),
+    click.option(
+        "--engine",
+        type=click.Choice(["secure", "crypten"]),
+        default="secure",
+        show_default=True,
+        help="What computes on the shares; crypten, CrypTen's own circuits, is for comparison only.",
+    ),
+    click.option("--hide-counts", is_flag=True, help="Nobody learns the cluster sizes, not even at the end."),
 ]
 _OUTPUT: Final = [
     click.option(

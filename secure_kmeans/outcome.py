@@ -46,7 +46,7 @@ class Outcome(BaseModel):
     bytes_sent: int
     total_s: float
     centroids: list[list[float]] = []
-    sizes: list[int] = []
+    sizes: list[int] | None = None
     inertia: float | None = None
     mean_distance: float | None = None
     n_iter: int = 0

@@ -9,12 +9,13 @@ import numpy as np
 
 from secure_kmeans.data import Table, check_bounds, check_reach
 from secure_kmeans.fixed_point import largest_that_fits
-from secure_kmeans.job import Job
+from secure_kmeans.job import DEALER, Job
 from secure_kmeans.ledger import ALL, What
 from secure_kmeans.mpc.session import Session
-from secure_kmeans.outcome import Outcome, Progress
+from secure_kmeans.outcome import Outcome, Progress, show_nothing
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.protocols import shk
+from secure_kmeans.protocols.resumption import Keep, State, keep_nothing
 
 
 def check_table(job: Job, table: Table) -> None:
@@ -35,8 +36,8 @@ def run_party(
     rank: int,
     table: Table,
     progress: Progress,
-    keep: shk.Keep = shk.keep_nothing,
-    resumed: shk.State | None = None,
+    keep: Keep = keep_nothing,
+    resumed: State | None = None,
 ) -> Outcome:
     """Take part in a job.
 
@@ -44,7 +45,7 @@ def run_party(
     ----------
     job : Job
     rank : int
-        This party's place in ``job.parties``. CrypTen must be connected already.
+        This party's place in ``job.parties``; the dealer's is their number. CrypTen must be connected already.
     table : Table
         This party's own rows, which :func:`check_table` let pass.
     progress : callable
@@ -58,7 +59,8 @@ def run_party(
     ProtocolError
     """
     began = time.perf_counter()
-    session = Session(job.names, rank, job.precision_bits)
+    assert job.engine != "numpy"
+    session = Session(job.names, rank, job.precision_bits, job.engine)
     if job.bounds_from_data:
         session.ledger.record(What.COLUMN_BOUNDS, ALL)
     progress("set-up", 2, 2)
@@ -77,20 +79,26 @@ def run_party(
     )
 
 
+def walk_as_dealer(job: Job) -> None:
+    """The dealer's part: the same walk, with no rows, and nothing comes of it."""
+    nobody = Table(DEALER, job.columns, np.empty((0, len(job.columns))))
+    run_party(job, len(job.parties), nobody, show_nothing)
+
+
 def _fit(
     session: Session,
     job: Job,
     table: Table,
     progress: Progress,
-    keep: shk.Keep,
-    resumed: shk.State | None,
+    keep: Keep,
+    resumed: State | None,
 ) -> dict[str, Any]:
     clustering = shk.fit(session, job, job.scaling.apply(table.rows), progress, keep, resumed)
     centroids = job.scaling.invert(clustering.centroids)
     return {
         "labels": clustering.labels.tolist(),
         "centroids": centroids.tolist(),
-        "sizes": clustering.sizes.tolist(),
+        "sizes": None if clustering.sizes is None else clustering.sizes.tolist(),
         "inertia": _joint_inertia(session, job, table, clustering.labels, centroids) if job.reveal_inertia else None,
         "mean_distance": _joint_mean_distance(session, job, table, clustering, centroids)
         if job.reveal_mean_distance
@@ -116,5 +124,6 @@ def _joint_mean_distance(
 ) -> float:
     """The two-party paper's loss over all rows, in original units, as :func:`_joint_inertia`."""
     longest = float(job.scaling.diagonal)
+    assert clustering.sizes is not None
     own = mean_distance_terms(table.rows, clustering.labels, centroids, clustering.sizes) / longest
     return session.reveal_sum(own, bound=len(centroids), what=What.MEAN_DISTANCE) * longest

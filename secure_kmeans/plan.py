@@ -79,7 +79,6 @@ def plan_fit(
         DrawGrid.fitting(sum(map(len, tables)), len(columns), agreed.largest)  # refuses where it has no room
     return Job.of(
         protocol=protocol,
-        engine="crypten" if protocol == "shk" else "numpy",
         parties=Party.named(*(parties or party_names(len(tables)))),
         columns=columns,
         n_clusters=_plain(n_clusters),
@@ -87,6 +86,7 @@ def plan_fit(
         bounds_from_data=bounds is None,
         centroids=None if centroids is None else tuple(map(tuple, np.asarray(centroids, dtype=float).tolist())),
         precision_bits=bits,
+        **({"engine": "numpy"} if protocol == "plaintext" else {}),
         **{key: _plain(value) for key, value in options.items()},
     )
 

@@ -231,7 +231,7 @@ def draw_convergence(path: Path, report: Report) -> None:
 
 
 def _draw_sizes(ax: Axes, report: Report) -> None:
-    own = np.array(report.counts_by_iteration)
+    own = np.array(report.counts_by_iteration).reshape(-1, report.n_clusters)
     plain = report.plaintext
     who = "encrypted" if report.protocol != "plaintext" else "plaintext"
     names = report.cluster_names or [f"Cluster {number}" for number in range(report.n_clusters)]
@@ -239,15 +239,9 @@ def _draw_sizes(ax: Axes, report: Report) -> None:
         match_centroids(np.array(plain.cluster_centers), np.array(report.cluster_centers)) if plain else np.empty(0)
     )
     for number, (name, sizes) in enumerate(zip(names, own.T, strict=True)):
-        ax.plot(
-            range(1, len(own) + 1),
-            sizes,
-            "o-",
-            color=colour(number),
-            markersize=4,
-            linewidth=1.2,
-            label=name,
-        )
+        ax.plot(range(1, len(own) + 1), sizes, "o-", color=colour(number), markersize=4, linewidth=1.2, label=name)
+    if not len(own):
+        ax.text(0.5, 0.9, "the encrypted run hides them", transform=ax.transAxes, ha="center")
     if plain:
         for number, sizes in zip(partners, np.array(plain.counts_by_iteration).T, strict=True):
             ax.plot(
@@ -265,7 +259,7 @@ def _draw_sizes(ax: Axes, report: Report) -> None:
         ylabel="Rows in the cluster",
     )
     ax.set_ylim(bottom=0)
-    ax.set_xlim(0.5, len(own) + 0.5)
+    ax.set_xlim(0.5, report.n_iter + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 

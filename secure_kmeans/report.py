@@ -83,7 +83,7 @@ class Report(_Part):
 
     version: Literal[1] = 1
     protocol: Literal["shk", "plaintext"]
-    engine: Literal["crypten", "numpy"]
+    engine: Literal["secure", "crypten", "numpy"]
     parties: list[str]
     columns: list[str]
     n_samples: dict[str, int]
@@ -101,7 +101,7 @@ class Report(_Part):
     converged: bool
     cluster_centers: Matrix
     cluster_names: list[str] | None
-    counts: list[int]
+    counts: list[int] | None
     counts_by_iteration: list[list[int]]
     inertia: float | None
     mean_distance: float | None
@@ -303,7 +303,8 @@ class ResultsFolder:
         """``report.json``, ``centroids.csv`` and each party's ``labels_<party>.csv``."""
         self.write_report(report)
         names = report.cluster_names or [""] * report.n_clusters
-        clusters = zip(names, report.counts, report.cluster_centers, strict=True)
+        sizes: Sequence[int | str] = report.counts or [""] * report.n_clusters
+        clusters = zip(names, sizes, report.cluster_centers, strict=True)
         self.write_csv(
             "centroids.csv",
             ["cluster", "name", "size", *report.columns],

@@ -19,8 +19,8 @@ from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.messages import Checkpoint
 from secure_kmeans.outcome import Ended, Outcome, Progress
-from secure_kmeans.party import run_party
-from secure_kmeans.protocols.shk import State
+from secure_kmeans.party import run_party, walk_as_dealer
+from secure_kmeans.protocols.resumption import State
 from secure_kmeans.state import StateFolder
 
 log: Final = logging.getLogger(__name__)
@@ -113,9 +113,12 @@ class RoleLife:
         return ()
 
     def take_part(self, rank: int) -> None:
-        """A party's part."""
-        assert self.table is not None
+        """A party's part, or that of a dealer that walks through the protocol."""
         assert self._mesh is not None
+        if self.role == DEALER:
+            walk_as_dealer(self.job)
+            return
+        assert self.table is not None
         resumed = None
         if self.resume and self.state is not None:
             assert self._mesh.checkpoint is not None

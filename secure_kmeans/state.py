@@ -21,7 +21,7 @@ import msgspec
 from secure_kmeans.errors import StateError
 from secure_kmeans.job import Job
 from secure_kmeans.net.messages import Checkpoint
-from secure_kmeans.protocols.shk import State
+from secure_kmeans.protocols.resumption import State
 
 _KEPT: Final = 2
 _SUFFIX: Final = ".state"

@@ -85,6 +85,7 @@ def _names_of_files(paths: Sequence[Path]) -> tuple[str, ...]:
 
 def plan(options: Options, inputs: Inputs, **more: Any) -> Job:
     """The job that options and tables ask for."""
+    secure: dict[str, Any] = {"engine": options.engine, "hide_counts": options.hide_counts}
     centroids = None
     if options.init not in _INITS:
         centroids = _read_centroids(Path(options.init), inputs.tables[0].columns, options.clusters)
@@ -102,6 +103,7 @@ def plan(options: Options, inputs: Inputs, **more: Any) -> Job:
         tol=options.tol,
         timeout=options.timeout,
         transport=options.transport,
+        **(secure if more.get("protocol") != "plaintext" else {}),
         **more,
     )
 

@@ -35,7 +35,7 @@ class TestJob:
         defaults = {name: getattr(job, name) for name in Job.model_fields if name not in KEYS}
         assert defaults == {
             "protocol": "shk",
-            "engine": "crypten",
+            "engine": "secure",
             "task": "fit",
             "init": "farthest",
             "dealer": Dealer(),
@@ -45,6 +45,7 @@ class TestJob:
             "seed": None,
             "bounds_from_data": False,
             "centroids": None,
+            "hide_counts": False,
             "reveal_inertia": True,
             "reveal_mean_distance": False,
             "timeout": 60.0,
@@ -120,7 +121,7 @@ class TestJob:
 
     def test_a_plaintext_run_may_have_one_party_and_needs_its_engine(self):
         assert job_with(protocol="plaintext", engine="numpy", parties=Party.named("all")).names == ("all",)
-        message = 'the engine "crypten" does not compute "plaintext"'
+        message = 'the engine "secure" does not compute "plaintext"'
         assert refusal(job_with, protocol="plaintext", parties=Party.named("all")) == message
 
     def test_a_start_outside_the_bounds_is_refused_and_one_at_them_is_not(self):

@@ -36,6 +36,8 @@ tol = 1e-6
 seed = 11
 centroids = [[1, 2.5], [100, 50]]
 precision_bits = 20
+engine = "crypten"
+hide_counts = false
 reveal_inertia = false
 reveal_mean_distance = true
 timeout = 12
@@ -120,6 +122,7 @@ class TestReading:
             centroids=((1.0, 2.5), (100.0, 50.0)),
             scaling=Scaling.of(method="minmax", lower=(0.0, 0.0), upper=(120.0, 50.5)),
             precision_bits=20,
+            engine="crypten",
             reveal_inertia=False,
             reveal_mean_distance=True,
             timeout=12.0,
@@ -127,10 +130,7 @@ class TestReading:
         )
 
     def test_every_key_is_in_the_full_example(self, read):
-        assert set(re.findall(r"(?m)^(?:\[)?(\w+)(?: =|\])", FULL)) >= set(Job.model_fields) - {
-            "engine",
-            "bounds_from_data",
-        }
+        assert set(re.findall(r"(?m)^(?:\[)?(\w+)(?: =|\])", FULL)) >= set(Job.model_fields) - {"bounds_from_data"}
 
     def test_a_prediction(self, read):
         job = read(changed(task='"predict"', centroids="[[1, 1], [500, 1]]"))
@@ -150,7 +150,11 @@ class TestRefused:
                 "bounds_from_data: this is no key of a job file: the parties of a job file agree",
             ),
             ("bounds_from_data = false", "bounds_from_data: this is no key"),
-            ('engine = "crypten"', "engine: this is no key of a job file: it follows from the protocol"),
+            ('engine = "numpy"', 'the engine "numpy" does not compute "shk"'),
+            ('engine = "gpu"', "engine: Input should be "),
+            ('hide_counts = "yes"', "hide_counts: "),
+            ('hide_counts = true\nengine = "crypten"', 'hide_counts: only the engine "secure" divides'),
+            ("hide_counts = true\nreveal_mean_distance = true", "hide_counts: the mean-distance loss is made from"),
             ('protocol = "plaintext"', 'protocol: Input should be "shk"'),
             ("task = 1", "task: Input should be 'fit' or 'predict'"),
             ('task = "predict"', "a prediction needs centroids"),
@@ -306,6 +310,7 @@ OTHER_VALUES = {
     "seed": "12",
     "centroids": "[[1, 2.5], [100, 50.000001]]",
     "precision_bits": "19",
+    "engine": '"secure"',
     "reveal_inertia": "true",
     "reveal_mean_distance": "false",
     "timeout": "12.5",
@@ -338,7 +343,9 @@ class TestDigest:
         job = read(MINIMAL)
         self.check_difference(job, job.model_copy(update={"bounds_from_data": True}), "bounds_from_data")
         self.check_difference(job, read(MINIMAL.replace("n_clusters = 3", "n_clusters = 4")), "n_clusters")
-        tested = {*OTHER_VALUES, *OTHER_TEXTS, "bounds_from_data", "n_clusters", "protocol", "engine"}
+        secret = MINIMAL.replace("n_clusters = 3", "n_clusters = 3\nhide_counts = true")
+        self.check_difference(job, read(secret), "hide_counts")
+        tested = {*OTHER_VALUES, *OTHER_TEXTS, "bounds_from_data", "n_clusters", "protocol", "hide_counts"}
         assert tested == set(Job.model_fields)
 
     @staticmethod

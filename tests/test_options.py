@@ -218,7 +218,7 @@ class TestOptions:
         assert params.pop(own) is False
         defaults = asdict(Options())
         assert params == {name: defaults[name] for name in params}
-        assert set(defaults) - set(params) <= {"parties", "timeout", "transport"}
+        assert set(defaults) - set(params) <= {"parties", "timeout", "transport", "engine", "hide_counts"}
 
     def test_values(self):
         arguments = ["--data", "a.csv", "--data", "b.pq", "--bounds", "0:1.5,-2:3e2", "--scale", "minmax"]

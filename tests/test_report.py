@@ -89,7 +89,7 @@ class TestEncrypted:
         assert report == {
             "version": 1,
             "protocol": "shk",
-            "engine": "crypten",
+            "engine": "secure",
             "parties": ["a", "b"],
             "columns": ["x", "y"],
             "n_samples": {"a": 3, "b": 2},

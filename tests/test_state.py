@@ -16,6 +16,7 @@ from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.ledger import ALL, Disclosure, What
 from secure_kmeans.net.messages import Checkpoint
 from secure_kmeans.protocols import shk
+from secure_kmeans.protocols.resumption import State
 from secure_kmeans.state import StateFolder
 from tests.parties import run_parties
 
@@ -44,16 +45,18 @@ def job_for(parties: int, **options) -> Job:
 JOB = job_for(2)
 
 
-def state_after(iteration: int) -> shk.State:
-    return shk.State(
+def state_after(iteration: int) -> State:
+    return State(
         iteration=iteration,
         counts=[20, 20],
         seed=8,
         shape=(1, 2, 2),
         centroids=np.arange(4, dtype=np.int64).tobytes(),
+        before=b"",
         active=[0],
         converged=[False],
         sizes=[[[30, 10]] * iteration],
+        n_iter=[iteration],
         seconds=[0.5] * iteration,
         ledger=[Disclosure(What.ROW_COUNTS, ALL), Disclosure(What.STOP_BIT, ALL, iteration)],
     )
@@ -240,8 +243,10 @@ def fit(job: Job, slices: list[np.ndarray], resumed: list[str] | None = None) ->
         def keep(state):
             kept.append(base64.b64encode(msgspec.msgpack.encode(state)).decode())
 
-        state = resumed and msgspec.msgpack.decode(base64.b64decode(resumed[session.rank]), type=shk.State)
-        rows = job.scaling.apply(slices[session.rank])
+        state, rows = None, np.empty((0, 2))
+        if not session.deals:
+            state = resumed and msgspec.msgpack.decode(base64.b64decode(resumed[session.rank]), type=State)
+            rows = job.scaling.apply(slices[session.rank])
         found = shk.fit(session, job, rows, lambda *_: None, keep, state)
         return {
             "centroids": found.centroids.tolist(),
@@ -259,11 +264,11 @@ def fit(job: Job, slices: list[np.ndarray], resumed: list[str] | None = None) ->
     return run_parties(len(job.parties), body, precision_bits=job.precision_bits)
 
 
-def states(answers: list[dict], number: int) -> list[shk.State]:
-    return [msgspec.msgpack.decode(base64.b64decode(answer["kept"][number]), type=shk.State) for answer in answers]
+def states(answers: list[dict], number: int) -> list[State]:
+    return [msgspec.msgpack.decode(base64.b64decode(answer["kept"][number]), type=State) for answer in answers]
 
 
-def opened(states: list[shk.State]) -> list[int]:
+def opened(states: list[State]) -> list[int]:
     return np.sum([np.frombuffer(state.centroids, dtype=np.int64) for state in states], axis=0, dtype=np.int64).tolist()
 
 
@@ -312,7 +317,7 @@ class TestResume:
         job, slices, answers = uninterrupted
         other = fit(job, slices)
         mixed = [other[0]["kept"][1], *(answer["kept"][1] for answer in answers[1:])]
-        decoded = [msgspec.msgpack.decode(base64.b64decode(state), type=shk.State) for state in mixed]
+        decoded = [msgspec.msgpack.decode(base64.b64decode(state), type=State) for state in mixed]
         assert opened(decoded) != opened(states(answers, 1))
 
     def test_another_number_of_rows_is_refused_by_all(self, uninterrupted):

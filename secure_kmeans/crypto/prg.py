@@ -14,7 +14,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 KEY_BYTES: Final = 32
-_BLOCK: Final = bytes(1 << 20)
+_BLOCK: Final = memoryview(bytes(1 << 17))
 
 
 def fresh_key() -> bytes:
@@ -39,13 +39,18 @@ class Prg:
     def __repr__(self) -> str:
         return "Prg(key hidden)"
 
-    def ring(self, size: int) -> np.ndarray:
-        """``size`` uniform elements of Z/2^64, as int64."""
-        out = np.empty(8 * size, dtype=np.uint8)
+    def fill(self, target: np.ndarray) -> None:
+        """Overwrite a contiguous array with uniform bits."""
+        out = target.reshape(-1).view(np.uint8)
         for start in range(0, out.size, len(_BLOCK)):
             part = out[start : start + len(_BLOCK)]
-            part[:] = np.frombuffer(self._stream.update(_BLOCK[: part.size]), dtype=np.uint8)
-        return out.view(np.int64)
+            self._stream.update_into(_BLOCK[: part.size], part.data)
+
+    def ring(self, size: int) -> np.ndarray:
+        """``size`` uniform elements of Z/2^64, as int64."""
+        out = np.empty(size, dtype=np.int64)
+        self.fill(out)
+        return out
 
     def bits(self, size: int, width: int) -> np.ndarray:
         """``size`` uniform integers of ``width`` bits, 1 to 63, as int64."""

@@ -1,123 +1,115 @@
-"""Argmin and argmax of shared numbers, as shared one-hot vectors; ties go to the lowest index.
+"""Argmin of shared numbers, as shared one-hot vectors; ties go to the lowest index, as in NumPy.
 
-Few candidates are compared all pairs at once, in one stage; among many a tournament of such stages is
-played.
+Few candidates are compared all pairs at once: k - 1 differences are opened under masks, and the difference of two of
+those is the masked difference of the pair, so that k (k - 1) / 2 comparisons cost the openings of k - 1 numbers. Among
+many candidates a tournament of such stages is played.
 """
 
 from __future__ import annotations
 
-import itertools
-from typing import Final
+import numpy as np
 
-import torch
+from secure_kmeans.mpc import kernels
+from secure_kmeans.mpc.circuits import comparison, pairs_of, winner
+from secure_kmeans.mpc.comparison import Drawn, bytes_for, evaluated, planes_of, signs, to_integers
+from secure_kmeans.mpc.core import Core
+from secure_kmeans.mpc.products import multiply
+from secure_kmeans.mpc.rounds import Opening, Step
 
-from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.comparison import less_than
-from secure_kmeans.mpc.crypten_adapter import Shared
-
-_ALL_PAIRS: Final = 16
-"""Up to so many candidates one stage decides: k (k - 1) / 2 comparisons."""
-
-_FEW: Final = 4096
-"""Up to so many candidates a stage of the tournament takes groups of 8, above groups of 4."""
+ALL_PAIRS = 10
+"""Up to so many candidates all pairs are compared: fewer bytes than a tournament, whose winners have to be selected."""
 
 
-def argmin_one_hot(values: Shared) -> Shared:
-    """Where the smallest number of each last axis stands.
+def argmin_of_masked(core: Core, masked: np.ndarray, bits: int) -> Step[np.ndarray]:
+    """Which of k numbers is the smallest, from their differences to the first under masks that the dealer knows.
 
     Parameters
     ----------
-    values : (..., k) additive shares, differences below 2^63 in magnitude
+    masked : (k - 1, m) int64
+        A party's share of ``(v_j - v_0) + mask``, j = 1, ..., k - 1; at the dealer the masks.
+    bits : int
+        Every difference of two v is from ``-2^(bits - 1)`` to below ``2^(bits - 1)``.
 
     Returns
     -------
-    (..., k) additive shares of the integers 0 and 1, exactly one 1 in each last axis, as ``numpy.argmin``
-    would place it.
-
-    Rounds: up to 16 candidates those of one comparison, ceil(log2(k - 1)) ANDs and one bit conversion;
-    for more, as often as a tournament of groups of 8 has stages, and two products for each.
-    Opens masked values only.
+    (k - 1, words) uint64 planes of XOR shares: row j of [v_j is the first smallest], for all but the last v.
+    Rounds: 1, the comparison's 0 to 2, and one for each :data:`~secure_kmeans.mpc.circuits.FAN_IN`-fold of k - 1.
     """
-    k = values.shape[-1]
+    k, m = len(masked) + 1, masked.shape[1]
+    words = kernels.words_for(m)
     if k == 1:
-        return crypten.from_public(torch.ones(values.shape, dtype=torch.long))
-    if k > _ALL_PAIRS:
-        return _argmin_of_groups(values, 8)
-    first, second = torch.triu_indices(k, k, offset=1)
-    later_is_less = less_than(values[..., second], values[..., first])  # (..., k (k - 1) / 2)
-    wins = _wins_of_each(later_is_less, k)
-    return crypten.bit_to_integer(_all_ones(wins, k - 1))
+        return np.zeros((0, words), dtype=np.uint64)
+    circuit, tree = comparison(bits), winner(k)
+    earlier, later = pairs_of(k)
+
+    def differences(planes: np.ndarray) -> np.ndarray:
+        out = np.empty((bits, len(later), words), dtype=np.uint64)
+        kernels.subtract_planes(planes, later - 1, earlier - 1, out)
+        return out.reshape(bits, -1)
+
+    compared = Drawn(
+        core.provider, len(later) * words, circuit.stages, circuit.leaves, lambda: differences(planes_of(masked, bits))
+    )
+    joined = Drawn(core.provider, words, tree)
+    if not core.acts:
+        return np.zeros((k - 1, words), dtype=np.uint64)
+    opened = yield Opening(masked, bytes_for(bits))
+    less = yield from signs(core, circuit, compared, differences(planes_of(opened, bits)))
+    return (yield from evaluated(core, joined, less.reshape(len(later), words)))
 
 
-def _argmin_of_groups(values: Shared, group: int) -> Shared:
-    """First the best of each group, then the best group; the groups keep the order of the candidates."""
-    k = values.shape[-1]
-    groups = _repeat_last(values, -k % group, dim=-1).reshape(*values.shape[:-1], -(-k // group), group)
-    within = argmin_one_hot(groups)
-    between = argmin_one_hot((within * groups).sum(-1))
-    return (within * between.unsqueeze(-1)).reshape(*values.shape[:-1], -1)[..., :k]
+def one_hot_of_masked(core: Core, masked: np.ndarray, bits: int, size: int = 8) -> Step[np.ndarray]:
+    """:func:`argmin_of_masked` as (k, m) int64 additive shares, modulo 2^(8 size). Rounds: 1 more."""
+    m = masked.shape[1]
+    planes = yield from argmin_of_masked(core, masked, bits)
+    most = yield from to_integers(core, planes, m, size)
+    return with_last(core, most)
 
 
-def argmax_one_hot(values: Shared) -> Shared:
-    """As :func:`argmin_one_hot`, for the largest number, as ``numpy.argmax`` would place it."""
-    return argmin_one_hot(-values)
+def with_last(core: Core, most: np.ndarray) -> np.ndarray:
+    """One-hot vectors (k, m) from all rows but the last."""
+    return np.concatenate([most, core.public(np.ones((1, most.shape[1]), dtype=np.int64)) - most.sum(0, keepdims=True)])
 
 
-def row_of_largest(values: Shared, rows: Shared) -> Shared:
-    """The row that belongs to the largest value; at a tie the first such row.
+def argmin_one_hot(core: Core, values: np.ndarray, bits: int = 64) -> Step[np.ndarray]:
+    """Where the smallest number of each column stands.
 
     Parameters
     ----------
-    values : (r, n) additive shares, differences below 2^63 in magnitude
-    rows : (n, d) additive shares
+    values : (k, m) int64 shares
+    bits : int
+        Every difference of two numbers of a column is from ``-2^(bits - 1)`` to below ``2^(bits - 1)``.
 
     Returns
     -------
-    (r, d) additive shares. Neither the row's number nor its value is opened.
-
-    Rounds: for each stage of the tournament those of :func:`argmax_one_hot` and one product. A stage
-    leaves one candidate in eight (of at most 4096) or one in four.
+    (k, m) int64 shares of the integers 0 and 1, exactly one 1 in each column, as ``numpy.argmin`` would place it.
     """
-    r, n = values.shape
-    d = rows.shape[1]
-    candidates = crypten.cat([values.unsqueeze(2), rows.unsqueeze(0).expand(r, n, d)], dim=2)
-    while (m := candidates.shape[1]) > 1:
-        group = min(m, 8 if r * m <= _FEW else 4)
-        candidates = _repeat_last(candidates, -m % group, dim=1).reshape(r, -(-m // group), group, 1 + d)
-        best = argmax_one_hot(candidates[..., 0])
-        candidates = (best.unsqueeze(3) * candidates).sum(2)
-    return candidates[:, 0, 1:]
+    k, m = values.shape
+    if k == 1:
+        return core.public(np.ones((1, m), dtype=np.int64))
+    if k > ALL_PAIRS:
+        return (yield from _argmin_of_groups(core, values, bits))
+    masked = core.provider.uniform(k - 1, m)
+    masked += (values[1:] - values[:1]) * core.acts
+    return (yield from one_hot_of_masked(core, masked, bits))
 
 
-def _repeat_last(candidates: Shared, times: int, dim: int) -> Shared:
+def _argmin_of_groups(core: Core, values: np.ndarray, bits: int) -> Step[np.ndarray]:
+    """First the best of each group, then the best group; the groups keep the order of the candidates.
+
+    Rounds: those of two argmins, and two products.
+    """
+    k, m = values.shape
+    group = 4 if k <= 4 * ALL_PAIRS else 8
+    filled = _repeat_last(values, -k % group)
+    groups = filled.reshape(-1, group, m).transpose(1, 0, 2).reshape(group, -1)  # (group, number of groups * m)
+    within = yield from argmin_one_hot(core, groups, bits)
+    best = (yield from multiply(core, within, groups)).sum(axis=0).reshape(-1, m)
+    between = yield from argmin_one_hot(core, best, bits)
+    chosen = yield from multiply(core, within.reshape(group, -1, m), between[None])
+    return chosen.transpose(1, 0, 2).reshape(-1, m)[:k]
+
+
+def _repeat_last(candidates: np.ndarray, times: int) -> np.ndarray:
     """Fill the last group up with copies of its last member, which ties can never prefer."""
-    last = candidates.shape[dim] - 1
-    indices = torch.arange(last + 1 + times).clamp(max=last)
-    return crypten.with_share(candidates, candidates.share.index_select(dim, indices))
-
-
-def _wins_of_each(later_is_less: Shared, k: int) -> Shared:
-    """Bit j of candidate i: does i win against the j-th of its k - 1 opponents? As one word for each candidate.
-
-    The earlier of a pair wins unless the later is less; both columns come from the same comparison.
-    """
-    pair = {(i, j): number for number, (i, j) in enumerate(itertools.combinations(range(k), 2))}
-    share = later_is_less.share
-    words = torch.zeros(*share.shape[:-1], k, dtype=torch.long)
-    negated = torch.zeros(k, dtype=torch.long)
-    for i in range(k):
-        for place, j in enumerate(j for j in range(k) if j != i):
-            words[..., i] ^= share[..., pair[min(i, j), max(i, j)]] << place
-            if i < j:
-                negated[i] |= 1 << place
-    return crypten.bits_xor_public(crypten.with_share(later_is_less, words), negated)
-
-
-def _all_ones(words: Shared, width: int) -> Shared:
-    """Lowest bit: are the ``width`` lowest bits all 1? A tree of ANDs within each word."""
-    while width > 1:
-        half = width // 2
-        rest = words.share >> half
-        words = crypten.bits_and(words, crypten.with_share(words, rest))
-        width -= half
-    return words
+    return np.concatenate([candidates, np.repeat(candidates[-1:], times, axis=0)])

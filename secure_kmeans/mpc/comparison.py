@@ -1,25 +1,203 @@
-"""Which of two shared numbers is smaller, as a shared bit.
+"""Which of two shared numbers is smaller, as shared bits.
 
-Source: the sign bit after an arithmetic to binary conversion, as in CrypTen (Knott et al., 2021,
-section 4.2); the conversion adds the P parties' shares with a tree of parallel-prefix adders.
+The difference x is opened under a mask that the dealer knows, ``z = x + r`` modulo 2^bits. Its sign is
+``top(z) XOR top(r) XOR [low(z) < low(r)]``, a comparison of a public number with one that the dealer knows, which
+:func:`~secure_kmeans.mpc.circuits.comparison` evaluates on bit planes. Exact; nothing is leaked, z is uniform.
+
+Source of the pieces: the masked comparison of Damgaard et al. (2006) and its dealer's form in Escudero et al.,
+"Improved primitives for MPC over mixed arithmetic-binary circuits" (2020); the blocks by :mod:`.circuits`.
 """
 
 from __future__ import annotations
 
-from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.crypten_adapter import Shared
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from secure_kmeans.mpc import kernels
+from secure_kmeans.mpc.circuits import Comparison, Stage, comparison
+from secure_kmeans.mpc.core import Core
+from secure_kmeans.mpc.dealer import Provider
+from secure_kmeans.mpc.rounds import Opening, Step
 
 
-def less_than(left: Shared, right: Shared) -> Shared:
-    """XOR shares of [left < right], elementwise, in the lowest bit of a word.
+class Drawn:
+    """What the dealer deals for a circuit.
 
-    Exact for every ``|left - right| < 2^63`` in ring units. Opens masked values only.
+    Parameters
+    ----------
+    provider : Provider
+    words : int
+        Of a plane.
+    stages : sequence of Stage
+    leaves : Stage, optional
+        A first stage, whose masks are the secret.
+    secret : callable, optional
+        At the dealer: the planes of the secret.
 
-    Rounds: 7 ceil(log2 P) openings, as many answers of the dealer to the first party.
+    Attributes
+    ----------
+    leaves : (bits + products, words) uint64 or None
+        Shares of the secret and of its products.
+    stages : list of (Stage, masks, products)
     """
-    return crypten.sign_bits(left - right)
+
+    def __init__(
+        self,
+        provider: Provider,
+        words: int,
+        stages: Sequence[Stage],
+        leaves: Stage | None = None,
+        secret: Callable[[], np.ndarray] | None = None,
+    ) -> None:
+        masks = [provider.uniform_planes(len(stage.opened), words) for stage in stages]
+        rows = [len(stage.mask_steps) for stage in stages]
+        bits = 0 if leaves is None else len(leaves.opened)
+        if leaves is not None:
+            rows.insert(0, bits + len(leaves.mask_steps))
+
+        def products() -> np.ndarray:
+            parts = [masks[number] for number in range(len(stages))]
+            if leaves is not None and secret is not None:
+                parts.insert(0, secret())
+            return _with_products(parts, [leaves, *stages] if leaves is not None else stages, rows, bits)
+
+        dealt = provider.dealt_planes((sum(rows), words), products)
+        parts = np.split(dealt, np.cumsum(rows)[:-1])
+        self.leaves = None if leaves is None else parts.pop(0)
+        self.stages = list(zip(stages, masks, parts, strict=True))
 
 
-def less_or_equal(left: Shared, right: Shared) -> Shared:
-    """Additive shares of the integer [left <= right], elementwise. As :func:`less_than`, one round more."""
-    return 1 - crypten.bit_to_integer(less_than(right, left))
+def _with_products(
+    masks: Sequence[np.ndarray], stages: Sequence[Stage], rows: Sequence[int], singles: int
+) -> np.ndarray:
+    """The products of each stage's masks, one below the other; of the first so many masks themselves, too."""
+    out = np.empty((sum(rows), masks[0].shape[1]), dtype=np.uint64)
+    start = 0
+    for mask, stage, size in zip(masks, stages, rows, strict=True):
+        if not start:
+            out[:singles] = mask[:singles]
+        kernels.multiply_planes(mask, stage.mask_steps, out[start + (0 if start else singles) : start + size])
+        start += size
+    return out
+
+
+def evaluated(core: Core, drawn: Drawn, planes: np.ndarray) -> Step[np.ndarray]:
+    """XOR shares of a circuit's outputs, (outputs, words) uint64, from those of its inputs. Rounds: the stages'."""
+    for stage, masks, products in drawn.stages:
+        hidden = planes[stage.opened]
+        hidden ^= masks
+        opened = yield Opening(hidden)
+        carried = planes[stage.carried]
+        planes = np.empty((stage.outputs, opened.shape[1]), dtype=np.uint64)
+        kernels.evaluate(
+            opened, stage.complements, masks, products, carried, core.first, stage.steps, stage.terms, planes
+        )
+    return planes
+
+
+def signs(core: Core, circuit: Comparison, drawn: Drawn, public: np.ndarray) -> Step[np.ndarray]:
+    """XOR shares of the signs of ``public - secret``.
+
+    Parameters
+    ----------
+    public : (bits, words) uint64 planes, overwritten
+
+    Returns
+    -------
+    (1, words) uint64 planes. Rounds: those of the circuit's stages.
+    """
+    np.invert(public[:-1], out=public[:-1])
+    leaves = circuit.leaves
+    planes = np.empty((leaves.outputs, public.shape[1]), dtype=np.uint64)
+    none = planes[:0]
+    kernels.evaluate(public, False, none, drawn.leaves, none, core.first, leaves.steps, leaves.terms, planes)
+    return (yield from evaluated(core, drawn, planes))
+
+
+def planes_of(numbers: np.ndarray, bits: int) -> np.ndarray:
+    """(bits, rows, words) uint64 planes of (rows, m) int64 numbers."""
+    rows, m = numbers.shape
+    planes = np.empty((bits, rows, kernels.words_for(m)), dtype=np.uint64)
+    kernels.to_planes(numbers, bits, planes)
+    return planes
+
+
+def bytes_for(bits: int) -> int:
+    """Bytes that hold so many bits."""
+    return -(-bits // 8)
+
+
+def negative(core: Core, values: np.ndarray, bits: int) -> Step[np.ndarray]:
+    """XOR shares of [x < 0] for each of some numbers.
+
+    Parameters
+    ----------
+    values : (m,) int64 shares
+        ``-2^(bits - 1) <= x < 2^(bits - 1)``.
+    bits : int
+        2 to 64.
+
+    Returns
+    -------
+    (1, words) uint64 planes. Rounds: 1, and 0, 1 or 2 for the circuit, up to 5, 17 or 64 bits.
+    """
+    m = len(values)
+    circuit = comparison(bits)
+    masked = core.provider.uniform(1, m)
+    words = kernels.words_for(m)
+    drawn = Drawn(core.provider, words, circuit.stages, circuit.leaves, lambda: planes_of(masked, bits)[:, 0])
+    if not core.acts:
+        return np.zeros((1, words), dtype=np.uint64)
+    masked += values
+    opened = yield Opening(masked, bytes_for(bits))
+    return (yield from signs(core, circuit, drawn, planes_of(opened, bits)[:, 0]))
+
+
+def to_integers(core: Core, planes: np.ndarray, m: int, size: int = 8) -> Step[np.ndarray]:
+    """Additive shares, modulo 2^(8 size), of bits in planes.
+
+    Parameters
+    ----------
+    planes : (rows, words) uint64 XOR shares
+    m : int
+        Bits of a row.
+
+    Returns
+    -------
+    (rows, m) int64 shares. Rounds: 1. Bytes: an eighth of one for each bit from a party, ``size`` from the dealer.
+    """
+    rows = len(planes)
+    masks = core.provider.uniform_planes(*planes.shape)
+
+    def bits() -> np.ndarray:
+        numbers = np.empty((rows, m), dtype=np.int64)
+        for row in range(rows):
+            kernels.from_plane(masks[row], numbers[row])
+        return numbers
+
+    shares = core.provider.dealt((rows, m), bits, size)
+    if not core.acts:
+        return np.zeros((rows, m), dtype=np.int64)
+    opened = yield Opening(planes ^ masks)
+    integers = np.empty((rows, m), dtype=np.int64)
+    kernels.unmask_bits(opened, shares, core.first, integers)
+    return integers
+
+
+def less_than(core: Core, left: np.ndarray, right: np.ndarray, bits: int = 64) -> Step[np.ndarray]:
+    """Additive shares of the integers [left < right], elementwise.
+
+    Parameters
+    ----------
+    left, right : int64 shares of one shape
+        Their difference needs at most ``bits`` bits, its sign included.
+
+    Returns
+    -------
+    int64 shares of that shape. Rounds: 1 more than :func:`negative`.
+    """
+    difference = left - right
+    planes = yield from negative(core, difference.reshape(-1), bits)
+    integers = yield from to_integers(core, planes, difference.size)
+    return integers.reshape(difference.shape)

@@ -1,65 +1,215 @@
-"""Exact division of shared integers by public ones.
+"""Exact division of shared integers, by public counts and by counts that stay secret.
 
-Each party divides its own share (Mohassel and Zhang, SecureML, 2017, section 4.1); with three or more parties
-CrypTen's correction for the wraps of the sum of shares is added (Knott et al., 2021, appendix B). What that leaves
-is off by a few units, differently in every run; comparisons with the multiples of the divisor put it right.
+By public ones: the dividend T is opened under a mask, and the dealer deals the digits of the mask. Once the divisor t
+is known, each party adds up the digits times ``2^(4 l) / t``, rounded to g more bits than the quotient has. That sum
+is nearer to T / t than 1 / (2 t), so that half of 1 / t more and an exact shift give the floor. No reciprocal of t
+is ever multiplied with T: however large a count is, no digit is lost.
+
+By secret ones: t is scaled to [1, 2) by comparisons with the powers of two, its reciprocal found by Newton's iteration,
+and the quotient, off by a few units, put right by comparisons of the remainder with multiples of t.
 """
 
 from __future__ import annotations
 
-import torch
+import math
+from dataclasses import dataclass
+from typing import Final
 
-from secure_kmeans.mpc import crypten_adapter as crypten
+import numpy as np
+
+from secure_kmeans.errors import JobError
+from secure_kmeans.fixed_point import bits_to_hold
 from secure_kmeans.mpc.comparison import less_than
-from secure_kmeans.mpc.crypten_adapter import Shared
+from secure_kmeans.mpc.core import Core
+from secure_kmeans.mpc.products import multiply
+from secure_kmeans.mpc.rounds import Opening, Step
+from secure_kmeans.mpc.truncation import shift_right, truncate
+
+_DIGIT: Final = 4
+_SUM_ERROR: Final = 122
+"""Digits of two numbers differ by at most 15, factors are off by half a unit, there are at most 16; the rest is 2."""
+_WRAP_BITS: Final = 64
+
+LARGEST_COUNT_BITS: Final = 24
+"""Secret counts lie below 2^24."""
+_RECIPROCAL_BITS: Final = 29
 
 
-def floor_divide(values: Shared, divisor: torch.Tensor, largest: int) -> tuple[Shared, Shared]:
-    """``values // divisor``, elementwise, as NumPy computes it for integers, and how many quotients are wrong.
+@dataclass(frozen=True)
+class Dividend:
+    """Numbers that wait for their divisors.
+
+    Attributes
+    ----------
+    opened : (q, d) int64
+        ``T + 2^(bits - 2) + mask`` modulo 2^bits.
+    digits : (bits / 4, q, d) int64 shares
+        Of the mask.
+    tops : (q, d) int64 shares
+        Its highest bit.
+    size : int
+        bits / 8.
+    """
+
+    opened: np.ndarray
+    digits: np.ndarray
+    tops: np.ndarray
+    size: int
+
+
+def dividend(core: Core, values: np.ndarray, size: int) -> Step[Dividend]:
+    """Open dividends under a mask.
 
     Parameters
     ----------
-    values : additive shares, |value| < 2^62
-    divisor : int64 tensor that broadcasts to the shape of ``values``, every entry from 1 to 2^40
-    largest : int
-        Bound of |quotient|, below ``2^63 / divisor``.
+    values : (q, d) int64 shares modulo 2^(8 size), |value| < 2^(8 size - 2)
+    size : int
+        1 to 8.
 
     Returns
     -------
-    quotients : additive shares of the shape of ``values``
-        Exact where none is astray.
-    astray : additive shares of one integer
-        How many quotients lie beyond ``largest``. Whoever uses the quotients reveals it, or adds it to what is
-        revealed, and gives up where it is not 0.
+    Dividend. Rounds: 1. Bytes: ``size`` for each number from a party, ``16 size + 8`` from the dealer.
+    """
+    bits = 8 * size
+    masks = core.provider.uniform(*values.shape)
+
+    def parts() -> np.ndarray:
+        return np.concatenate([_digits(masks, size), _top(masks, size)[None]])
+
+    dealt = core.provider.dealt((bits // _DIGIT + 1, *values.shape), parts)
+    if not core.acts:
+        return Dividend(np.zeros(values.shape, dtype=np.int64), dealt[:-1], dealt[-1], size)
+    shifted = values + masks + core.public(np.full(values.shape, np.int64(1 << (bits - 2))))
+    return Dividend((yield Opening(shifted, size)), dealt[:-1], dealt[-1], size)
+
+
+def quotient(core: Core, of: Dividend, divisors: np.ndarray, largest: int, most: int) -> Step[np.ndarray]:
+    """``floor((T + t // 2) / t)``: the quotient, rounded to the nearest integer, halves upwards.
+
+    Parameters
+    ----------
+    of : Dividend
+        T, (q, d).
+    divisors : (q,) int64, public
+        t, from 1 to ``most``.
+    largest : int
+        Bound of |quotient|.
+    most : int
+
+    Returns
+    -------
+    (q, d) int64 shares, exact. Rounds: 2, and 1 or 2 for a comparison of the g bits.
+
+    Raises
+    ------
+    JobError
+        Where the ring has no room for so large a quotient of so large a count.
+    """
+    extra = extra_bits(largest, most)
+    bits = 8 * of.size
+    scaled = np.zeros(of.opened.shape, dtype=np.int64)
+    if core.acts:
+        t = [int(divisor) for divisor in divisors]
+        factors = [[_rounded(1 << (_DIGIT * digit + extra), each) for each in t] for digit in range(len(of.digits))]
+        offsets = [
+            (((largest * each + each // 2 - (1 << (bits - 2))) << (extra + 1)) + (1 << extra)) // (2 * each)
+            for each in t
+        ]
+        wraps = np.where(_top(of.opened, of.size), 0, of.tops)
+        scaled += core.public(np.broadcast_to(_in_ring(offsets)[:, None], scaled.shape))
+        scaled += wraps * _in_ring([_rounded(1 << (bits + extra), each) for each in t])[:, None]
+        for factor, public, secret in zip(factors, _digits(of.opened, of.size), of.digits, strict=True):
+            scaled += (core.public(public) - secret) * _in_ring(factor)[:, None]
+    floors = yield from shift_right(core, scaled.reshape(-1), extra)
+    return floors.reshape(scaled.shape) - core.public(np.full(scaled.shape, largest))
+
+
+def extra_bits(largest: int, most: int) -> int:
+    """g: with so many more bits the scaled quotient is nearer to the true one than 1 / (2 t)."""
+    extra = bits_to_hold(2.0 * (_SUM_ERROR + 1) * most)
+    if bits_to_hold(2.0 * largest + 2) + extra > 61:
+        raise JobError(f"precision_bits: too many for {most} rows; the ring has no room to divide exactly")
+    return extra
+
+
+def _digits(numbers: np.ndarray, size: int) -> np.ndarray:
+    """(2 size, ...) int64: the digits of 4 bits, the lowest first."""
+    shifts = np.arange(0, 8 * size, _DIGIT).reshape(-1, *[1] * numbers.ndim)
+    return (numbers >> shifts) & np.int64((1 << _DIGIT) - 1)
+
+
+def _top(numbers: np.ndarray, size: int) -> np.ndarray:
+    """The highest of 8 size bits."""
+    return (numbers >> np.int64(8 * size - 1)) & np.int64(1)
+
+
+def _rounded(dividend: int, divisor: int) -> int:
+    return (2 * dividend + divisor) // (2 * divisor)
+
+
+def _in_ring(numbers: list[int]) -> np.ndarray:
+    """Integers modulo 2^64 as int64."""
+    return np.array([number % (1 << _WRAP_BITS) for number in numbers], dtype=np.uint64).view(np.int64)
+
+
+def divide_by_secret(
+    core: Core, sums: np.ndarray, counts: np.ndarray, otherwise: np.ndarray, largest: int
+) -> Step[np.ndarray]:
+    """``floor((T + t // 2) / t)`` where nobody learns t; ``otherwise`` where t is 0.
+
+    Parameters
+    ----------
+    sums : (q, d) int64 shares
+        T, |T| <= t ``largest``.
+    counts : (q,) int64 shares
+        t, from 0 to below 2^24.
+    otherwise : (q, d) int64 shares
+    largest : int
+        Bound of |quotient|, below 2^31.
+
+    Returns
+    -------
+    (q, d) int64 shares, exact.
 
     Notes
     -----
-    A quotient goes astray, by about ``2^64 / divisor``, when the shares wrap on the other side of the ring: with
-    probability ``|value| / 2^64``.
+    With t scaled to u in [1, 2), 24 fractional bits, the first guess ``1.41 - 15/32 u`` of 1/u is off by at most 6.1 %;
+    three of Newton's steps leave 2^-32, their roundings 2^-27 in all. Multiplied with T the quotient is off by less
+    than ``e`` units: its own 2^-26 part, one unit of each rounding and the final floor. The remainder finds which.
 
-    Rounds: one comparison of 2 e + 2 numbers for each quotient, with e of :func:`largest_error`, one bit
-    conversion; with three or more parties one more and an answer of the dealer.
+    Rounds: 4 to scale, 1, 12 for the reciprocal, 3, 1 for the remainder, 4 to compare it, 1: 26.
     """
-    assert bool((divisor >= 1).all())
-    off = largest_error(crypten.parties())
-    rough = crypten.divide_locally(values, divisor)
-    rest = values - rough * divisor
-    # The quotient is rough + m with -e <= m <= e, and m is the number of multiples s that the rest reaches, less e.
-    steps = torch.arange(1 - off, off + 1).reshape(-1, *[1] * values.dim())
-    multiples = crypten.from_public((steps * divisor).expand(2 * off, *values.shape).contiguous())
-    bound = crypten.from_public(torch.full((1, *values.shape), largest + off))
-    left = crypten.cat([rest.unsqueeze(0).expand(2 * off, *values.shape), rough.unsqueeze(0), bound])
-    right = crypten.cat([multiples, -bound, rough.unsqueeze(0)])
-    bits = crypten.bit_to_integer(less_than(left, right))
-    quotients = rough - bits[:-2].sum(0) + crypten.from_public(torch.full(values.shape, off))
-    return quotients, bits[-2:].sum()
-
-
-def largest_error(parties: int) -> int:
-    """Bound of the error of the division of shares alone, in units, where no wrap goes astray.
-
-    Each of P shares is rounded towards zero: below P units. With three or more parties the correction is
-    ``4 floor(2^62 / t)`` for each wrap instead of ``2^64 / t``, below 4 units, and the sum of P shares of either
-    sign wraps at most P / 2 times.
-    """
-    return parties if parties == 2 else parties + 4 * (parties // 2)
+    bits = LARGEST_COUNT_BITS
+    powers = np.left_shift(1, np.arange(bits, dtype=np.int64))[:, None]
+    reached = core.public(np.ones((bits, len(counts)), dtype=np.int64)) - (
+        yield from less_than(
+            core, np.broadcast_to(counts, (bits, len(counts))), core.public(powers + 0 * counts), bits + 2
+        )
+    )
+    # 2^(24 - floor(log2 t)): every power of two that t has reached, from the second on, halves it.
+    scale = core.public(np.full(len(counts), np.int64(1 << bits))) - (
+        reached[1:] << np.arange(bits - 1, 0, -1)[:, None]
+    ).sum(0)
+    factors = np.concatenate([counts[:, None], sums], axis=1)
+    scaled = yield from multiply(core, factors, scale[:, None])
+    u, dividends = scaled[:, 0], scaled[:, 1:]
+    one = core.public(np.full(len(counts), np.int64(1 << _RECIPROCAL_BITS)))
+    y = core.public(np.full(len(counts), np.int64(round(1.41 * 2**_RECIPROCAL_BITS)))) - 15 * u
+    for _ in range(3):
+        product = yield from truncate(core, (yield from multiply(core, u, y)), bits)
+        y = yield from truncate(core, (yield from multiply(core, y, 2 * one - product)), _RECIPROCAL_BITS)
+    spare = bits_to_hold(largest) + bits + 1 - 31
+    rough = yield from truncate(core, dividends, spare)
+    rough = yield from multiply(core, rough, y[:, None])
+    rough = yield from truncate(core, rough, bits + _RECIPROCAL_BITS - spare)
+    off = math.ceil(largest * 2.0**-25) + 3
+    # 2 T + t = 2 t (rough + m) + rest, and m + off is the number of multiples of 2 t that the remainder reaches.
+    back = yield from multiply(core, rough, counts[:, None])
+    remainder = 2 * (sums - back) + counts[:, None]
+    steps = np.arange(1 - off, off + 1).reshape(-1, 1, 1)
+    multiples = np.broadcast_to(2 * steps * counts[:, None], (2 * off, *sums.shape))
+    width = bits + 2 + bits_to_hold(2.0 * off + 2)
+    short = yield from less_than(core, np.broadcast_to(remainder, multiples.shape), multiples, width)
+    exact = rough + core.public(np.full(sums.shape, off)) - short.sum(axis=0)
+    chosen = yield from multiply(core, reached[0][:, None], exact - otherwise)
+    return otherwise + chosen

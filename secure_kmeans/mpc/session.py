@@ -1,46 +1,70 @@
-"""One party's side of a run: who takes part, what is shared, what is revealed."""
+"""One role's side of a run: who takes part, what is shared, what is revealed."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
 
 from secure_kmeans.errors import ProtocolError
 from secure_kmeans.fixed_point import RING_BITS, FixedPoint, bits_to_hold
-from secure_kmeans.job import SEEDS
+from secure_kmeans.job import DEALER, SEEDS
 from secure_kmeans.ledger import ALL, Ledger, What
 from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.crypten_adapter import Shared
+from secure_kmeans.mpc.core import Core
+from secure_kmeans.mpc.crypten_engine import CryptenEngine
+from secure_kmeans.mpc.engine import Engine, SecureEngine
+from secure_kmeans.mpc.packing import RING_BYTES
+from secure_kmeans.mpc.rounds import Opening, Step
 from secure_kmeans.net.watch import Traffic
 
 _NONCE_BYTES: Final = 32
 
 
 class Session:
-    """What a protocol needs to know and may do at one party.
+    """What a protocol needs to know and may do at one role.
 
     Parameters
     ----------
     parties : sequence of str
         Names in rank order.
     rank : int
-        This party's place among them.
+        This role's place among them; the dealer's is their number.
     precision_bits : int
         Fractional bits f of the fixed point.
+    engine : "secure" or "crypten"
+        With "crypten" the dealer has no session: it answers requests.
     """
 
-    def __init__(self, parties: Sequence[str], rank: int, precision_bits: int) -> None:
+    def __init__(
+        self, parties: Sequence[str], rank: int, precision_bits: int, engine: Literal["secure", "crypten"] = "secure"
+    ) -> None:
         self.parties = tuple(parties)
         self.rank = rank
-        self.name = self.parties[rank]
+        self.name = (*self.parties, DEALER)[rank]
         self.fixed_point = FixedPoint(precision_bits)
         self.ledger = Ledger()
         self.n_samples: dict[str, int] = {}
+        channel = crypten.channel()
+        self._core = Core(
+            channel.links, channel.mesh.key, self.parties, rank, channel.traffic, deals=engine == "secure"
+        )
+        self.engine: Engine = (SecureEngine if engine == "secure" else CryptenEngine)(self._core)
+
+    @property
+    def deals(self) -> bool:
+        """Whether this is the dealer, which walks through the protocol with empty hands."""
+        return self.rank == len(self.parties)
+
+    @property
+    def dealt_ahead(self) -> bool:
+        """Whether the dealer walks along, ahead of the parties."""
+        return self._core.has_dealer
 
     @property
     def total_samples(self) -> int:
@@ -50,19 +74,40 @@ class Session:
     @property
     def traffic(self) -> Traffic:
         """This party's rounds and bytes so far."""
-        return crypten.traffic()
+        return self._core.traffic
 
     # ------------------------------------------------------------------ inputs
 
     def row_counts(self, own: int) -> list[int]:
-        """Every party's number of rows, which the shapes of the shares disclose. Rounds: 1."""
-        counts = [int(count) for count in crypten.exchange(torch.tensor([own]))[:, 0]]
+        """Every party's number of rows, which the shapes of the shares disclose; the dealer is told. Rounds: 1."""
+        if self.deals:
+            counts = self.hear()
+            if not _are_counts(counts, len(self.parties)):
+                raise ProtocolError("the first party told the dealer something that is no number of rows")
+        else:
+            counts = [int(count) for count in crypten.exchange(torch.tensor([own]))[:, 0]]
+            self.tell(counts)
         self.n_samples = dict(zip(self.parties, counts, strict=True))
         self.ledger.record(What.ROW_COUNTS, ALL)
-        return counts
+        return list(counts)
 
-    def share_rows(self, own: np.ndarray, counts: Sequence[int], bits: int | None = None) -> Shared:
-        """All parties' rows, one below the other in rank order, as one shared matrix. Rounds: 0.
+    def tell(self, value: Any) -> None:
+        """The first party tells the dealer what its schedule depends on; nothing happens at any other."""
+        if self.rank == 0 and self.dealt_ahead:
+            self._core.traffic.sent(self._core.lines.post_object(DEALER, value))
+
+    def hear(self) -> Any:
+        """What the first party tells the dealer."""
+        return self._core.lines.receive_object(self.parties[0])
+
+    @contextlib.contextmanager
+    def passing_over(self, over: bool) -> Iterator[None]:
+        """While this lasts, and if it is ``over``, a party only draws what the dealer has dealt."""
+        with self._core.passing_over() if over and self._core.acts else contextlib.nullcontext():
+            yield
+
+    def share_rows(self, own: np.ndarray, counts: Sequence[int], bits: int | None = None) -> np.ndarray:
+        """All parties' rows, one below the other in rank order, entered as CrypTen's encrypted tensors. Rounds: 0.
 
         Parameters
         ----------
@@ -71,48 +116,89 @@ class Session:
             Every party's number of rows.
         bits : int, optional
             Fractional bits, if not the session's.
+
+        Returns
+        -------
+        (n, n_features) int64: this role's share.
         """
+        if self.deals:
+            return np.zeros((sum(counts), own.shape[1]), dtype=np.int64)
         fixed_point = self.fixed_point if bits is None else FixedPoint(bits)
         encoded = torch.from_numpy(fixed_point.encode(own))
         parts = [
-            crypten.share(encoded if rank == self.rank else None, rank, (count, own.shape[1]))
+            crypten.share(encoded if rank == self.rank else None, rank, (count, own.shape[1])).share.numpy()
             for rank, count in enumerate(counts)
             if count
         ]
-        return crypten.cat(parts)
+        return np.concatenate(parts)
 
-    def from_public(self, values: np.ndarray) -> Shared:
+    def from_public(self, values: np.ndarray) -> np.ndarray:
         """Public reals as shares. Rounds: 0."""
-        return crypten.from_public(torch.from_numpy(self.fixed_point.encode(values)))
+        return self.engine.public(self.fixed_point.encode(values))
+
+    def shared_anew(self, kept: np.ndarray) -> np.ndarray:
+        """Shares of an earlier run, with fresh shares of 0 added. Rounds: 0."""
+        if self.deals:
+            return np.zeros(kept.shape, dtype=np.int64)
+        zero = crypten.share(torch.zeros(kept.shape, dtype=torch.long), 0, kept.shape).share.numpy()
+        return np.asarray(kept + zero)
 
     # ----------------------------------------------------------------- outputs
 
-    def reveal(self, values: Shared, *, to: str, what: What, iteration: int | None = None) -> np.ndarray | None:
+    def revealing(
+        self, share: np.ndarray, *, to: str = ALL, what: What, iteration: int | None = None, size: int = RING_BYTES
+    ) -> Step[np.ndarray]:
         """Disclose shared integers on purpose, to all parties or to one, and write it into the ledger.
 
         Parameters
         ----------
-        values : additive shares
+        share : int64 array of additive shares, or uint64 array of XOR shares
         to : str
             :data:`~secure_kmeans.ledger.ALL` or a party's name.
         what : What
         iteration : int, optional
+        size : int
+            The value is below ``2^(8 size)``.
 
         Returns
         -------
-        int64 array of the shape of ``values``; None at a party that does not learn it. Rounds: 1.
+        Array of the same shape; zeros at a role that does not learn it. Rounds: 1.
         """
+        if not self.engine.acts:
+            return np.zeros_like(share)
         self.ledger.record(what, to, iteration)
-        if to == ALL:
-            return crypten.open_to_all(values).numpy()
-        opened = crypten.open_to_one(values, self.parties.index(to))
-        return None if opened is None else opened.numpy()
+        opened = yield Opening(share, size, None if to == ALL else self.parties.index(to))
+        return opened if size == RING_BYTES else opened & np.int64((1 << 8 * size) - 1)
 
-    def reveal_to_all(self, values: Shared, *, what: What, iteration: int | None = None) -> np.ndarray:
-        """:meth:`reveal` to every party."""
-        opened = self.reveal(values, to=ALL, what=what, iteration=iteration)
-        assert opened is not None
-        return opened
+    def reveal(
+        self,
+        share: np.ndarray,
+        *,
+        to: str = ALL,
+        what: What,
+        iteration: int | None = None,
+        size: int = RING_BYTES,
+    ) -> np.ndarray:
+        """:meth:`revealing`, as a round of its own."""
+        revealed: np.ndarray = self.engine.run(self.revealing(share, to=to, what=what, iteration=iteration, size=size))
+        return revealed
+
+    def reveal_to_owners(self, share: np.ndarray, counts: Sequence[int], *, what: What, size: int) -> np.ndarray:
+        """Of (n,) numbers, one for each row, each party is shown those of its own rows. Rounds: 1.
+
+        Returns
+        -------
+        (own rows,) int64
+        """
+        edges = np.cumsum([0, *counts])
+        owners = {
+            party: slice(start, stop)
+            for party, start, stop in zip(self.parties, edges[:-1], edges[1:], strict=True)
+            if stop > start
+        }
+        steps = [self.revealing(share[rows], to=party, what=what, size=size) for party, rows in owners.items()]
+        revealed = dict(zip(owners, self.engine.together(*steps), strict=True))
+        return np.asarray(revealed.get(self.name, np.empty(0, dtype=np.int64)))
 
     def reveal_sum(self, own: float, *, bound: float, what: What) -> float:
         """The sum of one number of each party, disclosed to all; nothing else about the numbers is.
@@ -132,15 +218,15 @@ class Session:
 
         Notes
         -----
-        A party's share of what it entered is hidden by its two neighbours' keys only. A product with 1 hides it
-        under the dealer's stream, so that no neighbours together see more than the sum.
+        A party's share of what it entered is hidden by its two neighbours' keys only. The dealer's shares of 0 hide it
+        anew, so that no neighbours together see more than the sum.
 
-        Rounds: 2, and an answer of the dealer to the first party.
+        Rounds: 1.
         """
         fixed_point = FixedPoint(RING_BITS - 4 - bits_to_hold(bound))
-        encoded = torch.from_numpy(fixed_point.encode(np.array([own])))
-        parts = [crypten.share(encoded if rank == self.rank else None, rank, (1,)) for rank in range(len(self.parties))]
-        return float(fixed_point.decode(self.reveal_to_all(_hidden_anew(crypten.cat(parts).sum(0)), what=what)))
+        entered = self.share_rows(np.array([[own]]), [1] * len(self.parties), fixed_point.bits)
+        hidden = self.engine.run(self.engine.hidden_anew(entered.sum(axis=0)))
+        return float(fixed_point.decode(self.reveal(hidden, what=what))[0])
 
     # ------------------------------------------------------------ public coins
 
@@ -155,6 +241,8 @@ class Session:
         ProtocolError
             Where a party shows another nonce than it committed to.
         """
+        if self.deals:
+            return 0
         nonce = os.urandom(_NONCE_BYTES)
         commitments = self._exchange_bytes(self._commitment(self.rank, nonce))
         nonces = self._exchange_bytes(nonce)
@@ -172,6 +260,5 @@ class Session:
         return [row.numpy().tobytes() for row in crypten.exchange(torch.frombuffer(bytearray(own), dtype=torch.long))]
 
 
-def _hidden_anew(values: Shared) -> Shared:
-    """The same values under fresh shares. Rounds: 1."""
-    return values * crypten.from_public(torch.ones(values.shape, dtype=torch.long))
+def _are_counts(heard: Any, parties: int) -> bool:
+    return isinstance(heard, list) and len(heard) == parties and all(type(n) is int and 0 <= n < 1 << 40 for n in heard)

@@ -1,21 +1,39 @@
 """GMV's MatDist (Algorithm 3) without its subtraction of every pair: distances as one matrix product.
 
-``|x_i - c_j|^2 = |x_i|^2 + |c_j|^2 - 2 x_i . c_j``. What is left after ``|x_i|^2``, the score, orders the
-centroids of a row as the distance does. Nothing is truncated: the results have 2 f fractional bits, so a
+``|x_i - c_j|^2 = |x_i|^2 + |c_j|^2 - 2 x_i . c_j``. Nothing is truncated: the results have 2 f fractional bits, so a
 comparison of two of them is exact.
 """
 
 from __future__ import annotations
 
-from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.crypten_adapter import Shared
+from typing import Final
+
+import numpy as np
+
+from secure_kmeans.fixed_point import bits_to_hold
+from secure_kmeans.job import Job
+from secure_kmeans.mpc.engine import Engine
+from secure_kmeans.mpc.rounds import Step
+
+SLACK: Final = 0.02
+"""Scaled units: centroids that a job gives may lie 0.01 beyond the bounds, and fixed point rounds."""
 
 
-def squared_norms(X: Shared) -> Shared:
-    """|x_i|^2 as (n, 1) shares, 2 f fractional bits, from (n, d) with f. Rounds: 1."""
-    return crypten.squares(X).sum(1).unsqueeze(1)
+def squared_norms(engine: Engine, X: np.ndarray) -> Step[np.ndarray]:
+    """|x_i|^2 as (n,) shares, 2 f fractional bits, from (n, d) with f. Rounds: 1."""
+    return (yield from engine.squares(X)).sum(axis=1)
 
 
-def scores(X: Shared, C: Shared) -> Shared:
-    """|c_j|^2 - 2 x_i . c_j as (n, m) shares, 2 f fractional bits, from (n, d) and (m, d) with f. Rounds: 2."""
-    return squared_norms(C).t() - X.matmul(C.t()) * 2
+def squared_distances(engine: Engine, X: np.ndarray, norms: np.ndarray, C: np.ndarray) -> Step[np.ndarray]:
+    """|x_i - c_j|^2 as (m, n) shares, 2 f fractional bits, from (n, d) and (m, d) with f. Rounds: 1."""
+    products = yield from engine.matmul(X, np.ascontiguousarray(C.T))
+    return norms + ((yield from squared_norms(engine, C))[:, None] - 2 * products.T)
+
+
+def bits_of_a_difference(job: Job, precision_bits: int) -> int:
+    """Bits that hold the difference of two squared distances, from rows to rows or centroids, its sign included.
+
+    In each of d columns a row is at most ``w + SLACK`` from a centroid, w the column's scaled width. A squared distance
+    is at most ``d (w + SLACK)^2 2^(2 f)``, and no difference of two is larger.
+    """
+    return 1 + 2 * precision_bits + bits_to_hold(len(job.columns) * (job.scaling.width + SLACK) ** 2)

@@ -15,24 +15,60 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
+import numpy as np
 
-from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.argmin import row_of_largest
-from secure_kmeans.mpc.comparison import less_than
-from secure_kmeans.mpc.crypten_adapter import Shared
-from secure_kmeans.protocols.distances import scores, squared_norms
+from secure_kmeans.job import Job
+from secure_kmeans.mpc.engine import Engine
+from secure_kmeans.mpc.rounds import Step
+from secure_kmeans.mpc.session import Session
+from secure_kmeans.protocols.distances import bits_of_a_difference, squared_distances, squared_norms
 from secure_kmeans.public_coins import Coins, DrawGrid
 
 Report = Callable[[int, int], None]
 
+_FEW = 4096
+"""Up to so many candidates a stage of a tournament takes groups of 8, above groups of 4."""
 
-def random_rows(X: Shared, coins: Coins) -> Shared:
+
+def first_centroids(
+    session: Session,
+    job: Job,
+    own_rows: np.ndarray,
+    counts: list[int],
+    X: np.ndarray,
+    report: Callable[[str, int, int], None],
+) -> tuple[int | None, np.ndarray]:
+    """[SHK] step 1, for all restarts: the seed of the coins and the first centroids, (r, k, d) shares."""
+    if job.centroids is not None:
+        return None, session.from_public(job.scaling.apply(np.array(job.centroids)))[None]
+    engine = session.engine
+    seed = session.toss_coins() if job.seed is None else job.seed
+    coins = Coins.draw(seed, job.init, sum(counts), job.n_clusters, job.n_init)
+
+    def chosen(number: int, of: int) -> None:
+        if engine.acts:
+            report("initialisation", number, of)
+
+    if job.init == "random":
+        return seed, random_rows(X, coins)
+    if job.init == "farthest":
+        bits = bits_of_a_difference(job, job.precision_bits)
+        return seed, engine.run(farthest(engine, X, job.n_clusters, coins, bits, chosen))
+    grid = DrawGrid.fitting(sum(counts), X.shape[1], job.scaling.largest)
+    X_coarse = session.share_rows(session.fixed_point.on_grid(own_rows), counts, grid.row_bits)
+    bits = bits_of_a_difference(job, grid.row_bits)
+    step = k_means_plus_plus(engine, X, X_coarse, grid, job.n_clusters, coins, bits, chosen)
+    return seed, engine.run(step)
+
+
+def random_rows(X: np.ndarray, coins: Coins) -> np.ndarray:
     """[SHK] step 1: the rows that the coins name. (r, k, d) shares. Rounds: 0."""
-    return X[torch.from_numpy(coins.rows)]
+    return X[coins.rows]
 
 
-def farthest(X: Shared, n_clusters: int, coins: Coins, report: Report) -> Shared:
+def farthest(
+    engine: Engine, X: np.ndarray, n_clusters: int, coins: Coins, bits: int, report: Report
+) -> Step[np.ndarray]:
     """A row that the coins name, then, again and again, the row farthest from all centroids so far.
 
     Parameters
@@ -40,6 +76,8 @@ def farthest(X: Shared, n_clusters: int, coins: Coins, report: Report) -> Shared
     X : (n, d) shares, f fractional bits
     n_clusters : int
     coins : Coins
+    bits : int
+        That hold the difference of two squared distances.
     report : callable
         Told after each centroid how many there are.
 
@@ -49,21 +87,28 @@ def farthest(X: Shared, n_clusters: int, coins: Coins, report: Report) -> Shared
 
     Rounds: for each centroid after the first two products, one selection of a minimum and one tournament.
     """
-    centroid = X[torch.from_numpy(coins.rows[:, 0])]  # (r, d)          Algorithm 1, line 2
-    norms = squared_norms(X)
+    centroid = X[coins.rows[:, 0]]  # (r, d)                            Algorithm 1, line 2
+    norms = yield from squared_norms(engine, X)
     centroids, nearest = [centroid], None
     for number in range(2, n_clusters + 1):  #                          line 3
-        distance = (norms + scores(X, centroid)).t()  # (r, n)          lines 5 and 6
-        nearest = distance if nearest is None else _smaller(nearest, distance)
-        centroid = row_of_largest(nearest, X)  #                        lines 7 and 8
+        distance = yield from squared_distances(engine, X, norms, centroid)  # (r, n)   lines 5 and 6
+        nearest = distance if nearest is None else (yield from _smaller(engine, nearest, distance, bits))
+        centroid = yield from row_of_largest(engine, nearest, X, bits)  #  lines 7 and 8
         centroids.append(centroid)
         report(number, n_clusters)
-    return _stack(centroids)
+    return np.stack(centroids, axis=1)
 
 
 def k_means_plus_plus(
-    X: Shared, X_coarse: Shared, grid: DrawGrid, n_clusters: int, coins: Coins, report: Report
-) -> Shared:
+    engine: Engine,
+    X: np.ndarray,
+    X_coarse: np.ndarray,
+    grid: DrawGrid,
+    n_clusters: int,
+    coins: Coins,
+    bits: int,
+    report: Report,
+) -> Step[np.ndarray]:
     """As :func:`farthest`, but the next row is drawn with probability proportional to D.
 
     A public draw u in [0, 1) picks the first row i with ``D_0 + ... + D_i > u (D_0 + ... + D_{n-1})``,
@@ -77,41 +122,64 @@ def k_means_plus_plus(
         The same rows with ``grid.row_bits`` fractional bits, from which the distances are taken: with fewer
         bits, ``D`` times the draw fits the ring and nothing has to be truncated.
     grid : DrawGrid
+    bits : int
+        That hold the difference of two squared distances of coarse rows.
 
     Returns
     -------
     (r, k, d) shares.
 
-    Rounds: for each centroid after the first two products, one selection of a minimum, one comparison,
-    one bit conversion and one product.
+    Rounds: for each centroid after the first two products, one selection of a minimum, one comparison and one product.
     """
     d = X.shape[1]
-    both = crypten.cat([X, X_coarse], dim=1)
-    chosen = both[torch.from_numpy(coins.rows[:, 0])]  # (r, 2 d)
-    norms = squared_norms(X_coarse)
+    both = np.concatenate([X, X_coarse], axis=1)
+    chosen = both[coins.rows[:, 0]]  # (r, 2 d)
+    norms = yield from squared_norms(engine, X_coarse)
     centroids, nearest = [chosen[:, :d]], None
     for number in range(2, n_clusters + 1):
-        distance = (norms + scores(X_coarse, chosen[:, d:])).t()
-        nearest = distance if nearest is None else _smaller(nearest, distance)
-        reached = nearest.share.cumsum(1)  # (r, n): D_0 + ... + D_i, local
-        draws = torch.from_numpy(grid.round(coins.draws[:, number - 2])).unsqueeze(1)
-        scaled = crypten.with_share(nearest, reached << grid.draw_bits)
-        goal = crypten.with_share(nearest, reached[:, -1:] * draws)
-        passed = crypten.bit_to_integer(less_than(goal, scaled)).share
-        passed = torch.cat(
-            [passed[:, :-1], crypten.from_public(torch.ones(len(draws), 1, dtype=torch.long)).share], dim=1
-        )
-        one_hot = torch.cat([passed[:, :1], passed.diff(dim=1)], dim=1)
-        chosen = crypten.with_share(nearest, one_hot).matmul(both)
+        distance = yield from squared_distances(engine, X_coarse, norms, chosen[:, d:])
+        nearest = distance if nearest is None else (yield from _smaller(engine, nearest, distance, bits))
+        reached = nearest.cumsum(axis=1)  # (r, n): D_0 + ... + D_i, local
+        draws = grid.round(coins.draws[:, number - 2])[:, None]
+        passed = yield from engine.less_than(reached[:, -1:] * draws, reached << grid.draw_bits)
+        passed[:, -1] = engine.public(np.ones(len(draws), dtype=np.int64))
+        one_hot = np.concatenate([passed[:, :1], np.diff(passed, axis=1)], axis=1)
+        chosen = yield from engine.matmul(one_hot, both)
         centroids.append(chosen[:, :d])
         report(number, n_clusters)
-    return _stack(centroids)
+    return np.stack(centroids, axis=1)
 
 
-def _stack(centroids: list[Shared]) -> Shared:
-    return crypten.cat([centroid.unsqueeze(1) for centroid in centroids], dim=1)
+def row_of_largest(engine: Engine, values: np.ndarray, rows: np.ndarray, bits: int) -> Step[np.ndarray]:
+    """The row that belongs to the largest value; at a tie the first such row.
+
+    Parameters
+    ----------
+    values : (r, n) shares
+    rows : (n, d) shares
+    bits : int
+        That hold the difference of two values.
+
+    Returns
+    -------
+    (r, d) shares. Neither the row's number nor its value is opened.
+
+    Rounds: for each stage of the tournament those of an argmin and one product. A stage leaves one candidate in eight
+    (of at most 4096) or one in four.
+    """
+    r, n = values.shape
+    d = rows.shape[1]
+    candidates = np.concatenate([values[:, :, None], np.broadcast_to(rows, (r, n, d))], axis=2)
+    while (m := candidates.shape[1]) > 1:
+        group = min(m, 8 if r * m <= _FEW else 4)
+        last = np.repeat(candidates[:, -1:], -m % group, axis=1)  # copies of the last one, which no tie prefers
+        groups = np.concatenate([candidates, last], axis=1).reshape(r, -1, group, 1 + d)
+        best = yield from engine.argmin_one_hot(-groups[..., 0].reshape(-1, group).T, bits)
+        chosen = yield from engine.multiply(best.T.reshape(r, -1, group, 1), groups)
+        candidates = chosen.sum(axis=2)
+    return candidates[:, 0, 1:]
 
 
-def _smaller(left: Shared, right: Shared) -> Shared:
-    """Elementwise minimum; ``left`` at a tie. Rounds: one comparison, one bit conversion, one product."""
-    return left + crypten.bit_to_integer(less_than(right, left)) * (right - left)
+def _smaller(engine: Engine, left: np.ndarray, right: np.ndarray, bits: int) -> Step[np.ndarray]:
+    """Elementwise minimum; ``left`` at a tie. Rounds: those of a comparison, and one product."""
+    return left + (yield from engine.multiply((yield from engine.less_than(right, left, bits)), right - left))

@@ -11,42 +11,37 @@ Differs from the paper:
 
 - step 2 compares scores, ``|c|^2 - 2 x . c``, not distances, and never rounds them;
 - a tie goes to the lowest index, so each row of H has exactly one 1;
-- step 5 reveals the sizes t; where one is 0 the old centroid is kept;
+- step 5 reveals the sizes t, unless the job hides them; where one is 0 the old centroid is kept;
 - step 5 rounds the means to the nearest number of the fixed point, exactly: a run can be repeated to the last bit;
-- step 9 stops at ``Delta <= epsilon``.
+- steps 6, 8 and 9 stop at ``Delta <= epsilon``, and are made beside step 2 of the next iteration, which opens the same
+  numbers: whether a step was the last one is known when the rows have been labelled anew, as they have to be anyway.
 
-Reveals: the sizes and one stop bit for each restart and iteration; with several restarts the number of the
-best; at the end the centroids and their sizes to all parties, and to each party the labels of its rows.
-The dealer learns shapes.
+Reveals: the sizes, unless hidden, and one stop bit for each restart and iteration; with several restarts the number of
+the best; at the end the centroids and their sizes to all parties, and to each party the labels of its rows.
+The dealer walks through the same protocol with empty hands; it is told shapes: the numbers of rows, and after each
+labelling how many restarts go on.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
-import torch
 
-from secure_kmeans.errors import ProtocolError, StateError
+from secure_kmeans.errors import StateError
 from secure_kmeans.fixed_point import RING_BITS, bits_to_hold
 from secure_kmeans.job import Job
-from secure_kmeans.ledger import Disclosure, What
-from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.argmin import argmin_one_hot
-from secure_kmeans.mpc.comparison import less_or_equal
-from secure_kmeans.mpc.crypten_adapter import Shared
-from secure_kmeans.mpc.division import floor_divide
+from secure_kmeans.ledger import What
+from secure_kmeans.mpc.engine import LABEL_BYTES, Assignment, Centroids
+from secure_kmeans.mpc.kernels import from_plane
+from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.session import Session
 from secure_kmeans.protocols import initialisation
-from secure_kmeans.protocols.distances import scores
-from secure_kmeans.public_coins import Coins, DrawGrid
-
-COMPARISONS_AT_ONCE = 1 << 19
-"""Bounds the memory of a labelling: CrypTen's adder holds some 20 words for each comparison."""
+from secure_kmeans.protocols.distances import bits_of_a_difference
+from secure_kmeans.protocols.resumption import Keep, State, keep_nothing, known_to_the_dealer, restarts_among
 
 
 @dataclass
@@ -56,8 +51,8 @@ class Clustering:
     Attributes
     ----------
     centroids : (k, d) float64, scaled
-    sizes : (k,) int64
-        Of all parties' rows, with the final centroids.
+    sizes : (k,) int64 or None
+        Of all parties' rows, with the final centroids; None where the job hides them.
     labels : (own rows,) int64
     n_iter : int
     converged : bool
@@ -66,13 +61,13 @@ class Clustering:
     seed : int or None
         What the public coins were drawn from; None where none were needed.
     sizes_by_iteration : list of (k,) lists
-        Of the best restart.
+        Of the best restart; empty where the job hides them.
     seconds : list of float
         Of each iteration.
     """
 
     centroids: np.ndarray
-    sizes: np.ndarray
+    sizes: np.ndarray | None
     labels: np.ndarray
     n_iter: int
     converged: bool
@@ -82,46 +77,8 @@ class Clustering:
     seconds: list[float] = field(default_factory=list)
 
 
-class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one party needs to go on after an iteration: its share of the centroids, and what all parties know.
-
-    Attributes
-    ----------
-    iteration : int
-        0 after the initialisation.
-    counts : list of int
-        Every party's number of rows.
-    seed : int or None
-    shape : (r, k, d)
-    centroids : bytes
-        This party's share, int64.
-    active, converged, sizes, seconds
-        As in :class:`_Restarts`.
-    ledger : list of Disclosure
-    """
-
-    iteration: int
-    counts: list[int]
-    seed: int | None
-    shape: tuple[int, int, int]
-    centroids: bytes
-    active: list[int]
-    converged: list[bool]
-    sizes: list[list[list[int]]]
-    seconds: list[float]
-    ledger: list[Disclosure]
-
-
 Report = Callable[[str, int, int], None]
 """Told the phase, how much of it is done, and of how much."""
-
-Keep = Callable[[State], None]
-"""Told the state after the initialisation and after each iteration."""
-
-
-def keep_nothing(state: State) -> None:
-    """For a run that cannot be resumed."""
-    del state
 
 
 def fit(
@@ -147,64 +104,39 @@ def fit(
 
     Returns
     -------
-    Clustering
+    Clustering; at the dealer one without content.
 
     Raises
     ------
     ProtocolError
-        Where a division went astray.
+        Where a party does not keep to the protocol.
     StateError
         Where a party has another number of rows than when the state was kept.
 
     Notes
     -----
-    Rounds of an iteration: 2 for the scores, those of :func:`~secure_kmeans.mpc.argmin.argmin_one_hot`, 1 for T,
-    1 for the sizes, those of one division, 1 for Delta, one comparison, 1 for the stop bit.
+    Rounds of an iteration: 1 for the centroids, those of an argmin (with Delta and the stop bit beside it), 2 for T
+    and t, 1 to reveal t, those of one division.
     """
     counts = session.row_counts(len(own_rows))
     X = session.share_rows(own_rows, counts)  # (n, d)
-    if resumed is None:
-        seed, C = _start(session, job, own_rows, counts, X, report)  # [SHK] step 1
-        runs = _Restarts(session, job, X, C)
+    if resumed is not None and resumed.counts != counts:
+        raise StateError("a party has another number of rows than when the state was kept; start without --resume")
+    known = known_to_the_dealer(session, job, resumed)
+    if known is None:
+        seed, C = initialisation.first_centroids(session, job, own_rows, counts, X, report)  # [SHK] step 1
+        runs = Restarts(session, job, X, C)
     else:
-        seed, runs = resumed.seed, _Restarts.resumed(session, job, X, counts, resumed)
+        seed = None if resumed is None else resumed.seed
+        runs = Restarts.resumed(session, job, X, known, resumed)
     keep(runs.state(counts, seed))
-    while runs.active.size and runs.iteration < job.max_iter:
-        runs.iterate()  # steps 2 to 9
+    for _ in runs.iterations():  # steps 2 to 9
         keep(runs.state(counts, seed))
         report("iterations", runs.iteration, job.max_iter)
     best = runs.best()
-    clustering = _finish(session, X, counts, runs.C[best])
+    clustering = runs.finish(best, counts)
     clustering.seed = seed
-    clustering.best_restart = best
-    clustering.n_iter = len(runs.sizes[best])
-    clustering.converged = bool(runs.converged[best])
-    clustering.sizes_by_iteration = runs.sizes[best]
-    clustering.seconds = runs.seconds
     return clustering
-
-
-def label_samples(X: Shared, C: Shared) -> Shared:
-    """GMV's Algorithm 4: H with ``H[i, j, l] = 1`` where C[j, l] is the nearest of C[j] to X[i].
-
-    Parameters
-    ----------
-    X : (n, d) shares
-    C : (r, k, d) shares
-
-    Returns
-    -------
-    (n, r, k) shares of integers. Rows are labelled in blocks, so memory does not grow with n, and
-    a block more costs the rounds of :func:`~secure_kmeans.mpc.argmin.argmin_one_hot` and of the scores again.
-    """
-    r, k, d = C.shape
-    flat = C.reshape(r * k, d)
-    block = max(1, COMPARISONS_AT_ONCE // (r * k * k))
-    parts = []
-    for start in range(0, len(X), block):
-        rows = X[start : start + block]
-        parts.append(argmin_one_hot(scores(rows, flat).reshape(len(rows), r, k)))
-    return crypten.cat(parts)
 
 
 def predict(session: Session, job: Job, own_rows: np.ndarray) -> np.ndarray:
@@ -219,37 +151,27 @@ def predict(session: Session, job: Job, own_rows: np.ndarray) -> np.ndarray:
     -------
     (new rows of this party,) int64
     """
+    engine = session.engine
     counts = session.row_counts(len(own_rows))
-    C = session.from_public(job.scaling.apply(np.array(job.centroids)))
+    C = session.from_public(job.scaling.apply(np.array(job.centroids)))[None]
     if not sum(counts):
         return np.empty(0, dtype=np.int64)
-    H = label_samples(session.share_rows(own_rows, counts), C.unsqueeze(0))
-    return _own_labels(session, H[:, 0], counts)
+    engine.run(engine.enter(session.share_rows(own_rows, counts), _comparisons(job.n_clusters)))
+    H = engine.run(engine.label(engine.run(engine.centroids(C)), RING_BITS))
+    numbers, _ = engine.run(engine.labels(H))
+    return session.reveal_to_owners(numbers, counts, what=What.OWN_LABELS, size=LABEL_BYTES)
 
 
-def _start(
-    session: Session, job: Job, own_rows: np.ndarray, counts: list[int], X: Shared, report: Report
-) -> tuple[int | None, Shared]:
-    """[SHK] step 1, for all restarts: the seed of the coins and the first centroids, (r, k, d) shares."""
-    if job.centroids is not None:
-        return None, session.from_public(job.scaling.apply(np.array(job.centroids))).unsqueeze(0)
-    seed = session.toss_coins() if job.seed is None else job.seed
-    coins = Coins.draw(seed, job.init, sum(counts), job.n_clusters, job.n_init)
-
-    def chosen(number: int, of: int) -> None:
-        report("initialisation", number, of)
-
-    if job.init == "random":
-        return seed, initialisation.random_rows(X, coins)
-    if job.init == "farthest":
-        return seed, initialisation.farthest(X, job.n_clusters, coins, chosen)
-    grid = DrawGrid.fitting(sum(counts), X.shape[1], job.scaling.largest)
-    X_coarse = session.share_rows(session.fixed_point.on_grid(own_rows), counts, grid.row_bits)
-    return seed, initialisation.k_means_plus_plus(X, X_coarse, grid, job.n_clusters, coins, chosen)
+def _comparisons(k: int) -> int:
+    """Of a row, where all pairs of centroids are compared."""
+    return max(1, k * (k - 1) // 2)
 
 
-class _Restarts:
-    """Lloyd's iterations of r restarts side by side; one that has stopped is left out of the next iterations.
+class Restarts:
+    """Lloyd's iterations of r restarts side by side.
+
+    The dealer works ahead: what it deals for a labelling is for the restarts that were known to go on two labellings
+    before. One that has stopped since rides along, and its results are dropped.
 
     Attributes
     ----------
@@ -257,34 +179,51 @@ class _Restarts:
     active : (those still running,) ints
     converged : (r,) bool
     sizes : for each restart the revealed sizes of each of its iterations
+    n_iter : (r,) ints
     iteration : int
     seconds : list of float
     """
 
-    def __init__(self, session: Session, job: Job, X: Shared, C: Shared) -> None:
-        self.session, self.X, self.C = session, X, C
-        restarts = len(C)
-        self.active = np.arange(restarts)
-        self.converged = np.zeros(restarts, dtype=bool)
-        self.sizes: list[list[list[int]]] = [[] for _ in range(restarts)]
+    def __init__(self, session: Session, job: Job, X: np.ndarray, C: np.ndarray) -> None:
+        self.session, self.engine, self.job = session, session.engine, job
+        self.C = self._C_before = C
+        r, k, _ = C.shape
+        self.active = np.arange(r)
+        self.converged = np.zeros(r, dtype=bool)
+        self.sizes: list[list[list[int]]] = [[] for _ in range(r)]
+        self.n_iter = np.zeros(r, dtype=np.int64)
         self.iteration = 0
         self.seconds: list[float] = []
-        self._largest = job.scaling.largest
-        self._largest_centroid = math.ceil(1.02 * self._largest * session.fixed_point.scale)
-        self._epsilon = int(min(job.tol * session.fixed_point.scale**2, 2.0 ** (RING_BITS - 2)))
+        scale = session.fixed_point.scale
+        self._n = len(X)
+        self._bits = bits_of_a_difference(job, job.precision_bits)
+        self._largest = math.ceil(1.02 * job.scaling.largest * scale)
+        self._size = min(8, -(-(bits_to_hold(float(self._n) * self._largest) + 2) // 8))
+        self._epsilon = int(min(job.tol * scale**2, 2.0 ** (RING_BITS - 2)))
+        self._seen: tuple[np.ndarray, Centroids] | None = None
+        self._labelled: Assignment | None = None
+        self.engine.run(self.engine.enter(X, r * _comparisons(k)))
 
     @classmethod
-    def resumed(cls, session: Session, job: Job, X: Shared, counts: list[int], state: State) -> _Restarts:
-        """The restarts as they were, under fresh shares."""
-        if state.counts != counts:
-            raise StateError("a party has another number of rows than when the state was kept; start without --resume")
-        kept = torch.frombuffer(bytearray(state.centroids), dtype=torch.long).reshape(state.shape)
-        zero = crypten.share(torch.zeros(state.shape, dtype=torch.long), 0, state.shape)
-        runs = cls(session, job, X, crypten.with_share(zero, zero.share + kept))
-        runs.iteration, runs.active = state.iteration, np.array(state.active, dtype=np.int64)
-        runs.converged = np.array(state.converged, dtype=bool)
-        runs.sizes, runs.seconds = list(state.sizes), list(state.seconds)
-        session.ledger.entries[:] = state.ledger
+    def resumed(
+        cls, session: Session, job: Job, X: np.ndarray, known: tuple[int, np.ndarray, bool], state: State | None
+    ) -> Restarts:
+        """The restarts as they were, under fresh shares; the dealer has no state."""
+        iteration, active, moved = known
+        shape = (1 if job.centroids is not None else job.n_init, job.n_clusters, len(job.columns))
+        nothing = bytes(8 * math.prod(shape))
+        kept = [nothing, nothing] if state is None else [state.centroids, state.before or nothing]
+        C, before = (session.shared_anew(np.frombuffer(share, dtype=np.int64).reshape(shape)) for share in kept)
+        runs = cls(session, job, X, C)
+        runs.iteration, runs.active = iteration, active
+        if state is not None:
+            runs.n_iter = np.array(state.n_iter, dtype=np.int64)
+            runs.converged = np.array(state.converged, dtype=bool)
+            runs.sizes, runs.seconds = list(state.sizes), list(state.seconds)
+            session.ledger.entries[:] = state.ledger
+        if moved:
+            runs._C_before = before
+            runs._seen = active, session.engine.run(session.engine.centroids(before[active]))
         return runs
 
     def state(self, counts: list[int], seed: int | None) -> State:
@@ -295,40 +234,104 @@ class _Restarts:
             counts=counts,
             seed=seed,
             shape=(r, k, d),
-            centroids=self.C.share.numpy().tobytes(),
+            centroids=self.C.tobytes(),
+            before=self._C_before.tobytes() if self._seen is not None else b"",
             active=self.active.tolist(),
             converged=self.converged.tolist(),
             sizes=[list(sizes) for sizes in self.sizes],
+            n_iter=self.n_iter.tolist(),
             seconds=list(self.seconds),
             ledger=list(self.session.ledger.entries),
         )
 
-    def iterate(self) -> None:
-        """[SHK] steps 2 to 9, once, for the restarts that are still running."""
-        began = time.perf_counter()
-        self.iteration += 1
-        reveal = self.session.reveal_to_all
-        active = torch.from_numpy(self.active)
-        C = self.C[active]
-        H = label_samples(self.X, C)  # step 2
-        t = torch.from_numpy(reveal(H.sum(0), what=What.CLUSTER_SIZES, iteration=self.iteration))  # steps 3 and 5
-        T = _sums(H, self.X)  # step 4
-        half = crypten.from_public((t // 2).unsqueeze(2).expand(T.shape))
-        means, astray = floor_divide(T + half, t.clamp(min=1).unsqueeze(2), self._largest_centroid)  # step 5
-        kept = (t == 0).long().unsqueeze(2)
-        C_new = crypten.with_share(C, means.share * (1 - kept) + C.share * kept)
-        Delta = crypten.squares(C_new - C).sum(2).sum(1)  # steps 6 and 8
-        C_all = self.C.share.clone()
-        C_all[active] = C_new.share
-        self.C = crypten.with_share(self.C, C_all)  # step 7
-        epsilon = crypten.from_public(torch.full((len(active),), self._epsilon))
-        ended = less_or_equal(Delta, epsilon) + astray * 2
-        stop = _checked(reveal(ended, what=What.STOP_BIT, iteration=self.iteration), below=2) == 1  # step 9
-        for restart, sizes in zip(self.active, t.tolist(), strict=True):
-            self.sizes[restart].append(sizes)
-        self.converged[self.active[stop]] = True
-        self.active = self.active[~stop]
-        self.seconds.append(time.perf_counter() - began)
+    def iterations(self) -> Iterator[None]:
+        """[SHK] steps 2 to 9 until all restarts have stopped; yields after each iteration.
+
+        The dealer's iterations are those that it deals. A party whose restarts have all stopped passes over what was
+        dealt ahead.
+        """
+        known = [self.active, self.active]  # for each labelling, which restarts were known to go on when it was dealt
+        last = self.job.max_iter - self.iteration
+        for labelling in range(last + 1):
+            if self.session.deals and labelling >= 2:
+                known.append(self._heard(known))
+            riding = known[labelling] if self.session.dealt_ahead else self.active
+            if not riding.size:
+                break
+            began, over = time.perf_counter(), not self.active.size
+            with self.session.passing_over(over):
+                H = self._look(riding)
+            if not self.session.deals:
+                known.append(self.active)
+                if not over:
+                    self.session.tell(self.active.tolist())
+            if labelling == last or not (self.session.dealt_ahead or self.active.size):
+                break
+            with self.session.passing_over(not self.active.size):
+                self._move(H, riding)
+            if self.active.size:
+                self.seconds.append(time.perf_counter() - began)
+                yield
+        while self.session.deals and len(known) < last + 3 and known[-1].size:
+            known.append(self._heard(known))
+
+    def _heard(self, known: list[np.ndarray]) -> np.ndarray:
+        return restarts_among(self.session.hear(), known[-1])
+
+    def _look(self, riding: np.ndarray) -> Assignment:
+        """[SHK] steps 2, 6, 8 and 9: label the rows, and find out what the last iteration has moved."""
+        now = self.engine.run(self.engine.centroids(self.C[riding]))
+        label = self.engine.label(now, self._bits)
+        if self._seen is None:
+            H = self.engine.run(label)
+        else:
+            ridden, before = self._seen
+            before = before[np.searchsorted(ridden, riding)]
+            stopped, H = self.engine.together(self._stopped(before, now, riding), label)
+            if self.engine.acts:
+                self.converged[stopped] = True
+                self.active = self.active[~np.isin(self.active, stopped)]
+        self._seen = riding, now
+        if self.engine.acts or self.session.deals:
+            self._labelled = H
+        return H
+
+    def _stopped(self, before: Centroids, now: Centroids, riding: np.ndarray) -> Step[np.ndarray]:
+        """Which of the running restarts have moved by no more than epsilon."""
+        moved_more = yield from self.engine.moved_more(before, now, self._epsilon)
+        running = np.isin(riding, self.active)
+        shown = np.packbits(np.pad(running, (0, -len(riding) % RING_BITS)), bitorder="little").view(np.uint64)
+        revealed = yield from self.session.revealing(moved_more & shown, what=What.STOP_BIT, iteration=self.iteration)
+        moved = np.empty(len(riding), dtype=np.int64)
+        from_plane(revealed, moved)
+        return riding[running & (moved == 0)]
+
+    def _move(self, H: Assignment, riding: np.ndarray) -> None:
+        """[SHK] steps 3, 4, 5 and 7: each centroid becomes the mean of its rows."""
+        run, (r, k, d) = self.engine.run, (len(riding), *self.C.shape[1:])
+        running = np.isin(riding, self.active)
+        C = self.C[riding]
+        self.iteration += bool(self.active.size)
+        if self.job.hide_counts:
+            T, t = run(self.engine.sums(H, RING_BITS // 8))
+            means = run(self.engine.divided_by_secret(T.reshape(-1, d), t.reshape(-1), C.reshape(-1, d), self._largest))
+        else:
+            T, t = run(self.engine.sums(H, self._size))  # steps 3 and 4
+            reveal = self.session.revealing(
+                t[running], what=What.CLUSTER_SIZES, iteration=self.iteration, size=self._size
+            )
+            revealed, dividends = self.engine.together(reveal, self.engine.divide(T.reshape(-1, d), self._size))
+            sizes = np.full((r, k), self._n, dtype=np.int64)  # what has stopped is divided by anything
+            sizes[running] = revealed
+            means = run(self.engine.divided(dividends, sizes.clip(1).reshape(-1), self._largest, self._n))  # step 5
+            means = np.where(sizes.reshape(-1, 1) == 0, C.reshape(-1, d), means)
+            if self.engine.acts:
+                for restart, found in zip(self.active, revealed.tolist(), strict=True):
+                    self.sizes[restart].append(found)
+        if self.engine.acts:
+            self.n_iter[self.active] += 1
+            self._C_before, self.C = self.C, self.C.copy()
+            self.C[self.active] = means.reshape(r, k, d)[running]  # step 7
 
     def best(self) -> int:
         """The restart with the least inertia, the first of those that found the same; only its number is revealed.
@@ -336,50 +339,34 @@ class _Restarts:
         With T and t of the final centroids the inertia is a constant plus ``sum_j t_j |c_j|^2 - 2 T_j . c_j``.
         Where that sum could wrap, its terms are divided first: inertias that differ by less count as equal.
         """
-        restarts, _, d = self.C.shape
+        engine, (restarts, _, d) = self.engine, self.C.shape
         if restarts == 1:
             return 0
-        H = label_samples(self.X, self.C)
-        terms = H.sum(0).unsqueeze(2) * self.C - _sums(H, self.X) * 2
-        magnitude = 2 * self.session.fixed_point.bits + bits_to_hold(3.0 * len(self.X) * d * self._largest**2)
-        astray = crypten.from_public(torch.tensor(0))
+        H = engine.run(engine.label(engine.run(engine.centroids(self.C)), self._bits))
+        T, t = engine.run(engine.sums(H, RING_BITS // 8))
+        terms = engine.run(engine.multiply(t[:, :, None], self.C)) - 2 * T
+        magnitude = 2 * self.session.fixed_point.bits + bits_to_hold(3.0 * self._n * d * self.job.scaling.largest**2)
         if (excess := magnitude - RING_BITS + 3) > 0:
-            largest_term = math.ceil(3.1 * len(self.X) * self._largest_centroid) >> excess
-            terms, astray = floor_divide(terms, torch.tensor(1 << excess), largest_term)
-        inertias = (terms * self.C).sum(2).sum(1)
-        number = (argmin_one_hot(inertias) * torch.arange(restarts)).sum(0) + astray * restarts
-        return int(_checked(self.session.reveal_to_all(number, what=What.BEST_RESTART), below=restarts))
+            terms = engine.run(engine.shift_right(terms.reshape(-1), excess)).reshape(terms.shape)
+        inertias = engine.run(engine.multiply(terms, self.C)).sum(axis=(1, 2))
+        one_hot = engine.run(engine.argmin_one_hot(inertias[:, None]))
+        number = (one_hot[:, 0] * np.arange(restarts)).sum(keepdims=True)
+        return int(self.session.reveal(number, what=What.BEST_RESTART)[0])
 
-
-def _checked(revealed: np.ndarray, *, below: int) -> np.ndarray:
-    """What was revealed together with the number of quotients astray, if there are none."""
-    if (revealed >= below).any():
-        raise ProtocolError("a division of shares went astray, which happens once in many runs: run again")
-    return revealed
-
-
-def _sums(H: Shared, X: Shared) -> Shared:
-    """T = H^T X for each restart, (r, k, d) shares from (n, r, k) and (n, d); H is unscaled, nothing is rounded."""
-    n, r, k = H.shape
-    return H.reshape(n, r * k).t().matmul(X).reshape(r, k, X.shape[1])
-
-
-def _finish(session: Session, X: Shared, counts: list[int], C: Shared) -> Clustering:
-    """Reveal the model, and to each party the labels of its own rows."""
-    H = label_samples(X, C.unsqueeze(0))[:, 0]
-    centroids = session.fixed_point.decode(session.reveal_to_all(C, what=What.FINAL_CENTROIDS))
-    sizes = session.reveal_to_all(H.sum(0), what=What.FINAL_SIZES)
-    return Clustering(centroids, sizes, _own_labels(session, H, counts), n_iter=0, converged=False)
-
-
-def _own_labels(session: Session, H: Shared, counts: list[int]) -> np.ndarray:
-    """To each party the labels of its own rows, and to nobody else."""
-    labels = (H * torch.arange(H.shape[1])).sum(1)
-    own = np.empty(0, dtype=np.int64)
-    start = 0
-    for party, count in zip(session.parties, counts, strict=True):
-        if count:
-            revealed = session.reveal(labels[start : start + count], to=party, what=What.OWN_LABELS)
-            own = own if revealed is None else revealed
-        start += count
-    return own
+    def finish(self, best: int, counts: list[int]) -> Clustering:
+        """Reveal the model, and to each party the labels of its own rows."""
+        engine, session, C = self.engine, self.session, self.C[best : best + 1]
+        if len(self.C) > 1 or self._labelled is None:
+            self._labelled = engine.run(engine.label(engine.run(engine.centroids(C)), self._bits))
+        numbers, t = engine.run(engine.labels(self._labelled))
+        centroids = session.fixed_point.decode(session.reveal(C[0], what=What.FINAL_CENTROIDS))
+        return Clustering(
+            centroids=centroids,
+            sizes=None if self.job.hide_counts else session.reveal(t, what=What.FINAL_SIZES, size=LABEL_BYTES),
+            labels=session.reveal_to_owners(numbers, counts, what=What.OWN_LABELS, size=LABEL_BYTES),
+            n_iter=int(self.n_iter[best]),
+            converged=bool(self.converged[best]),
+            best_restart=best,
+            sizes_by_iteration=self.sizes[best],
+            seconds=self.seconds,
+        )

@@ -23,7 +23,7 @@ def talk(number, transport, body):
         ranks = [rank for rank in range(number) if rank != session.rank]
         return body(original.comm.get(), session.rank, ranks)
 
-    return run_parties(number, of_party, transport=transport)
+    return run_parties(number, of_party, transport=transport, engine="crypten")
 
 
 def own(rank, *shape):

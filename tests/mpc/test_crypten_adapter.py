@@ -4,16 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from secure_kmeans.errors import RoleError
+from secure_kmeans.errors import ProtocolError, RoleError
 from secure_kmeans.ledger import What
-from secure_kmeans.mpc.argmin import argmin_one_hot
+from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import original, randomness
 from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
 from secure_kmeans.mpc.crypten_adapter.gloo import GlooLinks
-from secure_kmeans.mpc.division import floor_divide
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.messages import encode_object
-from secure_kmeans.protocols.distances import scores
 from tests.parties import run_parties
 
 VALUES = np.arange(6.0).reshape(3, 2)
@@ -26,8 +24,9 @@ def forbid(name: str):
     return forbidden
 
 
+@pytest.mark.parametrize("engine", ["secure", "crypten"])
 @pytest.mark.parametrize("number", [2, 3])
-def test_no_generator_of_torch_numpy_or_python_is_reached(number, monkeypatch):
+def test_no_generator_of_torch_numpy_or_python_is_reached(number, engine, monkeypatch):
     for module, names in (
         (torch, ["randint", "rand", "randn", "randperm", "manual_seed", "seed", "Generator"]),
         (np.random, ["default_rng", "Generator", "seed", "rand", "randint", "random"]),
@@ -37,13 +36,17 @@ def test_no_generator_of_torch_numpy_or_python_is_reached(number, monkeypatch):
             monkeypatch.setattr(module, name, forbid(f"{module.__name__}.{name}"))
 
     def body(session):
+        engine = session.engine
         X = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
-        H = argmin_one_hot(scores(X, X))
-        halves, _ = floor_divide(H.t().matmul(X), torch.tensor(2), 2**30)
+        engine.run(engine.enter(X, 3))
+        H = engine.run(engine.label(engine.run(engine.centroids(X[None])), 60))
+        T, _ = engine.run(engine.sums(H, 8))
+        twos = np.full(3, 2)
+        halves = engine.run(engine.divided(engine.run(engine.divide(T[0], 8)), twos, 2**30, 3))
         session.toss_coins()
-        return session.reveal_to_all(halves, what=What.CLUSTER_SIZES).tolist()
+        return session.reveal(halves, what=What.CLUSTER_SIZES).tolist()
 
-    for halves in run_parties(number, body):
+    for halves in run_parties(number, body, engine=engine):
         assert halves == (VALUES / 2 * 2**24).astype(int).tolist()
 
 
@@ -57,7 +60,7 @@ def test_a_generator_of_torch_is_refused():
 
 def test_shares_of_the_same_row_differ_in_every_run():
     def body(session):
-        return session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3, 0]).share.tolist()
+        return session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3, 0]).tolist()
 
     first, second = run_parties(2, body), run_parties(2, body)
     assert not np.intersect1d(first, second).size
@@ -69,12 +72,12 @@ def test_shares_of_the_same_row_differ_in_every_run():
 @pytest.mark.parametrize("number", [2, 3])
 def test_bytes_and_rounds_of_a_product(number, transport):
     def body(session):
-        X = session.from_public(VALUES)
+        X = crypten.from_public(torch.from_numpy(session.fixed_point.encode(VALUES)))
         before = (session.traffic.rounds, session.traffic.bytes_sent)
         X * X
         return [session.traffic.rounds - before[0], session.traffic.bytes_sent - before[1]]
 
-    first, *others = run_parties(number, body, transport=transport)
+    first, *others = run_parties(number, body, transport=transport, engine="crypten")
     opened = (number - 1) * 2 * 6 * 8  # x - a and y - b, 6 words of 8 bytes, to every other party
     assert all(other == [1, opened] for other in others)
     request = encode_object({"function": "additive", "args": [[3, 2], [3, 2], "mul"], "kwargs": {}})
@@ -104,6 +107,16 @@ def test_the_dealer_refuses_an_unknown_request(request_):
             with pytest.raises(RoleError, match='role "dealer" failed'):
                 channel.recv(torch.empty(1, dtype=torch.long), channel.get_ttp_rank())
 
+    assert run_parties(2, body, engine="crypten") == [None, None]
+
+
+def test_a_dealer_that_walks_along_is_asked_for_nothing():
+    def body(session):
+        if session.rank == 0:  # who speaks to CrypTen's dealer
+            X = crypten.from_public(torch.from_numpy(session.fixed_point.encode(VALUES)))
+            with pytest.raises(ProtocolError, match="answers nobody"):
+                X * X
+
     assert run_parties(2, body) == [None, None]
 
 
@@ -116,14 +129,15 @@ def test_nothing_of_crypten_s_own_communicator_is_left():
 
 @pytest.mark.parametrize(("number", "transport"), [(2, "tls"), (3, "tls"), (5, "tls"), (3, "gloo")])
 def test_what_one_party_learns_reaches_no_other(number, transport, monkeypatch):
-    """Not even as a summand: nobody but the owner receives anything at all."""
+    """Not even as a summand: nobody but the owner receives any byte of it."""
     received = []
     for links in (Mesh, GlooLinks):
         for name in ("receive", "receive_object"):
             honest = getattr(links, name)
 
-            def counted(self, peer, *target, honest=honest):
-                received.append(peer)
+            def counted(self, peer, *target, honest=honest, name=name):
+                if name == "receive_object" or target[0].size:
+                    received.append(peer)
                 return honest(self, peer, *target)
 
             monkeypatch.setattr(links, name, counted)
@@ -132,12 +146,12 @@ def test_what_one_party_learns_reaches_no_other(number, transport, monkeypatch):
         secret = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
         received.clear()
         opened = session.reveal(secret, to="party_1", what=What.OWN_LABELS)
-        return [sorted(received), None if opened is None else opened.tolist()]
+        return [sorted(received), opened.tolist()]
 
     answers = run_parties(number, body, transport=transport)
     others = [f"party_{rank}" for rank in range(number) if rank != 1]
     assert answers[1] == [others, (VALUES * 2**24).astype(int).tolist()]
-    assert all(answer == [[], None] for rank, answer in enumerate(answers) if rank != 1)
+    assert all(answer == [[], [[0, 0]] * 3] for rank, answer in enumerate(answers) if rank != 1)
 
 
 X = torch.tensor([[0.5, -1.25, 1.75], [1.5, 0.25, -0.75]])
@@ -233,7 +247,7 @@ def test_crypten_s_own_operations_work_across_it(number, operations, error):
             found[name] = (shared.reveal().double() / shared.encoder.scale).tolist()
         return found
 
-    answers = run_parties(number, body)
+    answers = run_parties(number, body, engine="crypten")
     assert all(answer == answers[0] for answer in answers)
     for name, operation in operations.items():
         expected = operation(X, Y, Plain()).double()
@@ -246,7 +260,7 @@ def test_crypten_s_own_tensors_are_revealed_to_one_party_alone():
         plain = x.get_plain_text(dst=2)
         return None if plain is None or not plain.numel() else plain.tolist()
 
-    assert run_parties(3, body) == [None, None, X.tolist()]
+    assert run_parties(3, body, engine="crypten") == [None, None, X.tolist()]
 
 
 @pytest.mark.parametrize("transport", ["tls", "gloo"])
@@ -265,6 +279,6 @@ def test_a_ring_in_which_each_sends_before_it_receives_does_not_stop(words, tran
         outstanding.wait()
         return [large.unique().tolist(), small.tolist(), [each.tolist() for each in gathered]]
 
-    for rank, answer in enumerate(run_parties(3, body, transport=transport)):
+    for rank, answer in enumerate(run_parties(3, body, transport=transport, engine="crypten")):
         preceding = (rank - 1) % 3
         assert answer == [[preceding], [10 + preceding] * 2, [[0, 0], [1, 1], [2, 2]]]

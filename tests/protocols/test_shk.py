@@ -5,13 +5,11 @@ from sklearn.datasets import load_iris, make_blobs
 from secure_kmeans.fixed_point import choose_precision_bits
 from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.ledger import ALL, What
-from secure_kmeans.mpc import division
-from secure_kmeans.mpc.argmin import argmin_one_hot
+from secure_kmeans.mpc import crypten_engine, engine
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import number_of_best
 from secure_kmeans.plan import party_names
 from secure_kmeans.protocols import shk
-from secure_kmeans.protocols.distances import scores
 from tests.parties import run_parties
 
 BLOBS = make_blobs(60, centers=4, n_features=3, random_state=1)[0]
@@ -37,19 +35,24 @@ def fit(job: Job, rows: np.ndarray) -> dict:
     slices = np.array_split(rows, len(job.parties))
 
     def body(session):
-        found = shk.fit(session, job, job.scaling.apply(slices[session.rank]), lambda *_: None)
+        found = shk.fit(session, job, own_rows(session, job, slices), lambda *_: None)
         ledger = [[entry.what, entry.to, entry.iteration] for entry in session.ledger.entries]
         common = {field: getattr(found, field) for field in FIELDS}
         return found.labels.tolist(), common | {
             "centroids": found.centroids.tolist(),
-            "sizes": found.sizes.tolist(),
+            "sizes": None if found.sizes is None else found.sizes.tolist(),
             "ledger": ledger,
         }
 
-    answers = run_parties(len(job.parties), body, precision_bits=job.precision_bits)
+    answers = run_parties(len(job.parties), body, precision_bits=job.precision_bits, engine=job.engine)
     labels, common = zip(*answers, strict=True)
     assert all(other == common[0] for other in common), "the parties hold different results"
     return common[0] | {"labels": np.concatenate(labels)}
+
+
+def own_rows(session, job: Job, slices: list[np.ndarray]) -> np.ndarray:
+    """Scaled; the dealer has none."""
+    return job.scaling.apply(np.empty((0, len(job.columns))) if session.deals else slices[session.rank])
 
 
 def check_against_plaintext(job: Job, rows: np.ndarray) -> dict:
@@ -58,17 +61,34 @@ def check_against_plaintext(job: Job, rows: np.ndarray) -> dict:
     assert found["best_restart"] == number_of_best(runs)
     plain = runs[found["best_restart"]]
     assert found["labels"].tolist() == plain.labels.tolist()
-    assert found["sizes"] == plain.sizes.tolist()
-    assert found["sizes_by_iteration"] == plain.sizes_by_iteration
+    assert found["sizes"] == (None if job.hide_counts else plain.sizes.tolist())
+    assert found["sizes_by_iteration"] == ([] if job.hide_counts else plain.sizes_by_iteration)
     assert (found["n_iter"], found["converged"]) == (plain.n_iter, plain.converged)
     assert found["centroids"] == plain.centroids.tolist()  # to the last bit
     return found
 
 
-@pytest.mark.parametrize("parties", [2, 3, 5])
+@pytest.mark.parametrize("parties", [2, 3, 10])
 @pytest.mark.parametrize("init", ["farthest", "k-means++", "random"])
 def test_equals_the_plaintext_from_the_same_coins(parties, init):
     check_against_plaintext(job_for(BLOBS, parties, 4, init=init, n_init=2, seed=11), BLOBS)
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+@pytest.mark.parametrize("init", ["farthest", "k-means++"])
+def test_crypten_s_own_circuits_find_the_same(parties, init):
+    check_against_plaintext(job_for(BLOBS, parties, 4, init=init, n_init=2, seed=11, engine="crypten"), BLOBS)
+
+
+@pytest.mark.parametrize("parties", [2, 4])
+def test_hidden_counts_change_nothing_else(parties):
+    found = check_against_plaintext(job_for(BLOBS, parties, 4, n_init=2, seed=11, hide_counts=True), BLOBS)
+    assert not {What.CLUSTER_SIZES, What.FINAL_SIZES} & {entry[0] for entry in found["ledger"]}
+
+
+@pytest.mark.parametrize("n_clusters", [2, 7, 12])
+def test_few_and_many_clusters(n_clusters):
+    check_against_plaintext(job_for(BLOBS, 2, n_clusters, init="random", seed=3, n_init=2), BLOBS)
 
 
 @pytest.mark.parametrize("init", ["farthest", "k-means++"])
@@ -126,7 +146,8 @@ def test_the_split_among_parties_changes_nothing():
 
 def test_small_blocks_of_rows_change_nothing(monkeypatch):
     whole = fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)
-    monkeypatch.setattr(shk, "COMPARISONS_AT_ONCE", 7 * 2 * 4 * 4)  # seven rows at once
+    monkeypatch.setattr(engine, "COMPARISONS_AT_ONCE", 1)
+    monkeypatch.setattr(engine, "WORD", 7)  # rows at once
     assert fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)["labels"].tolist() == whole["labels"].tolist()
 
 
@@ -145,46 +166,30 @@ def test_the_ledger_lists_every_disclosure_and_no_other():
     ]
 
 
-def test_every_opened_value_is_in_the_ledger(monkeypatch):
-    """Nothing is published behind the ledger's back: the openings of results are as many as its entries."""
-    opened = []
-    for name in ("open_to_all", "open_to_one"):
-        honest = getattr(shk.crypten, name)
-        monkeypatch.setattr(shk.crypten, name, lambda *args, honest=honest: (opened.append(1), honest(*args))[1])
-
-    job = job_for(BLOBS, 2, 4, seed=5)
-
-    def body(session):
-        opened.clear()
-        shk.fit(session, job, job.scaling.apply(np.array_split(BLOBS, 2)[session.rank]), lambda *_: None)
-        return [len(opened), len(session.ledger.entries)]
-
-    for openings, entries in run_parties(2, body):
-        assert openings == entries - 1  # the row counts are shapes, not shares
+@pytest.mark.parametrize("hide_counts", [False, True])
+def test_an_empty_cluster_keeps_its_centroid_where_counts_are_hidden_too(hide_counts):
+    rows = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [10.0, 10.0]])
+    start = ((0.0, 0.0), (10.0, 10.0), (10.0, 0.0))
+    check_against_plaintext(job_for(rows, 2, 3, centroids=start, hide_counts=hide_counts), rows)
 
 
-@pytest.mark.parametrize("when", [1, 3])
-def test_a_division_that_goes_astray_is_not_passed_off_as_a_result(when, monkeypatch):
-    honest = division.crypten.divide_locally
-    calls = []
+def test_a_division_of_crypten_that_goes_astray_is_not_passed_off_as_a_result(monkeypatch):
+    honest, session_rank = crypten_engine.crypten.divide_locally, [0]
 
     def astray(values, divisor):
-        calls.append(1)
         rough = honest(values, divisor)
-        wrapped = 2**64 // int(divisor.reshape(-1)[0]) if len(calls) == when else 0
-        rough.share[0, 0, 0] += wrapped if session_rank[0] == 0 else 0
+        rough.share[0, 0] += 2**64 // int(divisor.reshape(-1)[0]) if session_rank[0] == 0 else 0
         return rough
 
-    session_rank = [0]
-    monkeypatch.setattr(division.crypten, "divide_locally", astray)
-    job = job_for(BLOBS, 2, 4, seed=5, init="random", tol=0.0)
+    monkeypatch.setattr(crypten_engine.crypten, "divide_locally", astray)
+    job = job_for(BLOBS, 2, 4, seed=5, init="random", tol=0.0, engine="crypten")
 
     def body(session):
         session_rank[0] = session.rank
-        shk.fit(session, job, job.scaling.apply(np.array_split(BLOBS, 2)[session.rank]), lambda *_: None)
+        shk.fit(session, job, own_rows(session, job, np.array_split(BLOBS, 2)), lambda *_: None)
 
     with pytest.raises(AssertionError, match="a division of shares went astray"):
-        run_parties(2, body)
+        run_parties(2, body, precision_bits=job.precision_bits, engine="crypten")
 
 
 def test_ties_between_means_are_broken_alike_in_every_run():
@@ -209,33 +214,10 @@ def test_predict_tells_each_party_the_labels_of_its_own_rows():
     rows = [np.array([[1.0, 1.0], [9.0, 9.5], [5.0, 5.0]]), np.empty((0, 2)), np.array([[300.0, -2.0]])]
 
     def body(session):
-        labels = shk.predict(session, job, job.scaling.apply(rows[session.rank]))
+        labels = shk.predict(session, job, own_rows(session, job, rows))
         return [labels.tolist(), [[entry.what, entry.to] for entry in session.ledger.entries]]
 
     answers = run_parties(3, body, precision_bits=22)
     assert [labels for labels, _ in answers] == [[0, 1, 0], [], [1]]  # (5, 5) ties: the lowest index
     ledger = [[What.ROW_COUNTS, ALL], [What.OWN_LABELS, "party_0"], [What.OWN_LABELS, "party_2"]]
     assert all(written == ledger for _, written in answers)
-
-
-def test_rounds_of_an_iteration_are_what_the_docstrings_say():
-    job = job_for(BLOBS, 2, 5, seed=5, max_iter=4, tol=0.0)
-
-    def body(session):
-        rounds = []
-        X = session.share_rows(job.scaling.apply(BLOBS[:30]), [30, 30])
-        runs = shk._Restarts(session, job, X, X[:5].unsqueeze(0))
-        for _ in range(2):
-            before = session.traffic.rounds
-            runs.iterate()
-            rounds.append(session.traffic.rounds - before)
-        before = session.traffic.rounds
-        argmin_one_hot(scores(X, X[:5]))
-        return rounds, session.traffic.rounds - before
-
-    first, second = run_parties(2, body)
-    labelling = 2 + 7 + 2 + 1  # scores, comparison, ANDs of 5 - 1 bits, bit conversion
-    step = 1 + 1 + (7 + 1) + 1 + 7 + 1 + 1  # sizes, sums, division, movement, comparison, bit, stop bit
-    assert second == [[labelling + step] * 2, labelling]
-    # The first party also waits for the dealer's answer to all but the two openings of results.
-    assert first == [[2 * (labelling + step) - 2] * 2, 2 * labelling]

@@ -63,6 +63,8 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
 
     BYTES_PER_ELEMENT = 8
     instance: RoleCommunicator | None = None
+    dealer_answers = False
+    """Whether the dealer is CrypTen's, which answers requests."""
     connection: tuple[Mesh, Links] | None = None
     """What :meth:`initialize` takes: one process, one role."""
 
@@ -96,9 +98,9 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
 
     @classmethod
     def shutdown(cls) -> None:
-        """The first party tells the dealer that nothing more will be asked."""
+        """The first party tells a dealer that answers that nothing more will be asked."""
         channel = cls.instance
-        if channel is not None and channel.rank == 0:
+        if channel is not None and channel.rank == 0 and cls.dealer_answers:
             channel.send_obj("terminate", channel.get_ttp_rank())
         cls.instance = None
 

@@ -50,9 +50,11 @@ class Dealer(ttp.TTPServer):  # type: ignore[misc]
 def request(client: Any, function: str, device: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
     """One request to the dealer and its answer, whose shape follows from the request."""
     channel = comm.get()
+    if not channel.dealer_answers:
+        raise ProtocolError("CrypTen asked the dealer for something, but this run's dealer answers nobody")
     channel.send_obj({"function": function, "args": args, "kwargs": kwargs}, channel.get_ttp_rank())
     answer = torch.empty(_shape_of_answer(function, *args, **kwargs), dtype=torch.long)
-    return channel.recv(answer, channel.get_ttp_rank()).to(device)  # type: ignore[no-any-return]
+    return channel.recv(answer, channel.get_ttp_rank()).to(device)
 
 
 def _shape_of_answer(function: str, size: Any, other: Any = None, op: str = "mul", *args: Any, **kwargs: Any) -> Any:

@@ -54,12 +54,14 @@ class GlooLinks:
             dist.recv(torch.from_numpy(target), self._ranks[peer])
 
     def exchange(self, outgoing: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> None:
-        """Send and receive at once."""
+        """Send and receive at once; what was posted before may leave later, when the dealer asks for it."""
+        earlier, self._going = self._going, []
         for peer, numbers in outgoing.items():
             self.post(peer, numbers)
         for peer, target in targets.items():
             self.receive(peer, target)
         self.flush()
+        self._going = earlier
 
     def flush(self) -> None:
         """Wait until all that was posted has left."""

@@ -34,42 +34,46 @@ def connect(mesh: Mesh, rendezvous: str | None = None) -> None:
     RoleCommunicator.connection = mesh, mesh if rendezvous is None else GlooLinks(mesh, rendezvous)
 
 
-def run_roles(parties: int, party: Callable[[int], None], guard: Guard) -> bool:
+def run_roles(parties: int, part: Callable[[int], None], guard: Guard, *, dealer_walks: bool = True) -> bool:
     """Run all roles on this machine by ``crypten.mpc.run_multiprocess``; return whether all ended well.
 
     Parameters
     ----------
     parties : int
         How many; one process each, and one more for the dealer.
-    party : callable
-        Given its rank, called in each party's process.
+    part : callable
+        Given its rank, called in each party's process, and in the dealer's with the last rank.
     guard : Guard
         Called in each role's process around its whole life.
+    dealer_walks : bool
+        Whether the dealer takes ``part``; else it is CrypTen's, which answers requests.
     """
 
     def launch(func: Callable[[], None], rank: int, *args: object) -> None:
         torch.set_num_threads(1)
         guard(rank, lambda: _LAUNCH(func, rank, *args))
 
-    _prepare()
+    _prepare((lambda: part(parties)) if dealer_walks else None)
     context._launch = launch
     try:
-        return context.run_multiprocess(parties)(lambda: party(comm.get().get_rank()))() is not None
+        return context.run_multiprocess(parties)(lambda: part(comm.get().get_rank()))() is not None
     finally:
         context._launch = _LAUNCH
 
 
-def run_role(mesh: Mesh, party: Callable[[int], None]) -> None:
-    """This process's role, after :func:`connect`: ``party``, given its rank, or the dealer."""
+def run_role(mesh: Mesh, part: Callable[[int], None], *, dealer_walks: bool = True) -> None:
+    """This process's role, after :func:`connect`; as :func:`run_roles`."""
     torch.set_num_threads(1)
-    _prepare()
     rank = mesh.roles.index(mesh.me)
     parties = len(mesh.roles) - 1
-    life = crypten.mpc.provider.TTPServer if rank == parties else lambda: party(rank)
+    _prepare((lambda: part(parties)) if dealer_walks else None)
+    life = crypten.mpc.provider.TTPServer if rank == parties else lambda: part(rank)
     _LAUNCH(life, rank, parties, "", queue.SimpleQueue(), (), {})
 
 
-def _prepare() -> None:
+def _prepare(dealer: Callable[[], None] | None) -> None:
+    """CrypTen's third party becomes ``dealer``, which it then never asks for anything, or ours that answers."""
     logging.getLogger("root").setLevel(logging.ERROR)  # CrypTen tells the root logger of every request
     crypten.cfg.mpc.provider = "TTP"
-    crypten.mpc.provider.TTPServer = lambda: Dealer().serve()
+    RoleCommunicator.dealer_answers = dealer is None
+    crypten.mpc.provider.TTPServer = dealer or (lambda: Dealer().serve())

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
+from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
 from secure_kmeans.mpc.crypten_adapter.original import MPCTensor, Ptype, beaver, comm
-from secure_kmeans.net.watch import Traffic
 
 Shared = Any
 """A CrypTen encrypted tensor (``MPCTensor``) of integers: additive shares over Z/2^64, or XOR shares of bits."""
@@ -50,6 +50,21 @@ def from_public(values: torch.Tensor) -> Shared:
 def with_share(like: Shared, own: torch.Tensor) -> Shared:
     """A tensor of the same kind whose share at this party is ``own``: for local linear steps."""
     return MPCTensor.from_shares(own, precision=0, ptype=like.ptype)
+
+
+def from_share(own: torch.Tensor) -> Shared:
+    """Integers of which this party's additive share is given."""
+    return MPCTensor.from_shares(own, precision=0)
+
+
+def stack(tensors: Sequence[Shared]) -> Shared:
+    """Shared tensors of one shape as one, along a new first axis, locally."""
+    return with_share(tensors[0], torch.stack([tensor.share for tensor in tensors]))
+
+
+def unstack(tensor: Shared) -> list[Shared]:
+    """The parts of :func:`stack`."""
+    return [with_share(tensor, part) for part in tensor.share]
 
 
 def cat(tensors: Sequence[Shared], dim: int = 0) -> Shared:
@@ -95,22 +110,10 @@ def divide_locally(values: Shared, divisor: torch.Tensor) -> Shared:
     return values.div(divisor)
 
 
-def open_to_all(values: Shared) -> torch.Tensor:
-    """Publish a value to all parties. Rounds: 1. Only ``Session.reveal`` calls this."""
-    opened: torch.Tensor = values.reveal()
-    return opened
-
-
-def open_to_one(values: Shared, rank: int) -> torch.Tensor | None:
-    """Publish a value to one party; None at all others. Rounds: 1. Only ``Session.reveal`` calls this."""
-    opened: torch.Tensor | None = values.reveal(dst=rank)
-    return opened
-
-
-def traffic() -> Traffic:
-    """This role's rounds and bytes so far."""
-    counters: Traffic = comm.get().traffic
-    return counters
+def channel() -> RoleCommunicator:
+    """This role's communicator."""
+    found: RoleCommunicator = comm.get()
+    return found
 
 
 def exchange(own: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,172 @@
+"""Openings: what several steps of a protocol open at the same time travels in one round.
+
+A step is a generator: it yields an :class:`Opening`, is given the opened value, and returns its result in the end.
+:meth:`Rounds.together` runs several of them side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from secure_kmeans.mpc.dealer import Lines
+from secure_kmeans.mpc.packing import RING_BYTES, add_packed, pack
+from secure_kmeans.net.watch import Traffic
+
+_DIRECT_BYTES: Final = 1 << 18
+"""Up to here every party sends all it has to every other; above, with three parties or more, one of P parts to each."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A share to be opened, to all parties or to one.
+
+    Attributes
+    ----------
+    share : int64 array of additive shares, or uint64 array of XOR shares
+    size : int
+        Bytes of each number that are opened: the value is known modulo 2^(8 size).
+    to : int or None
+        Rank of the only party that learns it; the others are given zeros.
+    """
+
+    share: np.ndarray
+    size: int = RING_BYTES
+    to: int | None = None
+
+
+Step = Generator[Opening, np.ndarray, T]
+
+
+class Rounds:
+    """One party's openings.
+
+    Parameters
+    ----------
+    lines : Lines
+    parties : sequence of str
+        In rank order.
+    rank : int
+    traffic : Traffic
+    """
+
+    def __init__(self, lines: Lines, parties: Sequence[str], rank: int, traffic: Traffic) -> None:
+        self._lines, self._parties, self._rank, self._traffic = lines, tuple(parties), rank, traffic
+        self._others = [party for party in self._parties if party != self._parties[rank]]
+
+    def run(self, step: Step[T]) -> T:
+        """A step alone."""
+        result: T = self.together(step)[0]
+        return result
+
+    def together(self, *steps: Step[Any]) -> list[Any]:
+        """The results of steps that run side by side."""
+        results: list[Any] = [None] * len(steps)
+        answers: dict[int, np.ndarray | None] = dict.fromkeys(range(len(steps)))
+        while answers:
+            wanted: dict[int, Opening] = {}
+            for number, answer in answers.items():
+                try:
+                    wanted[number] = next(steps[number]) if answer is None else steps[number].send(answer)
+                except StopIteration as end:
+                    results[number] = end.value
+            answers = dict(zip(wanted, self.opened(list(wanted.values())), strict=True)) if wanted else {}
+        return results
+
+    def opened(self, openings: Sequence[Opening]) -> list[np.ndarray]:
+        """The values of all openings.
+
+        Rounds: 1, for three parties or more 2 where a party's shares take more than 2^18 bytes. Bytes that a party
+        sends: those of its shares to each other party, in the second case 2 / P of that.
+        """
+        totals = [np.ascontiguousarray(opening.share).reshape(-1).copy() for opening in openings]
+        sizes = [opening.size for opening in openings]
+        if any(opening.to is not None for opening in openings):
+            self._to_some(totals, openings)
+        elif len(self._parties) > 2 and sum(map(_bytes_of, totals, sizes)) > _DIRECT_BYTES:
+            self._in_parts(totals, sizes)
+        else:
+            outgoing = _encoded(totals, sizes)
+            for came in self._swapped(dict.fromkeys(self._others, outgoing), outgoing.size).values():
+                _add(totals, sizes, came)
+        return [total.reshape(opening.share.shape) for total, opening in zip(totals, openings, strict=True)]
+
+    def _to_some(self, totals: list[np.ndarray], openings: Sequence[Opening]) -> None:
+        """Each party is sent what it may learn."""
+
+        def for_party(rank: int) -> tuple[list[np.ndarray], list[int]]:
+            wanted = [number for number, opening in enumerate(openings) if opening.to in (None, rank)]
+            return [totals[number] for number in wanted], [openings[number].size for number in wanted]
+
+        outgoing = {party: _encoded(*for_party(self._parties.index(party))) for party in self._others}
+        own, sizes = for_party(self._rank)
+        for came in self._swapped(outgoing, sum(map(_bytes_of, own, sizes))).values():
+            _add(own, sizes, came)
+        for total, opening in zip(totals, openings, strict=True):
+            if opening.to not in (None, self._rank):
+                total[:] = 0
+
+    def _in_parts(self, totals: list[np.ndarray], sizes: list[int]) -> None:
+        """Each party adds up one part of everything, then tells the others its sums."""
+        parts = {
+            party: [np.array_split(total, len(self._parties))[rank] for total in totals]
+            for rank, party in enumerate(self._parties)
+        }
+        own = parts.pop(self._parties[self._rank])
+        outgoing = {party: _encoded(part, sizes) for party, part in parts.items()}
+        for came in self._swapped(outgoing, sum(map(_bytes_of, own, sizes))).values():
+            _add(own, sizes, came)
+        sums = _encoded(own, sizes)
+        lengths = {party: data.size for party, data in outgoing.items()}
+        for party, came in self._swapped(dict.fromkeys(self._others, sums), lengths).items():
+            for part in parts[party]:
+                part[:] = 0
+            _add(parts[party], sizes, came)
+
+    def _swapped(self, outgoing: dict[str, np.ndarray], lengths: int | dict[str, int]) -> dict[str, np.ndarray]:
+        """One round: bytes to every other party and from every other party."""
+        of = lengths if isinstance(lengths, dict) else dict.fromkeys(self._others, lengths)
+        came = {party: np.empty(of[party], dtype=np.uint8) for party in self._others}
+        self._traffic.waited()
+        self._traffic.sent(sum(data.nbytes for data in outgoing.values()))
+        self._lines.exchange(outgoing, came)
+        return came
+
+
+def _bytes_of(numbers: np.ndarray, size: int) -> int:
+    return numbers.size * size
+
+
+def _encoded(shares: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
+    """Numbers, one array after the other, in so many bytes each."""
+    if len(shares) == 1 and sizes[0] == RING_BYTES:
+        return shares[0].view(np.uint8).copy()
+    data = np.empty(sum(map(_bytes_of, shares, sizes)), dtype=np.uint8)
+    start = 0
+    for share, size in zip(shares, sizes, strict=True):
+        end = start + share.size * size
+        if size == RING_BYTES:
+            data[start:end] = share.view(np.uint8)
+        else:
+            pack(share, data[start:end], size)
+        start = end
+    return data
+
+
+def _add(totals: Sequence[np.ndarray], sizes: Sequence[int], data: np.ndarray) -> None:
+    """Add, or XOR, what another party has sent."""
+    start = 0
+    for total, size in zip(totals, sizes, strict=True):
+        end = start + total.size * size
+        part = data[start:end]
+        if size == RING_BYTES:
+            combine = np.add if total.dtype == np.int64 else np.bitwise_xor
+            combine(total, part.view(total.dtype), out=total)
+        else:
+            add_packed(total, part, size)
+        start = end
