@@ -9,9 +9,7 @@ dealer, the communication, all parties. Rows are uniform, so that a run does not
 import json
 import resource
 import sys
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -20,11 +18,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from in_processes import in_processes
+
 from secure_kmeans.fixed_point import choose_precision_bits
 from secure_kmeans.job import MOST_PARTIES, Job, Party, Scaling
-from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.mpc.rounds import Opening, Step
 from secure_kmeans.mpc.session import Session
-from secure_kmeans.net.loopback import Loopback
 from secure_kmeans.options import run
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import lloyd
@@ -71,43 +70,12 @@ def _iterate(session: Session, job: Job, own: np.ndarray, counts: list[int]) -> 
     }
 
 
-def _opened(share: np.ndarray) -> Any:
-    from secure_kmeans.mpc.rounds import Opening
-
+def _opened(share: np.ndarray) -> Step[np.ndarray]:
     return (yield Opening(share))
 
 
 def _mark(session: Session) -> tuple[float, int, int]:
     return time.perf_counter(), session.traffic.rounds, session.traffic.bytes_sent
-
-
-def _in_processes(job: Job, rows: np.ndarray) -> list[dict[str, Any]]:
-    """What :func:`_iterate` returns at each role; a dealer that answers requests returns its traffic alone."""
-    parties = len(job.parties)
-    slices = np.array_split(rows, parties)
-    counts = [len(own) for own in slices]
-    with tempfile.TemporaryDirectory() as folder:
-        loopback = Loopback(job, Path(folder) / "identities")
-
-        def live(rank: int, life: Callable[[], None]) -> None:
-            mesh = loopback.meet(job.roles[rank])
-            crypten.connect(mesh, f"file://{folder}/rendezvous" if job.transport == "gloo" else None)
-            life()
-            mesh.finish()
-            answer = Path(folder) / str(rank)
-            if not answer.exists():
-                answer.write_text(json.dumps({"bytes_sent": mesh.traffic.bytes_sent}))
-            mesh.close()
-
-        def part(rank: int) -> None:
-            assert job.engine != "numpy"
-            session = Session(job.names, rank, job.precision_bits, job.engine)
-            own = slices[rank] if rank < parties else np.empty((0, rows.shape[1]))
-            (Path(folder) / str(rank)).write_text(json.dumps(_iterate(session, job, own, counts)))
-
-        if not crypten.run_roles(parties, part, live, dealer_walks=job.engine == "secure"):
-            raise click.ClickException("a role failed; see above")
-        return [json.loads((Path(folder) / str(rank)).read_text()) for rank in range(parties + 1)]
 
 
 def measure(
@@ -116,7 +84,9 @@ def measure(
     """One run's figures; see ``--help``."""
     rows = _rows(samples, features)
     job = _job(rows, parties, clusters, iterations, **options)
-    roles = _in_processes(job, rows)
+    slices = [*np.array_split(rows, parties), np.empty((0, features))]
+    counts = [len(own) for own in slices[:-1]]
+    roles = in_processes(job, lambda session: _iterate(session, job, slices[session.rank], counts))
     first, dealer = roles[0], roles[-1]
     done = len(first["marks"]) - 1
     seconds, rounds, sent = (

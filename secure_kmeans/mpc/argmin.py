@@ -33,7 +33,7 @@ def argmin_of_masked(core: Core, masked: np.ndarray, bits: int) -> Step[np.ndarr
     Returns
     -------
     (k - 1, words) uint64 planes of XOR shares: row j of [v_j is the first smallest], for all but the last v.
-    Rounds: 1, the comparison's 0 to 2, and one for each :data:`~secure_kmeans.mpc.circuits.FAN_IN`-fold of k - 1.
+    Rounds: 1, the comparison's 0 to 2, and of the tree that joins them 0 for k = 2, 1 up to 5, 2 up to 17.
     """
     k, m = len(masked) + 1, masked.shape[1]
     words = kernels.words_for(m)
@@ -55,6 +55,8 @@ def argmin_of_masked(core: Core, masked: np.ndarray, bits: int) -> Step[np.ndarr
         return np.zeros((k - 1, words), dtype=np.uint64)
     opened = yield Opening(masked, bytes_for(bits))
     less = yield from signs(core, circuit, compared, differences(planes_of(opened, bits)))
+    if k == 2:
+        return ~less if core.first else less
     return (yield from evaluated(core, joined, less.reshape(len(later), words)))
 
 
@@ -101,13 +103,14 @@ def _argmin_of_groups(core: Core, values: np.ndarray, bits: int) -> Step[np.ndar
     """
     k, m = values.shape
     group = 4 if k <= 4 * ALL_PAIRS else 8
+    g = -(-k // group)
     filled = _repeat_last(values, -k % group)
-    groups = filled.reshape(-1, group, m).transpose(1, 0, 2).reshape(group, -1)  # (group, number of groups * m)
+    groups = filled.reshape(g, group, m).transpose(1, 0, 2).reshape(group, g * m)
     within = yield from argmin_one_hot(core, groups, bits)
-    best = (yield from multiply(core, within, groups)).sum(axis=0).reshape(-1, m)
+    best = (yield from multiply(core, within, groups)).sum(axis=0).reshape(g, m)
     between = yield from argmin_one_hot(core, best, bits)
-    chosen = yield from multiply(core, within.reshape(group, -1, m), between[None])
-    return chosen.transpose(1, 0, 2).reshape(-1, m)[:k]
+    chosen = yield from multiply(core, within.reshape(group, g, m), between[None])
+    return chosen.transpose(1, 0, 2).reshape(g * group, m)[:k]
 
 
 def _repeat_last(candidates: np.ndarray, times: int) -> np.ndarray:

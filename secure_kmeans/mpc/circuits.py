@@ -264,8 +264,11 @@ def winner(k: int) -> tuple[Stage, ...]:
     """One-hot of the first smallest of k candidates, all but the last place, from [later < earlier] of all pairs.
 
     Candidate i wins where it is less than every earlier one, and no later one is less than it: k - 1 factors, joined
-    :data:`FAN_IN` at a time. The last candidate's bit is 1 less all others.
+    :data:`FAN_IN` at a time. The last candidate's bit is 1 less all others. Of two candidates the first wins where the
+    second is not less: no stage.
     """
+    if k == 2:
+        return ()
     first, second = pairs_of(k)
     pairs = len(first)
     wins = [

@@ -62,8 +62,8 @@ class Drawn:
                 parts.insert(0, secret())
             return _with_products(parts, [leaves, *stages] if leaves is not None else stages, rows, bits)
 
-        dealt = provider.dealt_planes((sum(rows), words), products)
-        parts = np.split(dealt, np.cumsum(rows)[:-1])
+        dealt = provider.dealt_planes((sum(rows), words), products) if rows else np.empty((0, words), dtype=np.uint64)
+        parts = np.split(dealt, np.cumsum(rows)[:-1])[: len(rows)]
         self.leaves = None if leaves is None else parts.pop(0)
         self.stages = list(zip(stages, masks, parts, strict=True))
 

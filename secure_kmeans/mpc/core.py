@@ -17,8 +17,8 @@ class Core:
     """What the steps of the secure protocols are made with.
 
     Every role runs the same steps. One that does not act (the dealer, always; a party, while it passes over what the
-    dealer has dealt in vain) draws or deals what belongs to a step, opens nothing, and returns zeros of the right
-    shapes.
+    dealer has dealt in vain) draws or deals what belongs to a step, opens nothing, and returns something of the
+    right shapes, at the dealer zeros.
 
     Attributes
     ----------

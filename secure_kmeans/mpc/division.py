@@ -98,7 +98,8 @@ def quotient(core: Core, of: Dividend, divisors: np.ndarray, largest: int, most:
 
     Returns
     -------
-    (q, d) int64 shares, exact. Rounds: 2, and 1 or 2 for a comparison of the g bits.
+    (q, d) int64 shares, exact. Rounds: those of :func:`~secure_kmeans.mpc.truncation.shift_right` by g bits: 3 for
+    ``most`` up to 266, 4 above.
 
     Raises
     ------
@@ -198,7 +199,7 @@ def divide_by_secret(
     for _ in range(3):
         product = yield from truncate(core, (yield from multiply(core, u, y)), bits)
         y = yield from truncate(core, (yield from multiply(core, y, 2 * one - product)), _RECIPROCAL_BITS)
-    spare = bits_to_hold(largest) + bits + 1 - 31
+    spare = max(1, bits_to_hold(largest) + bits + 1 - 31)
     rough = yield from truncate(core, dividends, spare)
     rough = yield from multiply(core, rough, y[:, None])
     rough = yield from truncate(core, rough, bits + _RECIPROCAL_BITS - spare)

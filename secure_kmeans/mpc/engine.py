@@ -38,7 +38,7 @@ Centroids = Any
 
 
 class Engine(Protocol):
-    """Steps on int64 shares. A step that a role does not act in returns zeros."""
+    """Steps on int64 shares. What a step returns that a role does not act in is good for its shape alone."""
 
     @property
     def acts(self) -> bool:

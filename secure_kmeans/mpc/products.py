@@ -127,7 +127,10 @@ class MaskedCentroids:
 
 
 def masked(core: Core, centroids: np.ndarray) -> Step[MaskedCentroids]:
-    """Open (r, k, d) shares of centroids under a fresh mask. Rounds: 1."""
+    """Open (r, k, d) shares of centroids under a fresh mask.
+
+    Rounds: 1. Bytes: 8 for each number from a party, 8 for each centroid from the dealer.
+    """
     masks = core.provider.uniform(*centroids.shape)
     norms = core.provider.dealt(centroids.shape[:2], lambda: (masks * masks).sum(axis=2))
     if not core.acts:

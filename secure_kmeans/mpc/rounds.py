@@ -39,6 +39,9 @@ class Opening:
     size: int = RING_BYTES
     to: int | None = None
 
+    def __post_init__(self) -> None:
+        assert self.share.dtype == np.int64 or self.size == RING_BYTES, "XOR shares are opened as whole words"
+
 
 Step = Generator[Opening, np.ndarray, T]
 
@@ -81,8 +84,8 @@ class Rounds:
     def opened(self, openings: Sequence[Opening]) -> list[np.ndarray]:
         """The values of all openings.
 
-        Rounds: 1, for three parties or more 2 where a party's shares take more than 2^18 bytes. Bytes that a party
-        sends: those of its shares to each other party, in the second case 2 / P of that.
+        Rounds: 1, for three parties or more 2 where a party's shares take more than 2^18 bytes and all are for all.
+        Bytes that a party sends: those of its shares to each other party, in the second case 2 / P of that.
         """
         totals = [np.ascontiguousarray(opening.share).reshape(-1).copy() for opening in openings]
         sizes = [opening.size for opening in openings]

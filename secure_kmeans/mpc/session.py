@@ -51,10 +51,8 @@ class Session:
         self.ledger = Ledger()
         self.n_samples: dict[str, int] = {}
         channel = crypten.channel()
-        self._core = Core(
-            channel.links, channel.mesh.key, self.parties, rank, channel.traffic, deals=engine == "secure"
-        )
-        self.engine: Engine = (SecureEngine if engine == "secure" else CryptenEngine)(self._core)
+        self.core = Core(channel.links, channel.mesh.key, self.parties, rank, channel.traffic, deals=engine == "secure")
+        self.engine: Engine = (SecureEngine if engine == "secure" else CryptenEngine)(self.core)
 
     @property
     def deals(self) -> bool:
@@ -64,7 +62,7 @@ class Session:
     @property
     def dealt_ahead(self) -> bool:
         """Whether the dealer walks along, ahead of the parties."""
-        return self._core.has_dealer
+        return self.core.has_dealer
 
     @property
     def total_samples(self) -> int:
@@ -74,7 +72,7 @@ class Session:
     @property
     def traffic(self) -> Traffic:
         """This party's rounds and bytes so far."""
-        return self._core.traffic
+        return self.core.traffic
 
     # ------------------------------------------------------------------ inputs
 
@@ -94,16 +92,16 @@ class Session:
     def tell(self, value: Any) -> None:
         """The first party tells the dealer what its schedule depends on; nothing happens at any other."""
         if self.rank == 0 and self.dealt_ahead:
-            self._core.traffic.sent(self._core.lines.post_object(DEALER, value))
+            self.core.traffic.sent(self.core.lines.post_object(DEALER, value))
 
     def hear(self) -> Any:
         """What the first party tells the dealer."""
-        return self._core.lines.receive_object(self.parties[0])
+        return self.core.lines.receive_object(self.parties[0])
 
     @contextlib.contextmanager
     def passing_over(self, over: bool) -> Iterator[None]:
         """While this lasts, and if it is ``over``, a party only draws what the dealer has dealt."""
-        with self._core.passing_over() if over and self._core.acts else contextlib.nullcontext():
+        with self.core.passing_over() if over and self.core.acts else contextlib.nullcontext():
             yield
 
     def share_rows(self, own: np.ndarray, counts: Sequence[int], bits: int | None = None) -> np.ndarray:

@@ -48,7 +48,7 @@ def truncate(core: Core, values: np.ndarray, bits: int) -> Step[np.ndarray]:
 
 
 def shift_right(core: Core, values: np.ndarray, bits: int) -> Step[np.ndarray]:
-    """``values >> bits``, exactly: the floor of the quotient. Rounds: 2, and 1 or 2 for a comparison of ``bits`` bits.
+    """``values >> bits``, exactly: the floor of the quotient. Rounds: 2 up to 4 bits, 3 up to 16, 4 above.
 
     Parameters
     ----------

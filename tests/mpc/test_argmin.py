@@ -1,71 +1,107 @@
+from itertools import product
+
 import numpy as np
 import pytest
-import torch
 
-from secure_kmeans.ledger import What
-from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.argmin import argmax_one_hot, argmin_one_hot, row_of_largest
-from tests.parties import run_parties
+from secure_kmeans.mpc.argmin import argmin_of_masked, argmin_one_hot, one_hot_of_masked
+from secure_kmeans.mpc.circuits import comparison, winner
+from secure_kmeans.mpc.kernels import from_plane
+from tests.mpc.roles_in_threads import Run, shares_of
 
-
-def shared(session, values: np.ndarray):
-    """The last party's values."""
-    owner = len(session.parties) - 1
-    return crypten.share(torch.from_numpy(values) if session.rank == owner else None, owner, values.shape)
+MANY = [*range(1, 13), 17, 40, 41]
 
 
-def revealed(session, values) -> list:
-    return session.reveal_to_all(values, what=What.STOP_BIT).tolist()
+def argmin(parties: int, values: np.ndarray, bits: int = 64) -> Run:
+    return Run(parties, lambda core: core.run(argmin_one_hot(core, shares_of(values, parties, core.rank), bits)))
 
 
-def one_hot(places: np.ndarray, k: int) -> list:
-    return np.eye(k, dtype=int)[places].tolist()
+def one_hot(values: np.ndarray) -> list:
+    return (values.argmin(axis=0) == np.arange(len(values))[:, None]).astype(int).tolist()
 
 
-@pytest.mark.parametrize("number", [2, 3])
-def test_one_hot_of_the_first_smallest_and_largest(number):
-    generator = np.random.default_rng(3)
-    # Of so few different values most are tied; the others use the whole range that a comparison allows.
-    ties = {k: generator.integers(0, 3, (6, 5, k)) for k in (1, 2, 3, 5, 16, 17, 40)}
-    wide = {k: generator.integers(-(2**61), 2**61, (20, k)) for k in (2, 5, 17)}
-    tables = [*ties.values(), *wide.values()]
-
-    def body(session):
-        return [
-            [revealed(session, choose(shared(session, values))) for choose in (argmin_one_hot, argmax_one_hot)]
-            for values in tables
-        ]
-
-    for answers in run_parties(number, body):
-        for values, (least, most) in zip(tables, answers, strict=True):
-            assert least == one_hot(values.argmin(-1), values.shape[-1])
-            assert most == one_hot(values.argmax(-1), values.shape[-1])
+@pytest.mark.parametrize("parties", [2, 3])
+@pytest.mark.parametrize("k", MANY)
+def test_the_first_smallest_among_ties_as_in_numpy(parties, k):
+    generator = np.random.default_rng(k)
+    values = np.concatenate([generator.integers(-2, 2, (k, 150)), generator.integers(0, 2 * k, (k, 150))], axis=1)
+    assert argmin(parties, values, 9).opened().tolist() == one_hot(values)
 
 
-@pytest.mark.parametrize("number", [2, 3])
-def test_row_of_the_first_largest(number):
-    generator = np.random.default_rng(4)
-    sizes = (1, 2, 3, 7, 8, 9, 64, 65, 5000)
-    cases = [(generator.integers(0, max(2, n // 4), (2, n)), generator.integers(-99, 99, (n, 3))) for n in sizes]
-
-    def body(session):
-        return [
-            revealed(session, row_of_largest(shared(session, values), shared(session, rows))) for values, rows in cases
-        ]
-
-    for answers in run_parties(number, body):
-        for (values, rows), answer in zip(cases, answers, strict=True):
-            assert answer == rows[values.argmax(axis=1)].tolist()
+@pytest.mark.parametrize("k", [2, 3, 5, 6, 10, 11, 40])
+def test_the_first_smallest_of_wide_values(k):
+    values = np.random.default_rng(k).integers(-(2**62), 2**62, (k, 100))
+    values[:, :4] = np.where(np.eye(k, 4, dtype=bool), -(2**62), 2**62 - 1)
+    values[-1, 4:8] = values[0, 4:8]
+    assert argmin(2, values).opened().tolist() == one_hot(values)
 
 
-@pytest.mark.parametrize(("k", "ands"), [(2, 0), (3, 1), (5, 2), (6, 3), (16, 4)])
-def test_rounds_are_what_the_docstring_says(k, ands):
-    def body(session):
-        values = session.from_public(np.zeros((3, k)))
-        before = session.traffic.rounds
-        argmin_one_hot(values)
-        return session.traffic.rounds - before
+@pytest.mark.parametrize("k", [2, 5, 7, 12])
+def test_the_first_smallest_among_ten_parties(k):
+    values = np.random.default_rng(k).integers(-3, 3, (k, 70))
+    assert argmin(10, values, 4).opened().tolist() == one_hot(values)
 
-    first, second = run_parties(2, body)
-    assert second == 7 + ands + 1  # comparison, ANDs, bit conversion
-    assert first == 2 * second  # and as many answers of the dealer
+
+def test_all_orders_of_four():
+    values = np.array(list(product(range(4), repeat=4))).T.copy()
+    assert argmin(3, values, 3).opened().tolist() == one_hot(values)
+
+
+@pytest.mark.parametrize("bits", [2, 5, 6, 17, 18, 33, 63])
+def test_differences_may_take_all_bits(bits):
+    spread = 2 ** (bits - 1) - 1
+    values = np.random.default_rng(bits).choice([0, 1, spread - 1, spread], (6, 200)) - spread // 2
+    assert argmin(2, values, bits).opened().tolist() == one_hot(values)
+
+
+def test_one_candidate_needs_nobody():
+    run = argmin(3, np.arange(5).reshape(1, 5))
+    assert run.opened().tolist() == [[1] * 5]
+    assert (run.rounds, run.sent) == (0, {})
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 10, 12])
+def test_no_columns(k):
+    assert argmin(2, np.zeros((k, 0), dtype=np.int64), 20).opened().shape == (k, 0)
+
+
+@pytest.mark.parametrize(("bits", "stages"), [(5, 0), (17, 1), (40, 2)])
+@pytest.mark.parametrize(("k", "conjunctions"), [(2, 0), (5, 1), (6, 2), (10, 2)])
+def test_costs_of_all_pairs(k, conjunctions, bits, stages):
+    m, words, pairs = 70, 2, k * (k - 1) // 2
+    run = argmin(3, np.zeros((k, m), dtype=np.int64), bits)
+    assert run.rounds == 1 + stages + conjunctions + 1
+    circuit, tree = comparison(bits), winner(k)
+    opened = pairs * circuit.opened_bits + sum(len(stage.opened) for stage in tree) + k - 1
+    dealt = pairs * circuit.dealt_bits + sum(len(stage.mask_steps) for stage in tree)
+    size = -(-bits // 8)
+    assert run.bytes_sent == (2 * (size * (k - 1) * m + 8 * words * opened), 8 * words * dealt + 8 * (k - 1) * m)
+
+
+@pytest.mark.parametrize(("k", "between"), [(11, 5), (17, 5), (20, 5), (21, 6), (40, 6), (41, 6)])
+def test_rounds_of_a_tournament(k, between):
+    within = 5 if k <= 40 else 6  # groups of 4, then of 8
+    assert argmin(2, np.zeros((k, 3), dtype=np.int64)).rounds == within + 1 + between + 1
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+@pytest.mark.parametrize("k", [1, 2, 3, 6, 10])
+def test_argmin_of_differences_under_masks_that_the_dealer_knows(parties, k):
+    generator = np.random.default_rng(k)
+    values = generator.integers(-5, 5, (k, 200))
+    masks = generator.integers(-(2**63), 2**63, (k - 1, 200))
+    masked = values[1:] - values[0] + masks
+
+    def body(core):
+        mine = masks.copy() if core.deals else shares_of(masked, parties, core.rank)
+        planes = core.run(argmin_of_masked(core, mine.copy(), 5))
+        return planes, core.run(one_hot_of_masked(core, mine, 5, 3)) if k > 1 else None
+
+    run = Run(parties, body)
+    planes = np.bitwise_xor.reduce([planes for planes, _ in run.returned[:-1]])
+    found = np.empty((k - 1, 200), dtype=np.int64)
+    for plane, row in zip(planes, found, strict=True):
+        from_plane(plane, row)
+    assert found.tolist() == one_hot(values)[:-1]
+    if k > 1:
+        total = sum(one for _, one in run.returned[:-1])
+        assert (total % 2**24).tolist() == one_hot(values)

@@ -1,52 +1,114 @@
 import numpy as np
 import pytest
-import torch
 
-from secure_kmeans.ledger import What
-from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.comparison import less_or_equal, less_than
-from tests.parties import run_parties
+from secure_kmeans.mpc.circuits import comparison
+from secure_kmeans.mpc.comparison import bytes_for, less_than, negative, to_integers
+from secure_kmeans.mpc.kernels import from_plane, to_planes, words_for
+from tests.mpc.roles_in_threads import Run, shares_of
 
-LARGEST = 2**62 - 1
-
-
-def pairs() -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of small and of extreme numbers whose difference fits, and random ones of every magnitude."""
-    extremes = [0, 1, -1, 2, 2**31, 2**32, -(2**47), LARGEST, -LARGEST]
-    grid = np.array([(a, b) for a in extremes for b in extremes])
-    generator = np.random.default_rng(7)
-    magnitudes = generator.integers(1, 62, 500)
-    random = np.array([generator.integers(-(2 ** int(m)), 2 ** int(m), 2) for m in magnitudes])
-    left, right = np.concatenate([grid, random]).T
-    return left, right
+WIDTHS = [2, 5, 6, 17, 18, 33, 40, 64]
 
 
-@pytest.mark.parametrize("number", [2, 3, 5])
-def test_as_numpy_compares(number):
-    left, right = pairs()
-
-    def body(session):
-        a = crypten.share(torch.from_numpy(left) if session.rank == 0 else None, 0, left.shape)
-        b = crypten.share(torch.from_numpy(right) if session.rank == 1 else None, 1, right.shape)
-        strictly = crypten.bit_to_integer(less_than(a, b))
-        return [
-            session.reveal_to_all(strictly, what=What.STOP_BIT).tolist(),
-            session.reveal_to_all(less_or_equal(a, b), what=What.STOP_BIT).tolist(),
-        ]
-
-    for strictly, loosely in run_parties(number, body):
-        assert strictly == (left < right).astype(int).tolist()
-        assert loosely == (left <= right).astype(int).tolist()
+def numbers_of(bits: int, count: int = 300) -> np.ndarray:
+    """Extreme and random numbers of so many bits."""
+    least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    random = np.random.default_rng(bits).integers(least, most, count, endpoint=True)
+    random >>= np.random.default_rng(0).integers(0, bits, count)  # of all magnitudes
+    return np.array([0, 1, -1, least, most, least + 1, most - 1, *random])
 
 
-@pytest.mark.parametrize(("number", "adders"), [(2, 1), (3, 2), (4, 2), (5, 3)])
-def test_rounds_are_what_the_docstring_says(number, adders):
-    def body(session):
-        a = session.from_public(np.zeros((3, 2)))
-        before = session.traffic.rounds
-        less_than(a, a)
-        return session.traffic.rounds - before
+def signs(run: Run, m: int) -> list:
+    """Of the parties' XOR shares."""
+    found = np.empty(m, dtype=np.int64)
+    (plane,) = np.bitwise_xor.reduce(run.returned[:-1])
+    from_plane(plane, found)
+    return found.tolist()
 
-    rounds = run_parties(number, body)
-    assert rounds[0] == 2 * 7 * adders  # openings, and the dealer's answers to the first party
-    assert set(rounds[1:]) == {7 * adders}
+
+@pytest.mark.parametrize("parties", [2, 3, 5, 10])
+@pytest.mark.parametrize("bits", WIDTHS)
+def test_negative_numbers_are_found(parties, bits):
+    values = numbers_of(bits)
+    run = Run(parties, lambda core: core.run(negative(core, shares_of(values, parties, core.rank), bits)))
+    assert signs(run, values.size) == (values < 0).astype(int).tolist()
+
+
+@pytest.mark.parametrize("parties", [2, 3, 5, 10])
+@pytest.mark.parametrize("bits", WIDTHS)
+def test_as_numpy_compares(parties, bits):
+    differences = np.append(numbers_of(bits, 91), [0, 0]).reshape(4, -1)
+    generator = np.random.default_rng(1)
+    right = generator.integers(-(2**62), 2**62, differences.shape)
+    right[np.abs(differences) >= 2**62] = 0
+    left = right + differences
+
+    def body(core):
+        shares = [shares_of(values, parties, core.rank, seed) for seed, values in enumerate([left, right])]
+        return core.run(less_than(core, *shares, bits))
+
+    run = Run(parties, body)
+    assert run.opened().tolist() == (left < right).astype(int).tolist()
+    assert run.returned[-1].tolist() == np.zeros_like(left).tolist()
+
+
+def test_any_two_numbers_up_to_2_to_the_62_are_compared():
+    extremes = [0, 1, -1, 2, 2**31, 2**32, -(2**47), 2**62 - 1, -(2**62)]
+    left, right = np.array([(a, b) for a in extremes for b in extremes]).T.copy()
+
+    def body(core):
+        return core.run(less_than(core, shares_of(left, 2, core.rank, 0), shares_of(right, 2, core.rank, 1)))
+
+    assert Run(2, body).opened().tolist() == (left < right).astype(int).tolist()
+
+
+@pytest.mark.parametrize("count", [0, 1, 64])
+def test_as_many_as_there_are(count):
+    values = np.arange(count) - 30
+    run = Run(2, lambda core: core.run(less_than(core, *2 * [shares_of(values, 2, core.rank)], 8)))
+    assert run.opened().tolist() == [0] * count
+
+
+@pytest.mark.parametrize("parties", [2, 3, 5])
+@pytest.mark.parametrize("size", [1, 3, 4, 8])
+def test_bits_become_integers_modulo_their_size(parties, size):
+    m = 130
+    bits = np.random.default_rng(size).integers(0, 2, (3, m))
+    planes = np.empty((1, 3, words_for(m)), dtype=np.uint64)
+    to_planes(bits, 1, planes)
+
+    generator = np.random.default_rng(0)
+    shares = [generator.integers(0, 2**64, (3, 3), dtype=np.uint64) for _ in range(parties - 1)]
+    shares += [np.bitwise_xor.reduce([planes[0], *shares]), 0 * planes[0]]
+
+    run = Run(parties, lambda core: core.run(to_integers(core, shares[core.rank], m, size)))
+    assert run.opened(8 * size).tolist() == bits.tolist()
+    assert run.rounds == 1
+    assert run.bytes_sent == ((parties - 1) * 8 * 3 * 3, size * 3 * m)
+
+
+@pytest.mark.parametrize(("bits", "size"), [(1, 1), (8, 1), (9, 2), (33, 5), (63, 8), (64, 8)])
+def test_bytes_for(bits, size):
+    assert bytes_for(bits) == size
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+@pytest.mark.parametrize("m", [1, 64, 65, 1000])
+@pytest.mark.parametrize(("bits", "stages"), [(2, 0), (5, 0), (6, 1), (17, 1), (18, 2), (40, 2), (64, 2)])
+def test_costs(parties, m, bits, stages):
+    values = np.zeros(m, dtype=np.int64)
+    circuit, words, size = comparison(bits), -(-m // 64), -(-bits // 8)
+    run = Run(parties, lambda core: core.run(negative(core, values, bits)))
+    assert run.rounds == 1 + stages
+    party, dealer = size * m + 8 * words * circuit.opened_bits, 8 * words * circuit.dealt_bits
+    assert run.bytes_sent == ((parties - 1) * party, dealer)
+
+    run = Run(parties, lambda core: core.run(less_than(core, values, values, bits)))
+    assert run.rounds == 2 + stages
+    assert run.bytes_sent == ((parties - 1) * (party + 8 * words), dealer + 8 * m)
+
+
+def test_hand_computed_costs():
+    # 128 numbers of 9 bits, 2 bytes each; a bit of all of them is 16 bytes. 4 are opened and 23 dealt, then the sign.
+    values = np.zeros(128, dtype=np.int64)
+    run = Run(2, lambda core: core.run(less_than(core, values, values, 9)))
+    assert run.bytes_sent == (2 * 128 + 16 * (4 + 1), 16 * 23 + 8 * 128)

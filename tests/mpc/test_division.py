@@ -1,82 +1,149 @@
 import numpy as np
 import pytest
-import torch
 
-from secure_kmeans.ledger import What
-from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc import division
-from secure_kmeans.mpc.division import floor_divide, largest_error
-from tests.parties import run_parties
+from secure_kmeans.errors import JobError
+from secure_kmeans.fixed_point import bits_to_hold
+from secure_kmeans.mpc.division import divide_by_secret, dividend, extra_bits, quotient
+from tests.mpc.roles_in_threads import Run, shares_of
 
-LARGEST = 2**40
+MOST = 10**7
 
 
-def shared(session, values):
-    return crypten.share(torch.from_numpy(values) if session.rank == 0 else None, 0, values.shape)
+def by_public(parties: int, T: np.ndarray, t: np.ndarray, size: int, largest: int, most: int) -> Run:
+    def body(core):
+        waiting = core.run(dividend(core, shares_of(T, parties, core.rank), size))
+        return core.run(quotient(core, waiting, t, largest, most))
+
+    return Run(parties, body)
 
 
-@pytest.mark.parametrize("number", [2, 3, 4, 5])
-def test_exactly_as_numpy_divides_integers(number):
-    generator = np.random.default_rng(5)
-    # |x| <= 2^34: of 6,000 divisions one goes astray with a chance below 6,000 * 2^34 / 2^64 < 1e-5.
-    values = generator.integers(-(2**34), 2**34, 6_000)
-    divisors = np.maximum(1, generator.integers(1, 2 ** generator.integers(1, 24, 6_000)))
-    values[::3] -= values[::3] % divisors[::3]  # a third without a remainder, where one unit too few would show
-    values[1::3] += divisors[1::3] - 1 - values[1::3] % divisors[1::3]  # and a third just below the next quotient
+def by_secret(parties: int, T: np.ndarray, t: np.ndarray, otherwise: np.ndarray, largest: int) -> Run:
+    def body(core):
+        shares = [shares_of(values, parties, core.rank, seed) for seed, values in enumerate((T, t, otherwise))]
+        return core.run(divide_by_secret(core, *shares, largest))
 
-    def body(session):
-        quotients, astray = floor_divide(shared(session, values), torch.from_numpy(divisors), LARGEST)
-        return [session.reveal_to_all(part, what=What.STOP_BIT).tolist() for part in (quotients, astray)]
-
-    for quotients, astray in run_parties(number, body):
-        assert quotients == (values // divisors).tolist()
-        assert astray == 0
+    return Run(parties, body)
 
 
-@pytest.mark.parametrize("number", [2, 3, 4, 5])
-def test_the_error_of_the_division_of_shares_is_bounded(number):
-    generator = np.random.default_rng(6)
-    values = generator.integers(-(2**34), 2**34, 40_000)
-    divisors = np.maximum(1, generator.integers(1, 2 ** generator.integers(1, 24, 40_000)))
-
-    def body(session):
-        rough = crypten.divide_locally(shared(session, values), torch.from_numpy(divisors))
-        return session.reveal_to_all(rough, what=What.STOP_BIT).tolist()
-
-    for rough in run_parties(number, body):
-        assert np.abs(np.array(rough) - values / divisors).max() < largest_error(number)
+def rounded(T: np.ndarray, t: np.ndarray) -> list:
+    return ((T + (t // 2)[:, None]) // np.maximum(t, 1)[:, None]).tolist()
 
 
-def test_hand_computed_bounds():
-    assert [largest_error(parties) for parties in (2, 3, 4, 5)] == [2, 7, 12, 13]
+def dividends(t: np.ndarray, largest: int, bound: int, columns: int = 40) -> np.ndarray:
+    """For each divisor the first and last dividends of a quotient, exact multiples, what lies beside, and others.
+
+    |T| <= bound, |T| <= t largest.
+    """
+    generator = np.random.default_rng(largest)
+    limit = np.minimum(t * largest, bound)[:, None]
+    quotients = generator.integers(-(limit // t[:, None]), limit // t[:, None], (len(t), columns), endpoint=True)
+    quotients[:, :2] = [0, -1]
+    starts = quotients * t[:, None] - t[:, None] // 2
+    found = [starts, starts - 1, starts + t[:, None] - 1, quotients * t[:, None], quotients * t[:, None] - 1]
+    found += [limit, -limit, limit - 1, 1 - limit, generator.integers(-limit, limit, (len(t), columns), endpoint=True)]
+    return np.clip(np.concatenate(found, axis=1), -limit, limit)
 
 
-@pytest.mark.parametrize("divisor", [2, 3, 81, 2**20])
-def test_quotients_that_go_astray_are_counted(divisor, monkeypatch):
-    values = np.array([5, 1000, -1000, 2**30])
-    honest = crypten.divide_locally
-
-    def wrapped(shares, by):
-        """What is left where the first and the last of the sums of shares wrap on the other side."""
-        rough = honest(shares, by)
-        lost = torch.tensor([2**64 // divisor if 2**64 // divisor < 2**63 else -(2**63), 0, 0, 0])
-        lost[3] = -lost[0]
-        return rough if session_rank[0] else crypten.with_share(rough, rough.share + lost)
-
-    session_rank = [0]
-    monkeypatch.setattr(division.crypten, "divide_locally", wrapped)
-
-    def body(session):
-        session_rank[0] = session.rank
-        _, astray = floor_divide(shared(session, values), torch.tensor(divisor), 2**31)
-        return session.reveal_to_all(astray, what=What.STOP_BIT).tolist()
-
-    assert all(astray >= 2 for astray in run_parties(2, body))
+@pytest.mark.parametrize("parties", [2, 3, 5])
+@pytest.mark.parametrize(
+    ("size", "largest", "most"),
+    [(5, 2**24, 2**13), (5, 3, 1), (6, 17_112_761, 10**5), (7, 2**28 - 1, MOST), (8, 2**28 - 1, MOST), (8, 40, MOST)],
+)
+def test_exact_by_public_divisors(parties, size, largest, most):
+    t = np.unique(np.clip([1, 2, 3, 5, 7, 64, 127, 4095, 65_537, 999_999, 2**23 + 1, most - 1, most], 1, most))
+    T = dividends(t, largest, 2 ** (8 * size - 2) - 1)
+    run = by_public(parties, T, t, size, largest, most)
+    assert run.opened().tolist() == rounded(T, t)
 
 
-def test_refuses_a_divisor_of_zero():
-    def body(session):
-        floor_divide(session.from_public(np.ones(2)), torch.tensor([1, 0]), 1)
+def test_exact_by_all_small_divisors():
+    t = np.arange(1, 400)
+    T = dividends(t, 50_000, 2**30, columns=5)
+    assert by_public(2, T, t, 4, 50_000, 399).opened().tolist() == rounded(T, t)
 
-    with pytest.raises(AssertionError, match="divisor >= 1"):
-        run_parties(2, body)
+
+def test_exact_by_divisors_nobody_thought_of():
+    t = np.random.default_rng(8).integers(1, MOST, 400, endpoint=True)
+    T = dividends(t, 2**26, 2**54 - 1, columns=10)
+    assert by_public(2, T, t, 7, 2**26, MOST).opened().tolist() == rounded(T, t)
+
+
+def test_shares_need_to_add_up_modulo_the_size_alone():
+    T, t = np.array([[1000], [-999]]), np.array([7, 2])
+
+    def body(core):
+        share = shares_of(T, 2, core.rank) + (core.rank + 1) * 2**40
+        return core.run(quotient(core, core.run(dividend(core, share, 5)), t, 1000, 10))
+
+    assert Run(2, body).opened().tolist() == [[143], [-499]]
+
+
+@pytest.mark.parametrize("secret", [False, True])
+def test_hand_computed(secret):
+    T = np.array([[7, -7, 8, -8, 0], [10, 11, 12, -10, -11], [5, -5, 0, 1, -1]])
+    t = np.array([2, 7, 1])
+    expected = [[4, -3, 4, -4, 0], [1, 2, 2, -1, -2], [5, -5, 0, 1, -1]]  # halves upwards; 11/7 is nearer to 2
+    run = by_secret(2, T, t, 0 * T, 64) if secret else by_public(2, T, t, 5, 64, 7)
+    assert run.opened().tolist() == expected
+
+
+@pytest.mark.parametrize("parties", [2, 3, 5])
+def test_costs_of_public_divisors(parties):
+    T, t = np.zeros((4, 3), dtype=np.int64), np.full(4, 9)
+    run = Run(parties, lambda core: core.run(dividend(core, T, 6)))
+    assert run.rounds == 1
+    assert run.bytes_sent == ((parties - 1) * 6 * 12, (16 * 6 + 8) * 12)
+    assert by_public(parties, T, t, 6, 100, 9).rounds == 1 + 3  # 12 bits more: one stage
+    assert by_public(parties, T, t, 6, 100, 266).rounds == 1 + 3  # 16
+    assert by_public(parties, T, t, 6, 100, 267).rounds == 1 + 4  # 17
+    assert by_public(parties, T, t, 6, 100, MOST).rounds == 1 + 4
+
+
+def test_extra_bits_are_those_that_exactness_takes():
+    assert extra_bits(100, 1) == 8  # 2 * 123 < 2^8
+    assert extra_bits(100, 266) == 16
+    assert extra_bits(100, 267) == 17
+    assert extra_bits(100, MOST) == 32
+
+
+@pytest.mark.parametrize(("fits", "most"), [(2**28 - 1, MOST), (2**44 - 1, 266), (2**52 - 1, 1)])
+def test_no_room_for_larger_quotients(fits, most):
+    assert extra_bits(fits, most) + bits_to_hold(2 * fits + 2) == 61
+    with pytest.raises(JobError) as caught:
+        extra_bits(fits + 1, most)
+    assert str(caught.value) == f"precision_bits: too many for {most} rows; the ring has no room to divide exactly"
+    with pytest.raises(JobError):
+        by_public(2, np.zeros((1, 1), dtype=np.int64), np.ones(1, dtype=np.int64), 8, fits + 1, most)
+
+
+EDGES = [edge for bits in range(1, 24) for edge in (2**bits - 1, 2**bits, 2**bits + 1)]
+
+
+@pytest.mark.parametrize("parties", [2, 3, 5])
+@pytest.mark.parametrize("largest", [17_112_761, 2**31 - 1, 64, 32, 1])
+def test_exact_by_secret_divisors(parties, largest):
+    t = np.array([1, 2, 3, MOST, MOST - 1, 2**24 - 1, *EDGES])
+    T = dividends(t, largest, 2**62, columns=3)
+    assert by_secret(parties, T, t, T, largest).opened().tolist() == rounded(T, t)
+
+
+def test_exact_by_secret_divisors_nobody_thought_of():
+    generator = np.random.default_rng(9)
+    t = 1 + (generator.integers(0, MOST, 1500) >> generator.integers(0, 23, 1500))
+    T = dividends(t, 2**25, 2**62, columns=2)
+    assert by_secret(2, T, t, 0 * T, 2**25).opened().tolist() == rounded(T, t)
+
+
+@pytest.mark.parametrize("parties", [2, 3, 5])
+def test_where_the_count_is_0_the_other_value_stays(parties):
+    T = np.array([[0, 0], [90, -90], [0, 0]])
+    otherwise = np.array([[-1000, 999], [3, 4], [-(2**62), 2**62]])
+    run = by_secret(parties, T, np.array([0, 9, 0]), otherwise, 1000)
+    assert run.opened().tolist() == [[-1000, 999], [10, -10], [-(2**62), 2**62]]
+
+
+@pytest.mark.parametrize("largest", [64, 2**24, 2**31 - 1])
+def test_rounds_of_secret_divisors(largest):
+    T = np.zeros((2, 3), dtype=np.int64)
+    run = by_secret(2, T, np.array([4, 0]), T, largest)
+    assert run.rounds == 26
