@@ -22,7 +22,10 @@ def run_parties(
     timeout: float = 60.0,
     engine: Literal["secure", "crypten"] = "secure",
 ) -> list[Any]:
-    """What ``body`` returns at each party, by way of JSON; the dealer of the secure core is in it, too. An AssertionError with its traceback where it raises."""
+    """What ``body`` returns at each party, by way of JSON. The dealer of the secure core is in it, too.
+
+    An AssertionError with its traceback where it raises.
+    """
     names = [f"party_{rank}" for rank in range(number)]
     job = Job.of(
         parties=Party.named(*names),

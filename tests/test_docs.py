@@ -26,7 +26,7 @@ def test_the_job_documents_every_key_and_no_other():
     text = (ROOT / "docs" / "job.md").read_text(encoding="utf-8")
     table = text.split("| key | type |")[1].split("`[scaling]`")[0]
     named = [row.split("|")[1].strip(" `") for row in table.splitlines()[2:] if row]
-    assert sorted(named) == sorted(set(Job.model_fields) - {"engine", "bounds_from_data"})
+    assert sorted(named) == sorted(set(Job.model_fields) - {"bounds_from_data"})
 
 
 def test_links_between_the_documents_lead_somewhere():

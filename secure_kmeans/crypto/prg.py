@@ -41,10 +41,12 @@ class Prg:
 
     def fill(self, target: np.ndarray) -> None:
         """Overwrite a contiguous array with uniform bits."""
-        out = target.reshape(-1).view(np.uint8)
-        for start in range(0, out.size, len(_BLOCK)):
+        if not target.size:
+            return
+        out = target.data.cast("B")
+        for start in range(0, len(out), len(_BLOCK)):
             part = out[start : start + len(_BLOCK)]
-            self._stream.update_into(_BLOCK[: part.size], part.data)
+            self._stream.update_into(_BLOCK[: len(part)], part)
 
     def ring(self, size: int) -> np.ndarray:
         """``size`` uniform elements of Z/2^64, as int64."""

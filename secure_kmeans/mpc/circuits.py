@@ -25,10 +25,11 @@ import numpy as np
 FAN_IN: Final = 4
 """Bits that one round joins: with q of them the dealer sends up to 2^q - 1 - q mask products."""
 
-Subset = frozenset[int]
+Subset = tuple[int, ...]
+"""Of factors, in ascending order."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """One round's worth of a circuit.
 
@@ -61,35 +62,27 @@ class _Tables:
 
     def __init__(self, publics: int, masks: int) -> None:
         self._publics, self._masks = publics, masks
-        self._public_products: dict[Subset, int] = {frozenset(): 0}
-        self._mask_products: dict[Subset, int] = {}
+        self._public_products: dict[Subset, int] = {(): 0} | {(i,): 1 + i for i in range(publics)}
+        self._mask_products: dict[Subset, int] = {(): -1} | {(i,): i for i in range(masks)}
         self.steps: list[tuple[int, int]] = []
         self.mask_steps: list[tuple[int, int]] = []
         self.terms: list[tuple[int, int, int]] = []
 
-    def public(self, factors: Iterable[int]) -> int:
+    def public(self, factors: Subset) -> int:
         """Which product of public bits this is."""
-        subset = frozenset(factors)
-        if len(subset) == 1:
-            return 1 + min(subset)
-        if subset not in self._public_products:
-            rest = self.public(subset - {max(subset)})
-            self.steps.append((rest, 1 + max(subset)))
-            self._public_products[subset] = self._publics + len(self.steps)
-        return self._public_products[subset]
+        if factors not in self._public_products:
+            self.steps.append((self.public(factors[:-1]), 1 + factors[-1]))
+            self._public_products[factors] = self._publics + len(self.steps)
+        return self._public_products[factors]
 
-    def mask(self, factors: Iterable[int]) -> int:
+    def mask(self, factors: Subset) -> int:
         """Which row of the shares this product of masks is; -1 for the empty one."""
-        subset = frozenset(factors)
-        if len(subset) < 2:
-            return min(subset, default=-1)
-        if subset not in self._mask_products:
-            rest = self.mask(subset - {max(subset)})
-            self.mask_steps.append((rest, max(subset)))
-            self._mask_products[subset] = self._masks + len(self.mask_steps) - 1
-        return self._mask_products[subset]
+        if factors not in self._mask_products:
+            self.mask_steps.append((self.mask(factors[:-1]), factors[-1]))
+            self._mask_products[factors] = self._masks + len(self.mask_steps) - 1
+        return self._mask_products[factors]
 
-    def add(self, output: int, publics: Iterable[int], masks: Iterable[int]) -> None:
+    def add(self, output: int, publics: Subset, masks: Subset) -> None:
         """Add a product of public bits and one of masks to an output."""
         self.terms.append((output, self.public(publics), self.mask(masks)))
 
@@ -97,7 +90,7 @@ class _Tables:
         """Add the product of masked bits; ``publics`` name their public bits where these are others, complements."""
         public_of = dict(zip(factors, publics or factors, strict=True))
         for masked in _subsets(factors):
-            self.add(output, [public_of[factor] for factor in factors if factor not in masked], masked)
+            self.add(output, tuple(sorted(public_of[each] for each in factors if each not in masked)), masked)
 
     def stage(self, opened: Sequence[int], carried: Sequence[int], complements: bool, outputs: int) -> Stage:
         """The tables, with the carried rows behind all mask products."""
@@ -122,7 +115,7 @@ class _Tables:
 _CARRIED: Final = 1 << 20
 
 
-def _subsets(of: Iterable[int]) -> Iterable[tuple[int, ...]]:
+def _subsets(of: Iterable[int]) -> Iterable[Subset]:
     items = tuple(of)
     return chain.from_iterable(combinations(items, size) for size in range(len(items) + 1))
 
@@ -220,9 +213,9 @@ def _leaves(widths: Sequence[int], bits: int) -> Stage:
         for bit in block:  # the secret has the first 1 where they differ: equal above, 1 here, the public's is 0
             above = range(bit + 1, block.stop)
             for masked in _subsets(above):
-                tables.add(less, {bit, *above} - set(masked), {bit, *masked})
-    tables.add(len(blocks) - 1, {bits - 1}, ())
-    tables.add(len(blocks) - 1, (), {bits - 1})
+                tables.add(less, (bit, *(each for each in above if each not in masked)), (bit, *masked))
+    tables.add(len(blocks) - 1, (bits - 1,), ())
+    tables.add(len(blocks) - 1, (), (bits - 1,))
     return tables.stage(range(bits), (), complements=False, outputs=2 * len(blocks) - 1)
 
 
@@ -253,6 +246,7 @@ def _join(shape: Sequence[int]) -> Stage:
     return tables.stage(opened, [blocks - 1 + first for first in firsts], complements=False, outputs=2 * len(shape) - 1)
 
 
+@cache
 def pairs_of(k: int) -> tuple[np.ndarray, np.ndarray]:
     """All pairs i < j of k candidates, in the order of :func:`winner`: the earlier ones and the later ones."""
     first, second = np.triu_indices(k, 1)

@@ -10,7 +10,10 @@ Source of the pieces: the masked comparison of Damgaard et al. (2006) and its de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cache
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +24,24 @@ from secure_kmeans.mpc.dealer import Provider
 from secure_kmeans.mpc.rounds import Opening, Step
 
 
+class _Layout(NamedTuple):
+    """Where a circuit's masks and mask products lie among the rows that are drawn together."""
+
+    opened: int
+    dealt: int
+    masks: list[slice]
+    products: list[slice]
+
+
+@cache
+def _layout(stages: tuple[Stage, ...], leaves: Stage | None) -> _Layout:
+    opened = [len(stage.opened) for stage in stages]
+    dealt = [0 if leaves is None else len(leaves.opened) + len(leaves.mask_steps)]
+    dealt += [len(stage.mask_steps) for stage in stages]
+    masks, products = ([slice(*edge) for edge in pairwise(accumulate(rows))] for rows in ([0, *opened], dealt))
+    return _Layout(sum(opened), sum(dealt), masks, products)
+
+
 class Drawn:
     """What the dealer deals for a circuit.
 
@@ -29,7 +50,7 @@ class Drawn:
     provider : Provider
     words : int
         Of a plane.
-    stages : sequence of Stage
+    stages : tuple of Stage
     leaves : Stage, optional
         A first stage, whose masks are the secret.
     secret : callable, optional
@@ -37,8 +58,8 @@ class Drawn:
 
     Attributes
     ----------
-    leaves : (bits + products, words) uint64 or None
-        Shares of the secret and of its products.
+    leaves : (bits + products, words) uint64
+        Shares of the secret and of its products; nothing where there are no leaves.
     stages : list of (Stage, masks, products)
     """
 
@@ -46,40 +67,29 @@ class Drawn:
         self,
         provider: Provider,
         words: int,
-        stages: Sequence[Stage],
+        stages: tuple[Stage, ...],
         leaves: Stage | None = None,
         secret: Callable[[], np.ndarray] | None = None,
     ) -> None:
-        masks = [provider.uniform_planes(len(stage.opened), words) for stage in stages]
-        rows = [len(stage.mask_steps) for stage in stages]
-        bits = 0 if leaves is None else len(leaves.opened)
-        if leaves is not None:
-            rows.insert(0, bits + len(leaves.mask_steps))
+        layout = _layout(stages, leaves)
+        masks = provider.uniform_planes(layout.opened, words)
 
         def products() -> np.ndarray:
-            parts = [masks[number] for number in range(len(stages))]
+            out = np.empty((layout.dealt, words), dtype=np.uint64)
             if leaves is not None and secret is not None:
-                parts.insert(0, secret())
-            return _with_products(parts, [leaves, *stages] if leaves is not None else stages, rows, bits)
+                bits = len(leaves.opened)
+                out[:bits] = planes = secret()
+                kernels.multiply_planes(planes, leaves.mask_steps, out[bits : bits + len(leaves.mask_steps)])
+            for stage, own, where in zip(stages, layout.masks, layout.products, strict=True):
+                kernels.multiply_planes(masks[own], stage.mask_steps, out[where])
+            return out
 
-        dealt = provider.dealt_planes((sum(rows), words), products) if rows else np.empty((0, words), dtype=np.uint64)
-        parts = np.split(dealt, np.cumsum(rows)[:-1])[: len(rows)]
-        self.leaves = None if leaves is None else parts.pop(0)
-        self.stages = list(zip(stages, masks, parts, strict=True))
-
-
-def _with_products(
-    masks: Sequence[np.ndarray], stages: Sequence[Stage], rows: Sequence[int], singles: int
-) -> np.ndarray:
-    """The products of each stage's masks, one below the other; of the first so many masks themselves, too."""
-    out = np.empty((sum(rows), masks[0].shape[1]), dtype=np.uint64)
-    start = 0
-    for mask, stage, size in zip(masks, stages, rows, strict=True):
-        if not start:
-            out[:singles] = mask[:singles]
-        kernels.multiply_planes(mask, stage.mask_steps, out[start + (0 if start else singles) : start + size])
-        start += size
-    return out
+        dealt = provider.dealt_planes((layout.dealt, words), products)
+        self.leaves = dealt[: layout.products[0].start] if layout.products else dealt
+        self.stages = [
+            (stage, masks[own], dealt[where])
+            for stage, own, where in zip(stages, layout.masks, layout.products, strict=True)
+        ]
 
 
 def evaluated(core: Core, drawn: Drawn, planes: np.ndarray) -> Step[np.ndarray]:

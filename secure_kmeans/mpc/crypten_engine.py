@@ -73,7 +73,7 @@ class CryptenEngine:
         yield from ()
         return _array(quotients)
 
-    def enter(self, rows: np.ndarray, comparisons: int) -> Step[None]:
+    def enter(self, rows: np.ndarray, r: int, k: int, bits: int) -> Step[None]:
         """Keep the rows."""
         yield from ()
         self._X = rows

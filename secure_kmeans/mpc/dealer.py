@@ -184,5 +184,5 @@ class Dealer(Provider):
 
 
 def _nothing(shape: Sequence[int], kind: type) -> np.ndarray:
-    """Zeros that take no memory."""
-    return np.broadcast_to(kind(0), tuple(shape))
+    """Zeros, which take no memory as long as nobody looks at them."""
+    return np.zeros(tuple(shape), dtype=kind)

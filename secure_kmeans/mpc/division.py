@@ -111,7 +111,8 @@ def quotient(core: Core, of: Dividend, divisors: np.ndarray, largest: int, most:
     scaled = np.zeros(of.opened.shape, dtype=np.int64)
     if core.acts:
         t = [int(divisor) for divisor in divisors]
-        factors = [[_rounded(1 << (_DIGIT * digit + extra), each) for each in t] for digit in range(len(of.digits))]
+        powers = [1 << (_DIGIT * digit + extra) for digit in range(len(of.digits))]
+        factors = _in_ring([_rounded(power, each) for power in powers for each in t]).reshape(-1, len(t), 1)
         offsets = [
             (((largest * each + each // 2 - (1 << (bits - 2))) << (extra + 1)) + (1 << extra)) // (2 * each)
             for each in t
@@ -119,8 +120,7 @@ def quotient(core: Core, of: Dividend, divisors: np.ndarray, largest: int, most:
         wraps = np.where(_top(of.opened, of.size), 0, of.tops)
         scaled += core.public(np.broadcast_to(_in_ring(offsets)[:, None], scaled.shape))
         scaled += wraps * _in_ring([_rounded(1 << (bits + extra), each) for each in t])[:, None]
-        for factor, public, secret in zip(factors, _digits(of.opened, of.size), of.digits, strict=True):
-            scaled += (core.public(public) - secret) * _in_ring(factor)[:, None]
+        scaled += ((core.public(_digits(of.opened, of.size)) - of.digits) * factors).sum(axis=0)
     floors = yield from shift_right(core, scaled.reshape(-1), extra)
     return floors.reshape(scaled.shape) - core.public(np.full(scaled.shape, largest))
 

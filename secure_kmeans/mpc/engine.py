@@ -7,7 +7,8 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from secure_kmeans.mpc import argmin, comparison, division, products, truncation
+from secure_kmeans.fixed_point import RING_BITS
+from secure_kmeans.mpc import argmin, circuits, comparison, division, products, truncation
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.kernels import WORD
 from secure_kmeans.mpc.rounds import Step
@@ -71,8 +72,8 @@ class Engine(Protocol):
     def shift_right(self, values: np.ndarray, bits: int) -> Step[np.ndarray]:
         """``values >> bits`` of (m,), |value| < 2^62, exactly."""
 
-    def enter(self, rows: np.ndarray, comparisons: int) -> Step[None]:
-        """Take (n, d) shares of the rows of a run, each of which takes part in so many comparisons at a time."""
+    def enter(self, rows: np.ndarray, r: int, k: int, bits: int) -> Step[None]:
+        """Take (n, d) shares of the rows that :meth:`label` will label with k centroids of each of r restarts."""
 
     def centroids(self, C: np.ndarray) -> Step[Centroids]:
         """Make (r, k, d) shares ready for :meth:`label` and :meth:`moved_less`."""
@@ -151,11 +152,13 @@ class SecureEngine:
         """See :func:`~secure_kmeans.mpc.truncation.shift_right`."""
         return (yield from truncation.shift_right(self.core, values, bits))
 
-    def enter(self, rows: np.ndarray, comparisons: int) -> Step[None]:
-        """Rows are kept in blocks, each under its fixed mask."""
+    def enter(self, rows: np.ndarray, r: int, k: int, bits: int) -> Step[None]:
+        """Rows are kept in blocks, each under its fixed mask; the circuits are drawn up."""
+        for width in (bits, RING_BITS):
+            circuits.comparison(width)
         self._totals = rows.sum(axis=0)
         self._blocks = []
-        for where in _blocks(len(rows), max(WORD, COMPARISONS_AT_ONCE // comparisons)):
+        for where in _blocks(len(rows), max(WORD, COMPARISONS_AT_ONCE // (r * _pairs(k)))):
             self._blocks.append((yield from products.fixed(self.core, rows[where])))
 
     def centroids(self, C: np.ndarray) -> Step[products.MaskedCentroids]:
@@ -183,7 +186,7 @@ class SecureEngine:
         """See :func:`~secure_kmeans.mpc.products.movement`."""
         moved = products.movement(self.core, before, now)
         spare = self.core.public(np.full(moved.shape, np.int64(limit))) - moved
-        return (yield from comparison.negative(self.core, spare, 64))[0]
+        return (yield from comparison.negative(self.core, spare, RING_BITS))[0]
 
     def sums(self, H: Assignment, size: int) -> Step[tuple[np.ndarray, np.ndarray]]:
         """See :func:`~secure_kmeans.mpc.products.sums`; the last cluster has what is left."""
@@ -239,7 +242,8 @@ class SecureEngine:
 
 
 def _pairs(k: int) -> int:
-    return k * (k - 1) // 2 if k <= argmin.ALL_PAIRS else 2 * k
+    """Comparisons of a column of k candidates, or a little more."""
+    return max(1, k * (k - 1) // 2) if k <= argmin.ALL_PAIRS else 2 * k
 
 
 def _blocks(size: int, at_once: int) -> list[slice]:

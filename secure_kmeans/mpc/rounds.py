@@ -6,7 +6,7 @@ A step is a generator: it yields an :class:`Opening`, is given the opened value,
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -87,49 +87,48 @@ class Rounds:
         Rounds: 1, for three parties or more 2 where a party's shares take more than 2^18 bytes and all are for all.
         Bytes that a party sends: those of its shares to each other party, in the second case 2 / P of that.
         """
-        totals = [np.ascontiguousarray(opening.share).reshape(-1).copy() for opening in openings]
+        shares = [np.ascontiguousarray(opening.share).reshape(-1) for opening in openings]
         sizes = [opening.size for opening in openings]
         if any(opening.to is not None for opening in openings):
-            self._to_some(totals, openings)
-        elif len(self._parties) > 2 and sum(map(_bytes_of, totals, sizes)) > _DIRECT_BYTES:
-            self._in_parts(totals, sizes)
+            totals = self._to_some(shares, openings)
+        elif len(self._parties) > 2 and sum(map(_bytes_of, shares, sizes)) > _DIRECT_BYTES:
+            totals = self._in_parts(shares, sizes)
         else:
-            outgoing = _encoded(totals, sizes)
-            for came in self._swapped(dict.fromkeys(self._others, outgoing), outgoing.size).values():
-                _add(totals, sizes, came)
+            outgoing = _encoded(shares, sizes)
+            came = self._swapped(dict.fromkeys(self._others, outgoing), outgoing.size)
+            totals = _sums(shares, sizes, came.values())
         return [total.reshape(opening.share.shape) for total, opening in zip(totals, openings, strict=True)]
 
-    def _to_some(self, totals: list[np.ndarray], openings: Sequence[Opening]) -> None:
+    def _to_some(self, shares: Sequence[np.ndarray], openings: Sequence[Opening]) -> list[np.ndarray]:
         """Each party is sent what it may learn."""
 
         def for_party(rank: int) -> tuple[list[np.ndarray], list[int]]:
             wanted = [number for number, opening in enumerate(openings) if opening.to in (None, rank)]
-            return [totals[number] for number in wanted], [openings[number].size for number in wanted]
+            return [shares[number] for number in wanted], [openings[number].size for number in wanted]
 
         outgoing = {party: _encoded(*for_party(self._parties.index(party))) for party in self._others}
         own, sizes = for_party(self._rank)
-        for came in self._swapped(outgoing, sum(map(_bytes_of, own, sizes))).values():
-            _add(own, sizes, came)
-        for total, opening in zip(totals, openings, strict=True):
-            if opening.to not in (None, self._rank):
-                total[:] = 0
+        sums = iter(_sums(own, sizes, self._swapped(outgoing, sum(map(_bytes_of, own, sizes))).values()))
+        return [
+            next(sums) if opening.to in (None, self._rank) else np.zeros_like(share)
+            for share, opening in zip(shares, openings, strict=True)
+        ]
 
-    def _in_parts(self, totals: list[np.ndarray], sizes: list[int]) -> None:
+    def _in_parts(self, shares: Sequence[np.ndarray], sizes: Sequence[int]) -> list[np.ndarray]:
         """Each party adds up one part of everything, then tells the others its sums."""
         parts = {
-            party: [np.array_split(total, len(self._parties))[rank] for total in totals]
+            party: [np.array_split(share, len(self._parties))[rank] for share in shares]
             for rank, party in enumerate(self._parties)
         }
         own = parts.pop(self._parties[self._rank])
         outgoing = {party: _encoded(part, sizes) for party, part in parts.items()}
-        for came in self._swapped(outgoing, sum(map(_bytes_of, own, sizes))).values():
-            _add(own, sizes, came)
-        sums = _encoded(own, sizes)
-        lengths = {party: data.size for party, data in outgoing.items()}
-        for party, came in self._swapped(dict.fromkeys(self._others, sums), lengths).items():
-            for part in parts[party]:
-                part[:] = 0
-            _add(parts[party], sizes, came)
+        sums = _sums(own, sizes, self._swapped(outgoing, sum(map(_bytes_of, own, sizes))).values())
+        told = dict.fromkeys(self._others, _encoded(sums, sizes))
+        came = self._swapped(told, {party: data.size for party, data in outgoing.items()})
+        of_all = {
+            party: _sums([np.zeros_like(part) for part in parts[party]], sizes, [data]) for party, data in came.items()
+        } | {self._parties[self._rank]: sums}
+        return [np.concatenate(each) for each in zip(*(of_all[party] for party in self._parties), strict=True)]
 
     def _swapped(self, outgoing: dict[str, np.ndarray], lengths: int | dict[str, int]) -> dict[str, np.ndarray]:
         """One round: bytes to every other party and from every other party."""
@@ -148,7 +147,7 @@ def _bytes_of(numbers: np.ndarray, size: int) -> int:
 def _encoded(shares: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
     """Numbers, one array after the other, in so many bytes each."""
     if len(shares) == 1 and sizes[0] == RING_BYTES:
-        return shares[0].view(np.uint8).copy()
+        return shares[0].view(np.uint8)
     data = np.empty(sum(map(_bytes_of, shares, sizes)), dtype=np.uint8)
     start = 0
     for share, size in zip(shares, sizes, strict=True):
@@ -161,15 +160,20 @@ def _encoded(shares: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
     return data
 
 
-def _add(totals: Sequence[np.ndarray], sizes: Sequence[int], data: np.ndarray) -> None:
-    """Add, or XOR, what another party has sent."""
-    start = 0
-    for total, size in zip(totals, sizes, strict=True):
-        end = start + total.size * size
-        part = data[start:end]
-        if size == RING_BYTES:
-            combine = np.add if total.dtype == np.int64 else np.bitwise_xor
-            combine(total, part.view(total.dtype), out=total)
-        else:
-            add_packed(total, part, size)
-        start = end
+def _sums(own: Sequence[np.ndarray], sizes: Sequence[int], came: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """Each array of this party's plus, or XOR, what the others have sent."""
+    totals = list(own)
+    for data in came:
+        start = 0
+        for number, (total, size) in enumerate(zip(totals, sizes, strict=True)):
+            end = start + total.size * size
+            part = data[start:end]
+            if size < RING_BYTES:
+                totals[number] = total.copy()
+                add_packed(totals[number], part, size)
+            elif total.dtype == np.int64:
+                totals[number] = total + part.view(np.int64)
+            else:
+                totals[number] = total ^ part.view(np.uint64)
+            start = end
+    return totals

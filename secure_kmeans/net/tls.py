@@ -38,10 +38,14 @@ class RejectedError(LostError):
 class _Connection(SSL.Connection):
     """pyOpenSSL's connection, which reads all that has come without a copy and a call for each record of 16 KiB."""
 
+    _trouble: SSL.Error | None = None
+
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int | None = None) -> int:
-        """Fill a beginning of ``buffer``."""
+        """Fill a beginning of ``buffer``. What ends the line after some bytes is raised at the next call."""
         assert nbytes is None
         assert flags is None
+        if self._trouble is not None:
+            raise self._trouble
         tls = self._ssl
         with ffi.from_buffer("char[]", buffer, require_writable=True) as target:
             size = len(target)
@@ -51,11 +55,18 @@ class _Connection(SSL.Connection):
             while 0 < filled < size:
                 came = lib.SSL_read(tls, target + filled, size - filled)
                 if came <= 0:
-                    if lib.SSL_get_error(tls, came) != lib.SSL_ERROR_WANT_READ:
-                        self._raise_ssl_error(tls, came)
+                    self._note_trouble(came)
                     break
                 filled += came
         return int(filled)
+
+    def _note_trouble(self, result: int) -> None:
+        try:
+            self._raise_ssl_error(self._ssl, result)
+        except (SSL.WantReadError, SSL.WantWriteError):
+            pass
+        except SSL.Error as error:
+            self._trouble = error
 
 
 class TlsLine:

@@ -25,7 +25,7 @@ def squared_norms(engine: Engine, X: np.ndarray) -> Step[np.ndarray]:
 
 
 def squared_distances(engine: Engine, X: np.ndarray, norms: np.ndarray, C: np.ndarray) -> Step[np.ndarray]:
-    """|x_i - c_j|^2 as (m, n) shares, 2 f fractional bits, from (n, d) and (m, d) with f. Rounds: 1."""
+    """|x_i - c_j|^2 as (m, n) shares, 2 f fractional bits, from (n, d) and (m, d) with f. Rounds: 2."""
     products = yield from engine.matmul(X, np.ascontiguousarray(C.T))
     return norms + ((yield from squared_norms(engine, C))[:, None] - 2 * products.T)
 

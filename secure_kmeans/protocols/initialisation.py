@@ -85,7 +85,8 @@ def farthest(
     -------
     (r, k, d) shares. A tie goes to the first row, as ``numpy.argmax`` breaks it.
 
-    Rounds: for each centroid after the first two products, one selection of a minimum and one tournament.
+    Rounds: 1 for the norms; for each centroid after the first 2 for the distances, from the third on a comparison and a
+    product for the minimum, and a tournament.
     """
     centroid = X[coins.rows[:, 0]]  # (r, d)                            Algorithm 1, line 2
     norms = yield from squared_norms(engine, X)
@@ -129,7 +130,8 @@ def k_means_plus_plus(
     -------
     (r, k, d) shares.
 
-    Rounds: for each centroid after the first two products, one selection of a minimum, one comparison and one product.
+    Rounds: 1 for the norms; for each centroid after the first 2 for the distances, from the third on a comparison and a
+    product for the minimum, a comparison, and a product.
     """
     d = X.shape[1]
     both = np.concatenate([X, X_coarse], axis=1)

@@ -19,7 +19,7 @@ Differs from the paper:
 Reveals: the sizes, unless hidden, and one stop bit for each restart and iteration; with several restarts the number of
 the best; at the end the centroids and their sizes to all parties, and to each party the labels of its rows.
 The dealer walks through the same protocol with empty hands; it is told shapes: the numbers of rows, and after each
-labelling how many restarts go on.
+labelling which restarts go on.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from secure_kmeans.errors import StateError
+from secure_kmeans.errors import JobError, StateError
 from secure_kmeans.fixed_point import RING_BITS, bits_to_hold
 from secure_kmeans.job import Job
 from secure_kmeans.ledger import What
+from secure_kmeans.mpc.division import LARGEST_COUNT_BITS
 from secure_kmeans.mpc.engine import LABEL_BYTES, Assignment, Centroids
-from secure_kmeans.mpc.kernels import from_plane
+from secure_kmeans.mpc.kernels import from_plane, words_for
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.session import Session
 from secure_kmeans.protocols import initialisation
@@ -156,15 +157,10 @@ def predict(session: Session, job: Job, own_rows: np.ndarray) -> np.ndarray:
     C = session.from_public(job.scaling.apply(np.array(job.centroids)))[None]
     if not sum(counts):
         return np.empty(0, dtype=np.int64)
-    engine.run(engine.enter(session.share_rows(own_rows, counts), _comparisons(job.n_clusters)))
+    engine.run(engine.enter(session.share_rows(own_rows, counts), 1, job.n_clusters, RING_BITS))
     H = engine.run(engine.label(engine.run(engine.centroids(C)), RING_BITS))
     numbers, _ = engine.run(engine.labels(H))
     return session.reveal_to_owners(numbers, counts, what=What.OWN_LABELS, size=LABEL_BYTES)
-
-
-def _comparisons(k: int) -> int:
-    """Of a row, where all pairs of centroids are compared."""
-    return max(1, k * (k - 1) // 2)
 
 
 class Restarts:
@@ -176,7 +172,6 @@ class Restarts:
     Attributes
     ----------
     C : (r, k, d) shares
-    active : (those still running,) ints
     converged : (r,) bool
     sizes : for each restart the revealed sizes of each of its iterations
     n_iter : (r,) ints
@@ -188,7 +183,7 @@ class Restarts:
         self.session, self.engine, self.job = session, session.engine, job
         self.C = self._C_before = C
         r, k, _ = C.shape
-        self.active = np.arange(r)
+        self._running = np.ones(r, dtype=bool)
         self.converged = np.zeros(r, dtype=bool)
         self.sizes: list[list[list[int]]] = [[] for _ in range(r)]
         self.n_iter = np.zeros(r, dtype=np.int64)
@@ -202,7 +197,9 @@ class Restarts:
         self._epsilon = int(min(job.tol * scale**2, 2.0 ** (RING_BITS - 2)))
         self._seen: tuple[np.ndarray, Centroids] | None = None
         self._labelled: Assignment | None = None
-        self.engine.run(self.engine.enter(X, r * _comparisons(k)))
+        if job.hide_counts and bits_to_hold(float(self._n) + 1) > LARGEST_COUNT_BITS:
+            raise JobError(f"hide_counts: at most {(1 << LARGEST_COUNT_BITS) - 1:,} rows can be counted in secret")
+        self.engine.run(self.engine.enter(X, r, k, self._bits))
 
     @classmethod
     def resumed(
@@ -215,7 +212,9 @@ class Restarts:
         kept = [nothing, nothing] if state is None else [state.centroids, state.before or nothing]
         C, before = (session.shared_anew(np.frombuffer(share, dtype=np.int64).reshape(shape)) for share in kept)
         runs = cls(session, job, X, C)
-        runs.iteration, runs.active = iteration, active
+        runs.iteration = iteration
+        runs._running[:] = False
+        runs._running[active] = True
         if state is not None:
             runs.n_iter = np.array(state.n_iter, dtype=np.int64)
             runs.converged = np.array(state.converged, dtype=bool)
@@ -225,6 +224,11 @@ class Restarts:
             runs._C_before = before
             runs._seen = active, session.engine.run(session.engine.centroids(before[active]))
         return runs
+
+    @property
+    def active(self) -> np.ndarray:
+        """Those still running, ints."""
+        return np.flatnonzero(self._running)
 
     def state(self, counts: list[int], seed: int | None) -> State:
         """What this party needs to go on from here."""
@@ -290,7 +294,7 @@ class Restarts:
             stopped, H = self.engine.together(self._stopped(before, now, riding), label)
             if self.engine.acts:
                 self.converged[stopped] = True
-                self.active = self.active[~np.isin(self.active, stopped)]
+                self._running[stopped] = False
         self._seen = riding, now
         if self.engine.acts or self.session.deals:
             self._labelled = H
@@ -299,8 +303,9 @@ class Restarts:
     def _stopped(self, before: Centroids, now: Centroids, riding: np.ndarray) -> Step[np.ndarray]:
         """Which of the running restarts have moved by no more than epsilon."""
         moved_more = yield from self.engine.moved_more(before, now, self._epsilon)
-        running = np.isin(riding, self.active)
-        shown = np.packbits(np.pad(running, (0, -len(riding) % RING_BITS)), bitorder="little").view(np.uint64)
+        running = self._running[riding]
+        shown = np.zeros(words_for(len(riding)), dtype=np.uint64)
+        shown.view(np.uint8)[: -(-len(riding) // 8)] = np.packbits(running, bitorder="little")
         revealed = yield from self.session.revealing(moved_more & shown, what=What.STOP_BIT, iteration=self.iteration)
         moved = np.empty(len(riding), dtype=np.int64)
         from_plane(revealed, moved)
@@ -309,7 +314,7 @@ class Restarts:
     def _move(self, H: Assignment, riding: np.ndarray) -> None:
         """[SHK] steps 3, 4, 5 and 7: each centroid becomes the mean of its rows."""
         run, (r, k, d) = self.engine.run, (len(riding), *self.C.shape[1:])
-        running = np.isin(riding, self.active)
+        running = self._running[riding]
         C = self.C[riding]
         self.iteration += bool(self.active.size)
         if self.job.hide_counts:

@@ -38,7 +38,7 @@ def test_no_generator_of_torch_numpy_or_python_is_reached(number, engine, monkey
     def body(session):
         engine = session.engine
         X = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
-        engine.run(engine.enter(X, 3))
+        engine.run(engine.enter(X, 1, 3, 60))
         H = engine.run(engine.label(engine.run(engine.centroids(X[None])), 60))
         T, _ = engine.run(engine.sums(H, 8))
         twos = np.full(3, 2)

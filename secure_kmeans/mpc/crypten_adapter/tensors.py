@@ -106,7 +106,7 @@ def squares(values: Shared) -> Shared:
 
 
 def divide_locally(values: Shared, divisor: torch.Tensor) -> Shared:
-    """Quotient of additive shares by public integers, towards zero; see :mod:`secure_kmeans.mpc.division`."""
+    """Quotient of additive shares by public integers, towards zero; see :mod:`secure_kmeans.mpc.crypten_engine`."""
     return values.div(divisor)
 
 
