@@ -7,6 +7,8 @@ many candidates a tournament of such stages is played.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from secure_kmeans.mpc import kernels
@@ -16,8 +18,32 @@ from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.products import multiply
 from secure_kmeans.mpc.rounds import Opening, Step
 
-ALL_PAIRS = 10
-"""Up to so many candidates all pairs are compared: fewer bytes than a tournament, whose winners have to be selected."""
+FEW: Final = 7
+"""Up to so many candidates all pairs are always compared: fewer bytes than a tournament, whose winners are selected."""
+
+MANY: Final = 10
+"""Above so many a tournament is always played."""
+
+_ROUND_BYTES: Final = 1 << 15
+"""What a round costs, in bytes that could have been sent meanwhile: 50 microseconds at 600 MB/s."""
+
+
+def compares_all_pairs(k: int, m: int, bits: int) -> bool:
+    """Whether k candidates in m columns are compared all pairs at once; by bytes and rounds, the same at all roles."""
+    if not FEW < k <= MANY:
+        return k <= FEW
+    pair = (comparison(bits).dealt_bits + 2 * comparison(bits).opened_bits) / 8
+    g, group = -(-k // _GROUP), _GROUP
+    at_once = k * (k - 1) // 2 * pair
+    played = (g * group * (group - 1) // 2 + g * (g - 1) // 2) * pair + g * group * _SELECTING_BYTES
+    extra_rounds = 4 + comparison(bits).rounds
+    return at_once * m <= played * m + extra_rounds * _ROUND_BYTES
+
+
+_SELECTING_BYTES: Final = 50
+"""What a candidate of a tournament costs besides comparisons, as measured: integers, two products, dealt scores."""
+
+_GROUP: Final = 4
 
 
 def argmin_of_masked(core: Core, masked: np.ndarray, bits: int) -> Step[np.ndarray]:
@@ -89,7 +115,7 @@ def argmin_one_hot(core: Core, values: np.ndarray, bits: int = 64) -> Step[np.nd
     k, m = values.shape
     if k == 1:
         return core.public(np.ones((1, m), dtype=np.int64))
-    if k > ALL_PAIRS:
+    if not compares_all_pairs(k, m, bits):
         return (yield from _argmin_of_groups(core, values, bits))
     masked = core.provider.uniform(k - 1, m)
     masked += (values[1:] - values[:1]) * core.acts
@@ -102,7 +128,7 @@ def _argmin_of_groups(core: Core, values: np.ndarray, bits: int) -> Step[np.ndar
     Rounds: those of two argmins, and two products.
     """
     k, m = values.shape
-    group = 4 if k <= 4 * ALL_PAIRS else 8
+    group = _GROUP if k <= _GROUP * MANY else 8
     g = -(-k // group)
     filled = _repeat_last(values, -k % group)
     groups = filled.reshape(g, group, m).transpose(1, 0, 2).reshape(group, g * m)

@@ -142,6 +142,11 @@ class Comparison:
     stages: tuple[Stage, ...]
 
     @property
+    def rounds(self) -> int:
+        """After the masked number has been opened."""
+        return len(self.stages)
+
+    @property
     def opened_bits(self) -> int:
         """Bits that a party sends for each comparison, after the masked number itself."""
         return sum(len(stage.opened) for stage in self.stages)

@@ -170,7 +170,7 @@ class SecureEngine:
         r, k, _ = C.masks.shape
         assigned = []
         for X in self._blocks:
-            if k <= argmin.ALL_PAIRS:
+            if argmin.compares_all_pairs(k, r * X.shape[1], bits):
                 masked = products.masked_scores(self.core, X, C)
                 assigned.append(
                     (yield from argmin.argmin_of_masked(self.core, masked.reshape(k - 1, r * X.shape[1]), bits))
@@ -243,7 +243,7 @@ class SecureEngine:
 
 def _pairs(k: int) -> int:
     """Comparisons of a column of k candidates, or a little more."""
-    return max(1, k * (k - 1) // 2) if k <= argmin.ALL_PAIRS else 2 * k
+    return max(1, k * (k - 1) // 2) if k <= argmin.MANY else 2 * k
 
 
 def _blocks(size: int, at_once: int) -> list[slice]:

@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from secure_kmeans.mpc.argmin import argmin_of_masked, argmin_one_hot, one_hot_of_masked
+from secure_kmeans.mpc.argmin import argmin_of_masked, argmin_one_hot, compares_all_pairs, one_hot_of_masked
 from secure_kmeans.mpc.circuits import comparison, winner
 from secure_kmeans.mpc.kernels import from_plane
 from tests.mpc.roles_in_threads import Run, shares_of
@@ -57,6 +57,22 @@ def test_one_candidate_needs_nobody():
     run = argmin(3, np.arange(5).reshape(1, 5))
     assert run.opened().tolist() == [[1] * 5]
     assert (run.rounds, run.sent) == (0, {})
+
+
+def test_many_columns_of_eight_play_a_tournament():
+    k, m, bits = 8, 3000, 51
+    assert not compares_all_pairs(k, m, bits)
+    values = np.random.default_rng(8).integers(-3, 3, (k, m))
+    run = argmin(2, values, bits)
+    assert run.opened().tolist() == one_hot(values)
+    assert run.rounds == 2 * (1 + 2 + 1 + 1) - 1 + 2  # groups of 4, then of 2, which need no tree; two products
+
+
+def test_what_costs_less_is_chosen():
+    assert all(compares_all_pairs(k, 10**9, 64) for k in range(2, 8))
+    assert all(compares_all_pairs(k, 64, 64) for k in range(8, 11))
+    assert not any(compares_all_pairs(k, 64, 64) for k in (11, 12, 100))
+    assert [compares_all_pairs(10, m, 51) for m in (100, 100_000)] == [True, False]
 
 
 @pytest.mark.parametrize("k", [2, 3, 5, 10, 12])

@@ -424,6 +424,22 @@ class TestLine:
         with pytest.raises(LostError, match=r"^it closed its connection$"):
             how_it_ends(server)
 
+    @pytest.mark.parametrize("politely", [True, False])
+    def test_what_comes_together_with_the_end_is_read_before_it(self, politely):
+        client, server = tls_pair()
+        said = os.urandom(40_000)  # three records
+        write_all(client, said)
+        if politely:
+            client.close()
+        else:
+            client._socket.close()
+        target = bytearray(100_000)
+        assert server.read_into(memoryview(target)) == len(said)
+        assert target[: len(said)] == said
+        for _ in range(2):
+            with pytest.raises(LostError, match="^it closed its connection$" if politely else "without a word$"):
+                server.read_into(memoryview(target))
+
     def test_after_close_writing_the_other_can_still_be_heard(self):
         client, server = tls_pair()
         client.close_writing()
