@@ -26,6 +26,9 @@ from secure_kmeans.public_coins import Coins, DrawGrid
 
 Report = Callable[[int, int], None]
 
+_GROUPS_AT_ONCE = 1 << 17
+"""Bounds the memory of a tournament's stage."""
+
 _FEW = 4096
 """Up to so many candidates a stage of a tournament takes groups of 8, above groups of 4."""
 
@@ -174,11 +177,16 @@ def row_of_largest(engine: Engine, values: np.ndarray, rows: np.ndarray, bits: i
     candidates = np.concatenate([values[:, :, None], np.broadcast_to(rows, (r, n, d))], axis=2)
     while (m := candidates.shape[1]) > 1:
         group = min(m, 8 if r * m <= _FEW else 4)
-        last = np.repeat(candidates[:, -1:], -m % group, axis=1)  # copies of the last one, which no tie prefers
-        groups = np.concatenate([candidates, last], axis=1).reshape(r, -1, group, 1 + d)
-        best = yield from engine.argmin_one_hot(-groups[..., 0].reshape(-1, group).T, bits)
-        chosen = yield from engine.multiply(best.T.reshape(r, -1, group, 1), groups)
-        candidates = chosen.sum(axis=2)
+        if m % group:  # copies of the last one, which no tie prefers
+            last = np.repeat(candidates[:, -1:], -m % group, axis=1)
+            candidates = np.concatenate([candidates, last], axis=1)
+        groups = candidates.reshape(-1, group, 1 + d)
+        winners = []
+        for start in range(0, len(groups), _GROUPS_AT_ONCE):
+            block = groups[start : start + _GROUPS_AT_ONCE]
+            best = yield from engine.argmin_one_hot(-block[..., 0].T, bits)
+            winners.append((yield from engine.multiply(best.T[:, :, None], block)).sum(axis=1))
+        candidates = np.concatenate(winners).reshape(r, -1, 1 + d)
     return candidates[:, 0, 1:]
 
 

@@ -9,7 +9,7 @@ from secure_kmeans.mpc import crypten_engine, engine
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import number_of_best
 from secure_kmeans.plan import party_names
-from secure_kmeans.protocols import shk
+from secure_kmeans.protocols import initialisation, shk
 from tests.parties import run_parties
 
 BLOBS = make_blobs(60, centers=4, n_features=3, random_state=1)[0]
@@ -148,6 +148,7 @@ def test_small_blocks_of_rows_change_nothing(monkeypatch):
     whole = fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)
     monkeypatch.setattr(engine, "COMPARISONS_AT_ONCE", 1)
     monkeypatch.setattr(engine, "WORD", 7)  # rows at once
+    monkeypatch.setattr(initialisation, "_GROUPS_AT_ONCE", 2)
     assert fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)["labels"].tolist() == whole["labels"].tolist()
 
 
