@@ -7,8 +7,8 @@ draws randomness, and no loop or index depends on a share.
 
 from __future__ import annotations
 
-import functools
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import numba
 import numpy as np
@@ -17,8 +17,20 @@ WORD: Final = 64
 _CHUNK: Final = 128
 """Words of a plane that are worked on at once, so that what is used again stays near the processor."""
 
-_compiled: Final[Any] = functools.partial(numba.njit, cache=True, nogil=True)
-"""Compiled once, for the types given: on the first import after an installation, for some seconds."""
+Loop = TypeVar("Loop", bound=Callable[..., None])
+
+
+def _compiled(signature: str) -> Callable[[Loop], Loop]:
+    """Compiled for the types given: once after an installation, for some seconds, where the result can be kept."""
+
+    def compile_(loop: Loop) -> Loop:
+        try:
+            compiled: Any = numba.njit(signature, cache=True, nogil=True)(loop)
+        except RuntimeError:  # no folder that can be written to
+            compiled = numba.njit(signature, nogil=True)(loop)
+        return compiled
+
+    return compile_
 
 
 def words_for(count: int) -> int:
