@@ -240,8 +240,6 @@ def _draw_sizes(ax: Axes, report: Report) -> None:
     )
     for number, (name, sizes) in enumerate(zip(names, own.T, strict=True)):
         ax.plot(range(1, len(own) + 1), sizes, "o-", color=colour(number), markersize=4, linewidth=1.2, label=name)
-    if not len(own):
-        ax.text(0.5, 0.9, "the encrypted run hides them", transform=ax.transAxes, ha="center")
     if plain:
         for number, sizes in zip(partners, np.array(plain.counts_by_iteration).T, strict=True):
             ax.plot(
@@ -253,8 +251,13 @@ def _draw_sizes(ax: Axes, report: Report) -> None:
                 markerfacecolor="none",
                 markeredgewidth=0.9,
             )
+    title = f"Cluster sizes, {who} (dots)" + (" and plaintext (rings)" if plain else "")
+    if not len(own):
+        title = "Cluster sizes: " + ("plaintext (rings), " if plain else "") + "encrypted ones are hidden"
+        if not plain:
+            ax.set_yticks([])
     ax.set(
-        title=f"Cluster sizes, {who} (dots)" + (" and plaintext (rings)" if plain else ""),
+        title=title,
         xlabel="Iteration",
         ylabel="Rows in the cluster",
     )
