@@ -76,6 +76,17 @@ def test_the_main_job(tmp_path):
     assert left_over(tmp_path) == left_over(results) == []
 
 
+def test_hidden_counts_stand_nowhere(tmp_path):
+    out = run("--seed", 0, "--hide-counts", "--n-init", 1, "--skip-plaintext", folder=tmp_path)
+    results = tmp_path / "results" / "mall_customers"
+    report = Report.load(results / "report.json")
+    assert (report.counts, report.counts_by_iteration) == (None, [])
+    assert not {"cluster sizes", "final cluster sizes"} & {entry.what for entry in report.ledger}
+    assert "cluster sizes" not in out
+    assert pd.read_csv(results / "centroids.csv")["size"].isna().all()
+    assert (results / "convergence.png").exists()
+
+
 def test_three_parties_with_files_of_their_own(tmp_path):
     rows = pd.DataFrame(load_wine(as_frame=True).data.iloc[::2, [0, 6, 9]])
     bounds = ",".join(f"{low}:{high}" for low, high in zip(rows.min(), rows.max(), strict=True))
