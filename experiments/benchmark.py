@@ -18,11 +18,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from in_processes import in_processes
+from in_processes import in_processes, opened
 
 from secure_kmeans.fixed_point import choose_precision_bits
 from secure_kmeans.job import MOST_PARTIES, Job, Party, Scaling
-from secure_kmeans.mpc.rounds import Opening, Step
 from secure_kmeans.mpc.session import Session
 from secure_kmeans.options import run
 from secure_kmeans.plaintext.baseline import run_in_the_clear
@@ -62,16 +61,12 @@ def _iterate(session: Session, job: Job, own: np.ndarray, counts: list[int]) -> 
     marks = [_mark(session)]
     for _ in runs.iterations():
         marks.append(_mark(session))
-    centroids = session.engine.run(_opened(runs.C[0])) if session.engine.acts else runs.C[0]
+    centroids = opened(session, runs.C[0])
     return {
         "marks": marks,
         "centroids": session.fixed_point.decode(centroids).tolist(),
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
-
-
-def _opened(share: np.ndarray) -> Step[np.ndarray]:
-    return (yield Opening(share))
 
 
 def _mark(session: Session) -> tuple[float, int, int]:

@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.crypten_adapter.communicator import Links, RoleCommunicator
+from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
+from secure_kmeans.mpc.dealer import Lines
 from secure_kmeans.net.loopback import Loopback
 from secure_kmeans.options import run
 
@@ -51,7 +52,7 @@ def _seconds(action: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - began) / times
 
 
-def _measure(links: Links, me: int, megabytes: int) -> dict[str, float]:
+def _measure(links: Lines, me: int, megabytes: int) -> dict[str, float]:
     """One party's figures."""
     peer = f"party_{1 - me}"
     channel = RoleCommunicator.get()

@@ -13,8 +13,9 @@ import numpy as np
 
 from secure_kmeans.mpc import kernels
 from secure_kmeans.mpc.circuits import comparison, pairs_of, winner
-from secure_kmeans.mpc.comparison import Drawn, bytes_for, evaluated, planes_of, signs, to_integers
+from secure_kmeans.mpc.comparison import Drawn, evaluated, planes_of, signs, to_integers
 from secure_kmeans.mpc.core import Core
+from secure_kmeans.mpc.packing import bytes_for
 from secure_kmeans.mpc.products import multiply
 from secure_kmeans.mpc.rounds import Opening, Step
 

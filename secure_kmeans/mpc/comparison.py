@@ -21,6 +21,7 @@ from secure_kmeans.mpc import kernels
 from secure_kmeans.mpc.circuits import Comparison, Stage, comparison
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.dealer import Provider
+from secure_kmeans.mpc.packing import bytes_for
 from secure_kmeans.mpc.rounds import Opening, Step
 
 
@@ -133,11 +134,6 @@ def planes_of(numbers: np.ndarray, bits: int) -> np.ndarray:
     return planes
 
 
-def bytes_for(bits: int) -> int:
-    """Bytes that hold so many bits."""
-    return -(-bits // 8)
-
-
 def negative(core: Core, values: np.ndarray, bits: int) -> Step[np.ndarray]:
     """XOR shares of [x < 0] for each of some numbers.
 
@@ -175,7 +171,7 @@ def to_integers(core: Core, planes: np.ndarray, m: int, size: int = 8) -> Step[n
 
     Returns
     -------
-    (rows, m) int64 shares. Rounds: 1. Bytes: an eighth of one for each bit from a party, ``size`` from the dealer.
+    (rows, m) int64 shares. Rounds: 1. Bytes: 8 for each word from a party, ``size`` for each bit from the dealer.
     """
     rows = len(planes)
     masks = core.provider.uniform_planes(*planes.shape)

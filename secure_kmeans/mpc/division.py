@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.fixed_point import bits_to_hold
+from secure_kmeans.fixed_point import RING_BITS, bits_to_hold
 from secure_kmeans.mpc.comparison import less_than
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.products import multiply
@@ -28,7 +28,6 @@ from secure_kmeans.mpc.truncation import shift_right, truncate
 _DIGIT: Final = 4
 _SUM_ERROR: Final = 122
 """Digits of two numbers differ by at most 15, factors are off by half a unit, there are at most 16; the rest is 2."""
-_WRAP_BITS: Final = 64
 
 LARGEST_COUNT_BITS: Final = 24
 """Secret counts lie below 2^24."""
@@ -150,7 +149,7 @@ def _rounded(dividend: int, divisor: int) -> int:
 
 def _in_ring(numbers: list[int]) -> np.ndarray:
     """Integers modulo 2^64 as int64."""
-    return np.array([number % (1 << _WRAP_BITS) for number in numbers], dtype=np.uint64).view(np.int64)
+    return np.array([number % (1 << RING_BITS) for number in numbers], dtype=np.uint64).view(np.int64)
 
 
 def divide_by_secret(

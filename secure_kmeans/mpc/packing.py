@@ -15,6 +15,11 @@ RING_BYTES: Final = 8
 _PARTS: Final[dict[int, Any]] = {4: np.dtype("<u4"), 2: np.dtype("<u2"), 1: np.dtype("<u1")}
 
 
+def bytes_for(bits: int) -> int:
+    """Bytes that hold so many bits."""
+    return -(-bits // 8)
+
+
 def _parts(count: int, size: int) -> Iterator[tuple[slice, int, Any]]:
     """For each part where it lies, which of a number's bytes it begins with, and its type."""
     start = offset = 0

@@ -26,8 +26,7 @@ def multiply(core: Core, left: np.ndarray, right: np.ndarray) -> Step[np.ndarray
     c = core.provider.dealt(shape, lambda: a * b)
     if not core.acts:
         return np.zeros(shape, dtype=np.int64)
-    opened = yield Opening(np.concatenate([(left - a).reshape(-1), (right - b).reshape(-1)]))
-    e, f = opened[: left.size].reshape(left.shape), opened[left.size :].reshape(right.shape)
+    e, f = yield from _both(left - a, right - b)
     return e * b + a * f + c + core.public(e * f)
 
 
@@ -38,9 +37,14 @@ def matmul(core: Core, left: np.ndarray, right: np.ndarray) -> Step[np.ndarray]:
     c = core.provider.dealt(shape, lambda: product(a, b))
     if not core.acts:
         return np.zeros(shape, dtype=np.int64)
-    opened = yield Opening(np.concatenate([(left - a).reshape(-1), (right - b).reshape(-1)]))
-    e, f = opened[: left.size].reshape(left.shape), opened[left.size :].reshape(right.shape)
+    e, f = yield from _both(left - a, right - b)
     return product(e, b) + product(a + e if core.first else a, f) + c
+
+
+def _both(left: np.ndarray, right: np.ndarray) -> Step[tuple[np.ndarray, np.ndarray]]:
+    """Open two factors in one round."""
+    opened = yield Opening(np.concatenate([left.reshape(-1), right.reshape(-1)]))
+    return opened[: left.size].reshape(left.shape), opened[left.size :].reshape(right.shape)
 
 
 def squares(core: Core, values: np.ndarray) -> Step[np.ndarray]:
@@ -83,10 +87,6 @@ class FixedMatrix:
         """(d, n)."""
         d, n = self.masks.shape
         return d, n
-
-    def share(self, core: Core) -> np.ndarray:
-        """This role's share of X, as (d, n)."""
-        return self.masks + self.opened if core.first else self.masks
 
 
 def fixed(core: Core, rows: np.ndarray) -> Step[FixedMatrix]:

@@ -62,11 +62,6 @@ class Rounds:
         self._lines, self._parties, self._rank, self._traffic = lines, tuple(parties), rank, traffic
         self._others = [party for party in self._parties if party != self._parties[rank]]
 
-    def run(self, step: Step[T]) -> T:
-        """A step alone."""
-        result: T = self.together(step)[0]
-        return result
-
     def together(self, *steps: Step[Any]) -> list[Any]:
         """The results of steps that run side by side."""
         results: list[Any] = [None] * len(steps)

@@ -38,6 +38,7 @@ from secure_kmeans.ledger import What
 from secure_kmeans.mpc.division import LARGEST_COUNT_BITS
 from secure_kmeans.mpc.engine import LABEL_BYTES, Assignment, Centroids
 from secure_kmeans.mpc.kernels import from_plane, words_for
+from secure_kmeans.mpc.packing import RING_BYTES, bytes_for
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.session import Session
 from secure_kmeans.protocols import initialisation
@@ -193,7 +194,7 @@ class Restarts:
         self._n = len(X)
         self._bits = bits_of_a_difference(job, job.precision_bits)
         self._largest = math.ceil(1.02 * job.scaling.largest * scale)
-        self._size = min(8, -(-(bits_to_hold(float(self._n) * self._largest) + 2) // 8))
+        self._size = min(RING_BYTES, bytes_for(bits_to_hold(float(self._n) * self._largest) + 2))
         self._epsilon = int(min(job.tol * scale**2, 2.0 ** (RING_BITS - 2)))
         self._seen: tuple[np.ndarray, Centroids] | None = None
         self._labelled: Assignment | None = None
@@ -318,7 +319,7 @@ class Restarts:
         C = self.C[riding]
         self.iteration += bool(self.active.size)
         if self.job.hide_counts:
-            T, t = run(self.engine.sums(H, RING_BITS // 8))
+            T, t = run(self.engine.sums(H, RING_BYTES))
             means = run(self.engine.divided_by_secret(T.reshape(-1, d), t.reshape(-1), C.reshape(-1, d), self._largest))
         else:
             T, t = run(self.engine.sums(H, self._size))  # steps 3 and 4
@@ -348,7 +349,7 @@ class Restarts:
         if restarts == 1:
             return 0
         H = engine.run(engine.label(engine.run(engine.centroids(self.C)), self._bits))
-        T, t = engine.run(engine.sums(H, RING_BITS // 8))
+        T, t = engine.run(engine.sums(H, RING_BYTES))
         terms = engine.run(engine.multiply(t[:, :, None], self.C)) - 2 * T
         magnitude = 2 * self.session.fixed_point.bits + bits_to_hold(3.0 * self._n * d * self.job.scaling.largest**2)
         if (excess := magnitude - RING_BITS + 3) > 0:

@@ -1,20 +1,21 @@
 """CrypTen's communicator over a role's links to the others: every one of its calls, counted, and without pickle.
 
 CrypTen's own sits on ``torch.distributed`` directly. This one needs no more than links that carry arrays and plain
-values between two roles (:class:`Links`): the mesh of TLS lines, or Gloo.
+values between two roles (:class:`~secure_kmeans.mpc.dealer.Lines`): the mesh of TLS lines, or Gloo.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch.distributed import ReduceOp
 
 from secure_kmeans.mpc.crypten_adapter.original import comm
+from secure_kmeans.mpc.dealer import Lines
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.watch import Traffic
 
@@ -32,28 +33,6 @@ _COMBINE: Final[dict[Any, np.ufunc]] = {
 }
 
 
-class Links(Protocol):
-    """What carries arrays and plain values between two roles; :class:`~secure_kmeans.net.mesh.Mesh` says more."""
-
-    def post(self, peer: str, numbers: np.ndarray) -> None:
-        """Begin to send."""
-
-    def receive(self, peer: str, target: np.ndarray) -> None:
-        """Wait for numbers of the shape and type of ``target``."""
-
-    def exchange(self, outgoing: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> None:
-        """Send and receive at once."""
-
-    def flush(self) -> None:
-        """Wait until all that was posted has left."""
-
-    def post_object(self, peer: str, value: Any) -> int:
-        """Begin to send plain values; return their bytes."""
-
-    def receive_object(self, peer: str) -> Any:
-        """Wait for plain values."""
-
-
 class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
     """CrypTen's communicator of one role.
 
@@ -65,12 +44,12 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
     instance: RoleCommunicator | None = None
     dealer_answers = False
     """Whether the dealer is CrypTen's, which answers requests."""
-    connection: tuple[Mesh, Links] | None = None
+    connection: tuple[Mesh, Lines] | None = None
     """What :meth:`initialize` takes: one process, one role."""
 
     main_group = ttp_group = ttp_comm_group = None  # CrypTen passes them around; a rank says it all
 
-    def __init__(self, mesh: Mesh, links: Links) -> None:
+    def __init__(self, mesh: Mesh, links: Lines) -> None:
         self.mesh, self.links = mesh, links
         self.rank = mesh.roles.index(mesh.me)
         self.world_size = len(mesh.roles) - 1
