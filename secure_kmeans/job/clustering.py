@@ -1,0 +1,119 @@
+"""What every k-means has: columns, clusters, start, stop rule and scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from secure_kmeans.errors import JobError
+from secure_kmeans.job.agreed import Agreed, Numbers
+from secure_kmeans.job.fixed_point import LEAST_PRECISION_BITS, choose_precision_bits
+from secure_kmeans.job.job import Job
+from secure_kmeans.job.scaling import Scaling
+
+Init = Literal["farthest", "k-means++", "random"]
+
+USUAL_CLUSTERS: Final = 5
+"""What the command line and the estimators take where nobody says how many clusters; a job file has to say it."""
+
+_START_SLACK: Final = 0.01
+"""Scaled units that a start may lie beyond the bounds: a rounding."""
+
+
+class Clustering(Agreed):
+    """A k-means problem, by which algorithm or protocol ever it is solved.
+
+    Attributes
+    ----------
+    task : "fit" or "predict"
+        To cluster, or to label new rows by ``centroids``.
+    columns : tuple of str
+    n_clusters : int
+    init : "farthest", "k-means++" or "random"
+        Ignored where ``centroids`` are given.
+    n_init : int
+        Starts that run side by side; the best is kept.
+    max_iter : int
+    tol : float
+        Bound of the sum of the squared movements of all centroids, in scaled units.
+    scaling : Scaling
+    centroids : tuple of tuples or None
+        Public centroids in original units: the start of a fit, within the bounds; the model of a prediction.
+    precision_bits : int
+        Fractional bits of the fixed point.
+    """
+
+    task: Literal["fit", "predict"] = "fit"
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    n_clusters: Annotated[int, Field(ge=1)]
+    init: Init = "farthest"
+    n_init: Annotated[int, Field(ge=1, le=1000)] = 5
+    max_iter: Annotated[int, Field(ge=1)] = 100
+    tol: Annotated[float, Field(ge=0)] = 1e-8
+    scaling: Scaling
+    centroids: tuple[Numbers, ...] | None = None
+    precision_bits: Annotated[int, Field(ge=LEAST_PRECISION_BITS, le=30)]
+
+    @property
+    def restarts(self) -> int:
+        """Starts that run side by side: 1 where the centroids are given."""
+        return 1 if self.centroids is not None else self.n_init
+
+    @model_validator(mode="after")
+    def _check_shapes(self) -> Self:
+        d = len(self.columns)
+        if len(set(self.columns)) != d or not all(self.columns):
+            raise ValueError("every column needs a name of its own")
+        if len(self.scaling.lower) != d:
+            raise ValueError(f"bounds for {len(self.scaling.lower)} columns, but there are {d}")
+        if self.centroids is None:
+            if self.task == "predict":
+                raise ValueError("a prediction needs centroids")
+        elif [len(centroid) for centroid in self.centroids] != [d] * self.n_clusters:
+            raise ValueError(f"centroids must have {self.n_clusters} rows of {d} numbers")
+        elif self.task == "fit":
+            self._check_start(np.array(self.centroids))
+        return self
+
+    def _check_start(self, centroids: np.ndarray) -> None:
+        """Refuse centroids beyond the bounds: they could leave the ring."""
+        slack = _START_SLACK * self.scaling.units
+        outside = (centroids < self.scaling.lower - slack) | (centroids > self.scaling.upper + slack)
+        if outside.any():
+            number, column = np.argwhere(outside)[0]
+            raise ValueError(f'centroid {number} lies outside the bounds of column "{self.columns[column]}"')
+
+
+class KMeansJob(Job, Clustering):
+    """The job of a protocol for k-means.
+
+    Attributes
+    ----------
+    bounds_from_data : bool
+        The bounds are the tables' own smallest and largest values, which discloses them. Not in a job file: the parties
+        of a job file agree on bounds.
+    """
+
+    NOT_IN_A_FILE: ClassVar[frozenset[str]] = frozenset({"bounds_from_data"})
+
+    bounds_from_data: bool = False
+
+    @classmethod
+    def from_file(cls, values: Mapping[str, Any]) -> Self:
+        """Make a job from the content of its file. Without ``precision_bits`` it has the most that fit.
+
+        Raises
+        ------
+        JobError
+        """
+        missing = "precision_bits" not in values
+        job = super().from_file({"precision_bits": LEAST_PRECISION_BITS} | dict(values))
+        most = choose_precision_bits(len(job.columns), job.n_clusters, job.scaling.largest)
+        if job.precision_bits > most:
+            raise JobError(
+                f"precision_bits: {job.precision_bits} leave the ring no room for these bounds; at most {most} do"
+            )
+        return job.model_copy(update={"precision_bits": most}) if missing else job

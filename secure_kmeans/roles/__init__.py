@@ -1,0 +1,1 @@
+"""Running one role of a job, or all of them on this machine."""
