@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
@@ -57,12 +58,14 @@ class Result(BaseModel):
     role : str
     n_samples : dict of str to int
         Rows of each party.
-    common : Common
+    common : Common or None
         Equal at all parties; a rehearsal compares it.
     own : Own
     ledger : list of Entry
+    started : datetime
+        When the roles had met, UTC.
     seconds : float
-        From the meeting to the end of this role's part.
+        From then to the end of this role's part.
     session : str
         Identifier of the session, in hexadecimal; empty before the end.
     costs : dict of str to Costs
@@ -73,13 +76,14 @@ class Result(BaseModel):
 
     role: str
     n_samples: dict[str, int]
-    common: SerializeAsAny[Common]
+    common: SerializeAsAny[Common] | None
     own: SerializeAsAny[Own]
     ledger: list[Entry]
+    started: datetime = datetime.fromtimestamp(0, UTC)
     seconds: float = 0.0
     session: str = ""
     costs: dict[str, Costs] = Field(default_factory=dict)
 
-    def finished(self, **values: Any) -> Result:
+    def finished(self, **values: Any) -> Self:
         """The same result with what is known at the end of the run."""
         return self.model_copy(update=values)

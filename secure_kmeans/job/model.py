@@ -1,0 +1,58 @@
+"""What a k-means run finds: the part of a result that is common to all parties, and a party's own part."""
+
+from __future__ import annotations
+
+from secure_kmeans.job.result import Common, Own, Result
+
+
+class KMeansModel(Common):
+    """What all parties learn of a fit, in original units.
+
+    Attributes
+    ----------
+    centroids : (n_clusters, n_features) lists of float
+    sizes : n_clusters ints or None
+        Rows of all parties in each cluster; None where the job hides them.
+    inertia, mean_distance : float or None
+        None where the job does not disclose them.
+    n_iter : int
+    converged : bool
+        The stop rule ended the run, not ``max_iter``.
+    best_restart : int
+        Number of the start that was kept, from 0.
+    seed : int or None
+        Seed of the public coins; None where none were needed.
+    sizes_by_iteration : list of n_clusters ints
+        Of the best start; empty where the job hides them.
+    """
+
+    centroids: list[list[float]]
+    sizes: list[int] | None
+    inertia: float | None
+    mean_distance: float | None
+    n_iter: int
+    converged: bool
+    best_restart: int
+    seed: int | None
+    sizes_by_iteration: list[list[int]]
+
+
+class KMeansOwn(Own):
+    """What one party alone holds.
+
+    Attributes
+    ----------
+    labels : list of int
+        Of this party's rows, in the order of its table.
+    seconds_by_iteration : list of float
+    """
+
+    labels: list[int]
+    seconds_by_iteration: list[float] = []
+
+
+class KMeansResult(Result):
+    """A party's result of a k-means run; ``common`` is None after a prediction."""
+
+    common: KMeansModel | None
+    own: KMeansOwn
