@@ -32,9 +32,7 @@ class Sharing:
         Fractional bits f of the fixed point.
     """
 
-    def __init__(
-        self, engine: Engine, ledger: Ledger, parties: Sequence[str], rank: int, precision_bits: int
-    ) -> None:
+    def __init__(self, engine: Engine, ledger: Ledger, parties: Sequence[str], rank: int, precision_bits: int) -> None:
         self.engine, self.ledger = engine, ledger
         self.parties, self.rank = tuple(parties), rank
         self.fixed_point = FixedPoint(precision_bits)
@@ -117,9 +115,7 @@ class Sharing:
         self, values: Shared, disclosure: Disclosure, *, iteration: int | None = None, size: int = RING_BYTES
     ) -> np.ndarray:
         """:meth:`revealing` to all parties, in a round of its own."""
-        revealed: np.ndarray = self.engine.execute(
-            self.revealing(values, disclosure, iteration=iteration, size=size)
-        )
+        revealed: np.ndarray = self.engine.execute(self.revealing(values, disclosure, iteration=iteration, size=size))
         return revealed
 
     def reveal_to_owners(
@@ -169,5 +165,3 @@ class Sharing:
         entered = self.enter_rows(np.array([[own]]), [1] * len(self.parties), fixed_point.bits)
         hidden = self.engine.execute(self.engine.refreshed(entered.sum(0)))
         return float(fixed_point.decode(self.reveal(hidden, disclosure))[0])
-
-

@@ -93,9 +93,7 @@ def random_rows(X: Shared, coins: Coins) -> Shared:
     return X[torch.from_numpy(coins.rows)]
 
 
-def farthest(
-    engine: Engine, X: Shared, n_clusters: int, coins: Coins, bits: int, chosen: Chosen
-) -> Step[Shared]:
+def farthest(engine: Engine, X: Shared, n_clusters: int, coins: Coins, bits: int, chosen: Chosen) -> Step[Shared]:
     """A row that the coins name, then each time the row farthest from all centroids so far.
 
     Parameters

@@ -226,9 +226,7 @@ class Lloyd:
         engine, bounds, (r, k, d) = self.engine, self.bounds, C.size()
         T, t = engine.execute(self.rows.sums(H, bounds.sum_bytes))  # steps 3 and 4
         shown = t if running.all() else t[torch.from_numpy(np.flatnonzero(running))]
-        reveal = self.sharing.revealing(
-            shown, disclosure, iteration=self.tally.iteration, size=bounds.sum_bytes
-        )
+        reveal = self.sharing.revealing(shown, disclosure, iteration=self.tally.iteration, size=bounds.sum_bytes)
         revealed, dividends = engine.together(reveal, engine.divide(T.reshape(-1, d), bounds.sum_bytes))
         sizes = np.full((r, k), len(self.rows), dtype=np.int64)  # a stopped start is divided by anything
         sizes[running] = revealed

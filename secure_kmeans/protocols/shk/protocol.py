@@ -21,7 +21,7 @@ from secure_kmeans.report.report import Report
 from secure_kmeans.tables import Table
 
 
-class Shk(Protocol[ShkJob]):
+class Shk(Protocol[ShkJob, KMeansResult]):
     """Secure k-means of rows that several parties hold, with a dealer."""
 
     name: ClassVar[str] = "shk"
@@ -55,7 +55,7 @@ class Shk(Protocol[ShkJob]):
         return run_roles(roles - 1, role)
 
     def in_the_clear(
-        self, job: ShkJob, tables: Mapping[str, Table], results: Sequence[KMeansResult]  # type: ignore[override]
+        self, job: ShkJob, tables: Mapping[str, Table], results: Sequence[KMeansResult]
     ) -> InTheClear | None:
         """The plaintext run from the same start as the best one on shares; None for a prediction."""
         model = results[0].common
@@ -68,7 +68,7 @@ class Shk(Protocol[ShkJob]):
     def report(
         self,
         job: ShkJob,
-        results: Sequence[KMeansResult],  # type: ignore[override]
+        results: Sequence[KMeansResult],
         clear: InTheClear | None,
         names: Sequence[str] | None = None,
     ) -> KMeansReport:
@@ -79,7 +79,7 @@ class Shk(Protocol[ShkJob]):
         self,
         folder: ResultsFolder,
         report: Report,
-        results: Sequence[KMeansResult],  # type: ignore[override]
+        results: Sequence[KMeansResult],
         tables: Mapping[str, Table],
         clear: Any,
     ) -> None:
