@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.job.fixed_point import bits_to_hold
 from secure_kmeans.job.clustering import Init
+from secure_kmeans.job.fixed_point import bits_to_hold
 from secure_kmeans.job.job import SEEDS
 
 

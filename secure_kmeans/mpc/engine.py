@@ -1,8 +1,8 @@
 """The steps on encrypted tensors that the protocols are made of.
 
-Protocols hold CrypTen's encrypted tensors, and add, subtract, sum, index and multiply them with public numbers by CrypTen's
-own methods. What needs other roles, or what CrypTen does badly, is a step of an engine. Inside a step shares are NumPy
-arrays.
+Protocols hold CrypTen's encrypted tensors, and add, subtract, sum, index and multiply them with public numbers by
+CrypTen's own methods. What needs other roles, or what CrypTen does badly, is a step of an engine. Inside a step shares
+are NumPy arrays.
 """
 
 from __future__ import annotations

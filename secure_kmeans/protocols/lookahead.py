@@ -1,10 +1,10 @@
 """A loop whose batch shrinks, and a dealer that runs the loop up to two turns ahead of the parties.
 
-A loop works on a batch of members, such as the starts of a k-means. Members stop one after another, and only the
-parties learn which. The dealer has to know how many there are, since the shapes of what it deals follow from that. So the
-first party announces after each turn which members go on. The dealer does not wait for the announcement: what it deals
-for a turn is for the members that went on two turns before. A member that has stopped since is computed with, and its
-results are dropped. When all members have stopped, the parties draw what has been dealt ahead, and open nothing.
+A loop works on a batch of members, such as the starts of a k-means. Members stop one after another, and the parties
+learn which. The dealer has to know how many there are, since the shapes of what it deals follow from that. So the first
+party announces after each turn which members go on. The dealer does not wait for the announcement: what it deals for a
+turn is for the members that went on two turns before. A member that has stopped since is computed with, and its results
+are dropped. When all members have stopped, the parties draw what has been dealt ahead, and open nothing.
 """
 
 from __future__ import annotations
@@ -72,10 +72,11 @@ class Lookahead:
             The members that go on, as far as this role knows: ascending ints. The dealer's own answer never changes.
         """
         self._known = [running()] * TURNS_AHEAD  # for each turn, the members for which it is dealt
-        for self._turn in range(self._turns):
-            if self._is_dealer and self._turn >= TURNS_AHEAD:
+        for turn in range(self._turns):
+            self._turn = turn
+            if self._is_dealer and turn >= TURNS_AHEAD:
                 self._hear()
-            batch = self._known[self._turn] if self._has_dealer else running()
+            batch = self._known[turn] if self._has_dealer else running()
             if not batch.size:
                 break
             yield batch
