@@ -71,7 +71,8 @@ def run_parties(
         crypten.run_roles(number, role)
         files = [Path(folder) / name for name in (job.roles if engine == "secure" else names)]
         answers = [
-            json.loads(file.read_text()) if file.exists() else {"raised": "ended without a word"} for file in files
+            json.loads(file.read_text()) if file.exists() else {"raised": "the process ended without an answer"}
+            for file in files
         ]
     # A role that raised for a reason of its own comes before one that only lost it.
     raised = sorted(

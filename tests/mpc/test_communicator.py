@@ -33,7 +33,7 @@ def talk(number: int, body: Body) -> list[Any]:
 
 
 def own(rank: int, *shape: int) -> torch.Tensor:
-    """Whole numbers that tell their owner."""
+    """Numbers that differ from owner to owner."""
     return torch.arange(int(np.prod(shape))).reshape(shape) + 1000 * (rank + 1)
 
 
@@ -42,10 +42,10 @@ def combined(operation: np.ufunc, number: int, *shape: int) -> torch.Tensor:
     return torch.from_numpy(np.asarray(operation.reduce([own(rank, *shape).numpy() for rank in range(number)])))
 
 
-def cost(channel: RoleCommunicator, call: Callable[[], Any]) -> tuple[Any, int, int]:
+def cost(channel: RoleCommunicator, call: Callable[..., Any], *given: Any, **options: Any) -> tuple[Any, int, int]:
     """What a call returns, its rounds and its bytes."""
     before = channel.traffic.rounds, channel.traffic.bytes_sent
-    result = call()
+    result = call(*given, **options)
     return result, channel.traffic.rounds - before[0], channel.traffic.bytes_sent - before[1]
 
 
@@ -69,12 +69,12 @@ def test_from_one_party_to_the_next(number: int) -> None:
     def body(channel: RoleCommunicator, rank: int, others: list[int]) -> None:
         if rank > 0:
             model = torch.zeros(3, 2, dtype=torch.long)
-            received, rounds, size = cost(channel, lambda: channel.recv(model, rank - 1))
+            received, rounds, size = cost(channel, channel.recv, model, rank - 1)
             assert (rounds, size) == (1, 0)
             equal(received, own(rank - 1, 3, 2))
             assert model.count_nonzero() == 0  # it gives the shape alone
         if rank < number - 1:
-            _, rounds, size = cost(channel, lambda: channel.send(own(rank, 3, 2), rank + 1))
+            _, rounds, size = cost(channel, channel.send, own(rank, 3, 2), rank + 1)
             assert (rounds, size) == (0, 48)
 
     assert talk(number, body) == [None] * number
@@ -102,12 +102,12 @@ def test_every_type_of_numbers_keeps_its_values(number: int) -> None:
 @everywhere
 def test_gathering(number: int) -> None:
     def body(channel: RoleCommunicator, rank: int, others: list[int]) -> None:
-        gathered, rounds, size = cost(channel, lambda: channel.all_gather(own(rank, 2, 3)))
+        gathered, rounds, size = cost(channel, channel.all_gather, own(rank, 2, 3))
         assert (rounds, size) == (1, len(others) * 48)
         for source, tensor in enumerate(gathered):
             equal(tensor, own(source, 2, 3))
         for target in range(number):
-            gathered, rounds, size = cost(channel, lambda target=target: channel.gather(own(rank, 4), target))
+            gathered, rounds, size = cost(channel, channel.gather, own(rank, 4), target)
             assert (rounds, size) == ((1, 0) if rank == target else (0, 32))
             if rank == target:
                 for source, tensor in enumerate(gathered):
@@ -123,10 +123,10 @@ def test_objects(number: int) -> None:
     def body(channel: RoleCommunicator, rank: int, others: list[int]) -> None:
         if rank == 0:
             for source in others:
-                assert cost(channel, lambda source=source: channel.recv_obj(source)) == ([source, OBJECT], 1, 0)
+                assert cost(channel, channel.recv_obj, source) == ([source, OBJECT], 1, 0)
         else:
             value = [rank, OBJECT]
-            _, rounds, sent = cost(channel, lambda: channel.send_obj(value, 0))
+            _, rounds, sent = cost(channel, channel.send_obj, value, 0)
             assert (rounds, sent) == (0, len(encode_object(value)))
 
     assert talk(number, body) == [None] * number
@@ -152,7 +152,7 @@ def test_sums_and_xors(number: int) -> None:
         assert channel.all_reduce(torch.tensor([2**63 - 1])).tolist() == [-2 if number == 2 else 2**63 - 3]
         for name, (op, operation) in OPERATIONS.items():
             mine = own(rank, 2, 3)
-            answer, rounds, sent = cost(channel, lambda mine=mine, op=op: channel.all_reduce(mine, op=op))
+            answer, rounds, sent = cost(channel, channel.all_reduce, mine, op=op)
             assert (name, rounds, sent) == (name, 1, 48 * len(others))
             equal(answer, combined(operation, number, 2, 3))
             equal(mine, own(rank, 2, 3))
@@ -167,7 +167,7 @@ def test_several_tensors_are_reduced_in_one_exchange(number: int) -> None:
         mine = [own(rank, *shape) for shape in shapes]
         words = sum(tensor.nelement() for tensor in mine)
         for op, operation in OPERATIONS.values():
-            answer, rounds, sent = cost(channel, lambda op=op: channel.all_reduce(mine, op=op, batched=True))
+            answer, rounds, sent = cost(channel, channel.all_reduce, mine, op=op, batched=True)
             assert (rounds, sent) == (1, 8 * words * len(others))
             for shape, tensor in zip(shapes, answer, strict=True):
                 equal(tensor, combined(operation, number, *shape))
@@ -183,11 +183,11 @@ def test_a_large_sum_moves_fewer_bytes_among_three(number: int, op: str) -> None
 
     def body(channel: RoleCommunicator, rank: int, others: list[int]) -> None:
         at_most = own(rank, words - 2)
-        answer, rounds, sent = cost(channel, lambda: channel.all_reduce(at_most, op=reduce))
+        answer, rounds, sent = cost(channel, channel.all_reduce, at_most, op=reduce)
         assert (rounds, sent) == (1, (1 << 18) * len(others))
         equal(answer, combined(operation, number, words - 2))
         more = own(rank, 2, words // 2).t()  # not contiguous
-        answer, rounds, sent = cost(channel, lambda: channel.all_reduce(more, op=reduce))
+        answer, rounds, sent = cost(channel, channel.all_reduce, more, op=reduce)
         equal(answer, combined(operation, number, 2, words // 2).t())
         equal(more, own(rank, 2, words // 2).t())
         if number == 2:

@@ -64,6 +64,16 @@ def test_a_generator_of_torch_is_refused() -> None:
         randomness.kbit_element((2,), bitlength=1, generator=None)
 
 
+def test_the_dealer_is_crypten_s_only_provider() -> None:
+    assert type(original.crypten.mpc.get_default_provider()) is original.ttp.TrustedThirdParty
+    original.crypten.cfg.mpc.provider = "TFP"
+    try:
+        with pytest.raises(KeyError, match="TFP"):
+            original.crypten.mpc.get_default_provider()
+    finally:
+        original.crypten.cfg.mpc.provider = "TTP"
+
+
 def test_shares_of_the_same_row_differ_in_every_run() -> None:
     def body(session: Session) -> Any:
         return session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3, 0]).tolist()

@@ -73,7 +73,7 @@ def test_crypten_is_uninitialised_where_the_body_raises() -> None:
     with pytest.raises(ValueError, match="of its own"), crypten.joined(mesh, dealer_answers=True):
         raise ValueError("of its own")
     assert_nothing_is_left()
-    assert told(mesh) == []  # the others hear of it from whoever made the mesh
+    assert told(mesh) == []  # the caller, who opened the mesh, tells the others
 
 
 @pytest.mark.parametrize(("me", "messages"), [("north", [("dealer", "terminate")]), ("south", []), ("dealer", [])])

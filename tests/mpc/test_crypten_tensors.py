@@ -57,7 +57,7 @@ ON_TENSORS: dict[str, tuple[Operation, Operation]] = {
 
 @pytest.fixture
 def as_role(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
-    """CrypTen in this process as a role that has no line to any other and no key: whatever is sent or drawn fails."""
+    """CrypTen in this process as a role without lines and keys: every message, every draw and every division fails."""
 
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("CrypTen truncates")
@@ -86,7 +86,7 @@ def test_crypten_s_own_methods_are_exact_and_local(name: str, number: int, as_ro
         as_role(rank, number)
         mine = [shares_of(values, number, rank, seed) for seed, values in enumerate((X, Y))]
         before = [own.copy() for own in mine]
-        result = on_shares(*(crypten.wrap(own) for own in mine), public)
+        result = on_shares(crypten.wrap(mine[0]), crypten.wrap(mine[1]), public)
         assert type(result) is crypten.Shared
         assert result.encoder.scale == 1
         assert tuple(result.shape) == tuple(result.size()) == expected.shape
@@ -127,6 +127,8 @@ def test_wrapping_copies_nothing_and_knows_its_kind() -> None:
     assert not tensor.requires_grad
     words = own.astype(np.uint64)
     assert np.shares_memory(crypten.share_of(crypten.wrap(words, ptype=crypten.binary)), words)
+    row = np.broadcast_to(np.arange(3), (2, 3))
+    assert not np.shares_memory(crypten.share_of(crypten.wrap(row)), row)  # read-only
     scalar = np.array(7)
     assert crypten.share_of(crypten.wrap(scalar)).shape == ()
     with pytest.raises(AssertionError):

@@ -81,7 +81,9 @@ def _install() -> None:
     crypten.cfg.set_config(_plain(crypten.cfg.config))
     for section, settings in vars(crypten.cfg.config).items():
         object.__setattr__(crypten.cfg, section, settings)
-    crypten.cfg.mpc.provider = "TTP"  # the published default, "TFP", shows the first party everything
+    crypten.cfg.mpc.provider = "TTP"
+    providers = getattr(crypten.mpc, "__SUPPORTED_PROVIDERS")
+    del providers["TFP"], providers["HE"]  # the first, CrypTen's default, shows everything to the first party
     for module, name, ours in (
         (arithmetic_primitives, "generate_random_ring_element", ring_element),
         (binary_primitives, "generate_kbit_random_tensor", kbit_element),

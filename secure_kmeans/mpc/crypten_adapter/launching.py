@@ -23,7 +23,7 @@ def joined(mesh: Mesh, *, dealer_answers: bool = False) -> Iterator[RoleCommunic
     Parameters
     ----------
     mesh : Mesh
-        Stays open: who made it ends it.
+        The caller opens it before and closes it afterwards.
     dealer_answers : bool
         Whether the dealer is CrypTen's and calls :func:`~secure_kmeans.mpc.crypten_adapter.serve_requests` inside of
         this context. When the first party's context ends without an exception it tells that dealer to stop.

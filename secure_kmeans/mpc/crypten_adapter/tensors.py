@@ -9,7 +9,7 @@ shares are 0.
 A public operand must be a ``torch.Tensor`` of int64, to the right of the operator, or an int. ``+=`` and other in-place
 methods overwrite the array that was wrapped.
 
-Microseconds for 1,000 words, one thread, one core of a server of 2024; in brackets with CrypTen as it is published:
+Microseconds for 1,000 words, one thread; in brackets with CrypTen as it is published:
 
 =====================================  ============
 :func:`wrap`                           2.2  (25)
@@ -61,15 +61,17 @@ _get: Final = object.__getattribute__  # CrypTen's own lookup takes ten times as
 
 
 def wrap(share: np.ndarray, *, ptype: Any = arithmetic) -> Shared:
-    """An encrypted tensor whose share at this role is ``share``. No copy.
+    """An encrypted tensor whose share at this role is ``share``.
 
     Parameters
     ----------
-    share : writable int64 array, or uint64 with ``ptype=binary``
-        Without negative strides, which torch does not know.
+    share : int64 array, or uint64 with ``ptype=binary``
+        Not copied, unless it is read-only. Negative strides, which torch does not know, are a ValueError.
     ptype : arithmetic or binary
     """
     assert share.dtype == _DTYPES[ptype]
+    if not share.flags.writeable:
+        share = share.copy()
     return _tensor(torch.from_numpy(share if ptype is arithmetic else share.view(np.int64)), ptype)
 
 
