@@ -12,7 +12,7 @@ methods overwrite the array that was wrapped.
 Microseconds for 1,000 words, one thread; in brackets with CrypTen as it is published:
 
 =====================================  ============
-:func:`wrap`                           2.2  (25)
+:func:`wrap`                           2.5  (25)
 :func:`share_of`                       0.6  (4)
 tensor + tensor, tensor - tensor       12   (59)
 tensor + public, tensor * public       16   (62)
