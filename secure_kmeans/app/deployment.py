@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import signal
@@ -114,7 +113,7 @@ def run_one(path: Path, role: str, place: Place) -> None:
         table = None if role == DEALER else _own_table(job, place.table)
         log.info("job %s, digest %s", path, job.digest.hex()[:16])
         with contextlib.ExitStack() as stack:
-            life = RoleLife(job, role, table, show_nothing, None, place.resume, f"tcp://{job.parties[0].address}")
+            life = RoleLife(job, role, table, show_nothing, None, place.resume)
             results = None
             if table is not None:
                 output = place.output or Path("results") / path.stem / role
@@ -184,15 +183,12 @@ def _live(life: RoleLife, identity: Identity, place: Place, clean_up: Callable[[
         clean_up()
         os._exit(1)
 
-    from secure_kmeans.mpc.crypten_adapter import run_role  # after the checks: it takes seconds
-
     job, role = life.job, life.role
     listener = None if role == job.roles[0] else listen(place.listen or job.place(role).address or "")
     return life.run(
         lambda resume, held: meet(
             Attendance(job, role, identity, resume, held, listener, wait=place.wait, give_up=give_up)
-        ),
-        functools.partial(run_role, dealer_walks=job.engine == "secure"),
+        )
     )
 
 

@@ -31,9 +31,6 @@ _NOTHING_IN_COMMON: Final = "the parties hold no state in common to resume from;
 Meet = Callable[[bool, tuple[Checkpoint, ...]], Mesh]
 """Given whether this role resumes, and the states it holds: meets the other roles."""
 
-Live = Callable[[Mesh, Callable[[int], None]], None]
-"""Given the mesh and a party's part, which takes its rank: runs that in CrypTen, or the dealer."""
-
 
 @dataclass
 class RoleLife:
@@ -48,8 +45,6 @@ class RoleLife:
     progress : callable
     state : StateFolder or None
     resume : bool
-    rendezvous : str or None
-        Of Gloo, where the job names that transport.
     secure : callable
         Given a party's outcome, before it tells the others that it has all it came for: writes it aside.
     """
@@ -60,12 +55,11 @@ class RoleLife:
     progress: Progress
     state: StateFolder | None = None
     resume: bool = False
-    rendezvous: str | None = None
     secure: Callable[[Outcome], None] = lambda _outcome: None
     _outcome: Outcome | None = None
     _mesh: Mesh | None = None
 
-    def run(self, meet: Meet, live: Live) -> Ended:
+    def run(self, meet: Meet) -> Ended:
         """From the meeting to the end. The state stays: whoever has kept the outcome clears it.
 
         Raises
@@ -83,8 +77,8 @@ class RoleLife:
                 raise StateError(_NOTHING_IN_COMMON)
             if self.role == DEALER:
                 threading.Thread(target=self._tell_now_and_then, name="log", daemon=True).start()
-            crypten.connect(mesh, self.rendezvous if self.job.transport == "gloo" else None)
-            live(mesh, self.take_part)
+            with crypten.joined(mesh, dealer_answers=self.job.engine == "crypten"):
+                self.take_part(mesh.roles.index(self.role))
             if self._outcome is not None:
                 self.secure(self._outcome)
             done = mesh.finish()
@@ -113,10 +107,13 @@ class RoleLife:
         return ()
 
     def take_part(self, rank: int) -> None:
-        """A party's part, or that of a dealer that walks through the protocol."""
+        """A party's part, or the dealer's."""
         assert self._mesh is not None
         if self.role == DEALER:
-            walk_as_dealer(self.job)
+            if self.job.engine == "crypten":
+                crypten.serve_requests()
+            else:
+                walk_as_dealer(self.job)
             return
         assert self.table is not None
         resumed = None

@@ -15,7 +15,6 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,14 +78,12 @@ class _LocalRoles:
         self.folder = folder
         self.settings = Settings.model_validate_json((folder / JOB).read_text())
         self.loopback = Loopback(self.settings.job, folder / "identities")
-        self.life: RoleLife | None = None
 
     def run(self) -> bool:
         """Run them all; return whether all ended well."""
-        job = self.settings.job
-        return crypten.run_roles(len(job.parties), self.take_part, self.live, dealer_walks=job.engine == "secure")
+        return crypten.run_roles(len(self.settings.job.parties), self.live)
 
-    def live(self, rank: int, in_crypten: Callable[[], None]) -> None:
+    def live(self, rank: int) -> None:
         """A role's life, and how it ended, told without a private value."""
         job = self.settings.job
         role = job.roles[rank]
@@ -94,15 +91,14 @@ class _LocalRoles:
         line = _Line(self.folder, role)
         try:
             with contextlib.ExitStack() as stack:
-                self.life = self._life(role, line, stack)
-                ended = self.life.run(
-                    lambda resume, held: self.loopback.meet(role, resume=resume, checkpoints=held, give_up=line.failed),
-                    lambda _mesh, _party: in_crypten(),
+                life = self._life(role, line, stack)
+                ended = life.run(
+                    lambda resume, held: self.loopback.meet(role, resume=resume, checkpoints=held, give_up=line.failed)
                 )
                 if ended.outcome is not None:
                     self._aside(role).rename(outcome_path(self.folder, role))
-                    if self.life.state is not None:
-                        self.life.state.clear()
+                    if life.state is not None:
+                        life.state.clear()
                 line.tell(event="done", communication=ended.communication)
         except BaseException as error:
             traceback.print_exc()
@@ -111,7 +107,7 @@ class _LocalRoles:
     def _life(self, role: str, line: _Line, stack: contextlib.ExitStack) -> RoleLife:
         settings, job = self.settings, self.settings.job
         if role == DEALER:
-            return RoleLife(job, role, None, show_nothing, rendezvous=self._rendezvous)
+            return RoleLife(job, role, None, show_nothing)
         path = table_path(self.folder, role)
         table = Table(role, job.columns, np.empty((0, len(job.columns))))  # it has no rows to label
         if path.exists():
@@ -121,22 +117,13 @@ class _LocalRoles:
         if settings.state is not None:
             state = stack.enter_context(StateFolder(settings.state / role, job, role, digest_of(table)))
         progress = line.progress if role == job.names[0] else show_nothing
-        return RoleLife(job, role, table, progress, state, settings.resume, self._rendezvous, self._secure)
+        return RoleLife(job, role, table, progress, state, settings.resume, self._secure)
 
     def _secure(self, outcome: Outcome) -> None:
         self._aside(outcome.party).write_text(outcome.model_dump_json())
 
     def _aside(self, party: str) -> Path:
         return outcome_path(self.folder, party).with_suffix(".part")
-
-    @property
-    def _rendezvous(self) -> str:
-        return f"file://{self.folder}/rendezvous"
-
-    def take_part(self, rank: int) -> None:
-        """What CrypTen calls in a party's process."""
-        assert self.life is not None
-        self.life.take_part(rank)
 
 
 def main(folder: Path) -> int:
