@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
-from secure_kmeans.mpc.dealer import Lines
+from secure_kmeans.net.lines import Lines
 from secure_kmeans.net.loopback import Loopback
 from secure_kmeans.options import run
 

@@ -37,8 +37,8 @@ class CryptenEngine:
     """See :class:`~secure_kmeans.mpc.engine.Engine`. CrypTen talks when it is called: no rounds are shared."""
 
     def __init__(self, core: Core) -> None:
-        self.run, self.together, self.public = core.run, core.together, core.public
-        self.acts = True
+        self.execute, self.together, self.public = core.execute, core.together, core.public
+        self.takes_part = True
         self._X = np.zeros((0, 0), dtype=np.int64)
 
     def less_than(self, left: np.ndarray, right: np.ndarray, bits: int = 64) -> Step[np.ndarray]:

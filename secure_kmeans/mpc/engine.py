@@ -39,14 +39,14 @@ Centroids = Any
 
 
 class Engine(Protocol):
-    """Steps on int64 shares. What a step returns that a role does not act in is good for its shape alone."""
+    """Steps on int64 shares. At a role that does not take part, only the result's shape is meaningful."""
 
     @property
-    def acts(self) -> bool:
-        """Whether this role takes part: the dealer never does."""
+    def takes_part(self) -> bool:
+        """Whether this role holds shares: the dealer never does."""
 
-    def run(self, step: Step[Any]) -> Any:
-        """The result of one step."""
+    def execute(self, step: Step[Any]) -> Any:
+        """Run one step and return its result."""
 
     def together(self, *steps: Step[Any]) -> list[Any]:
         """The results of steps whose openings share their rounds."""
@@ -110,14 +110,14 @@ class SecureEngine:
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self.run, self.together, self.public = core.run, core.together, core.public
+        self.execute, self.together, self.public = core.execute, core.together, core.public
         self._blocks: list[products.FixedMatrix] = []
         self._totals = np.zeros(0, dtype=np.int64)
 
     @property
-    def acts(self) -> bool:
-        """Whether this role takes part."""
-        return self.core.acts
+    def takes_part(self) -> bool:
+        """Whether this role holds shares."""
+        return self.core.takes_part
 
     def less_than(self, left: np.ndarray, right: np.ndarray, bits: int = 64) -> Step[np.ndarray]:
         """See :func:`~secure_kmeans.mpc.comparison.less_than`; many are compared in blocks."""
@@ -171,10 +171,9 @@ class SecureEngine:
         assigned = []
         for X in self._blocks:
             if argmin.compares_all_pairs(k, r * X.shape[1], bits):
-                masked = products.masked_scores(self.core, X, C)
-                assigned.append(
-                    (yield from argmin.argmin_of_masked(self.core, masked.reshape(k - 1, r * X.shape[1]), bits))
-                )
+                shape = k - 1, r * X.shape[1]
+                masks, masked = (part.reshape(shape) for part in products.masked_scores(self.core, X, C))
+                assigned.append((yield from argmin.argmin_of_masked(self.core, masks, masked, bits)))
             else:
                 scores = products.scores(self.core, X, C).reshape(k, -1)
                 assigned.append((yield from argmin.argmin_one_hot(self.core, scores, bits)))
@@ -236,9 +235,9 @@ class SecureEngine:
         return (yield from division.divide_by_secret(self.core, T, counts, otherwise, largest))
 
     def hidden_anew(self, values: np.ndarray) -> Step[np.ndarray]:
-        """The dealer adds shares of 0. Rounds: 0."""
+        """Add the provider's shares of 0. Rounds: 0."""
         yield from ()
-        return values + self.core.provider.dealt(values.shape, lambda: np.zeros(values.shape, dtype=np.int64))
+        return values + self.core.provider.shares_of_zero(*values.shape)
 
 
 def _pairs(k: int) -> int:

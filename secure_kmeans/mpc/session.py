@@ -51,7 +51,15 @@ class Session:
         self.ledger = Ledger()
         self.n_samples: dict[str, int] = {}
         channel = crypten.channel()
-        self.core = Core(channel.links, channel.mesh.key, self.parties, rank, channel.traffic, deals=engine == "secure")
+        self.core = Core(
+            channel.links,
+            channel.mesh.key,
+            self.parties,
+            rank,
+            channel.traffic,
+            dealer=DEALER,
+            has_dealer=engine == "secure",
+        )
         self.engine: Engine = (SecureEngine if engine == "secure" else CryptenEngine)(self.core)
 
     @property
@@ -101,7 +109,7 @@ class Session:
     @contextlib.contextmanager
     def passing_over(self, over: bool) -> Iterator[None]:
         """While this lasts, and if it is ``over``, a party only draws what the dealer has dealt."""
-        with self.core.passing_over() if over and self.core.acts else contextlib.nullcontext():
+        with self.core.drawing_only() if over and self.core.takes_part else contextlib.nullcontext():
             yield
 
     def share_rows(self, own: np.ndarray, counts: Sequence[int], bits: int | None = None) -> np.ndarray:
@@ -162,7 +170,7 @@ class Session:
         -------
         Array of the same shape; zeros at a role that does not learn it. Rounds: 1.
         """
-        if not self.engine.acts:
+        if not self.engine.takes_part:
             return np.zeros_like(share)
         self.ledger.record(what, to, iteration)
         opened = yield Opening(share, size, None if to == ALL else self.parties.index(to))
@@ -178,7 +186,9 @@ class Session:
         size: int = RING_BYTES,
     ) -> np.ndarray:
         """:meth:`revealing`, as a round of its own."""
-        revealed: np.ndarray = self.engine.run(self.revealing(share, to=to, what=what, iteration=iteration, size=size))
+        revealed: np.ndarray = self.engine.execute(
+            self.revealing(share, to=to, what=what, iteration=iteration, size=size)
+        )
         return revealed
 
     def reveal_to_owners(self, share: np.ndarray, counts: Sequence[int], *, what: What, size: int) -> np.ndarray:
@@ -223,7 +233,7 @@ class Session:
         """
         fixed_point = FixedPoint(RING_BITS - 4 - bits_to_hold(bound))
         entered = self.share_rows(np.array([[own]]), [1] * len(self.parties), fixed_point.bits)
-        hidden = self.engine.run(self.engine.hidden_anew(entered.sum(axis=0)))
+        hidden = self.engine.execute(self.engine.hidden_anew(entered.sum(axis=0)))
         return float(fixed_point.decode(self.reveal(hidden, what=what))[0])
 
     # ------------------------------------------------------------ public coins

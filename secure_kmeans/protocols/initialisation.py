@@ -49,19 +49,19 @@ def first_centroids(
     coins = Coins.draw(seed, job.init, sum(counts), job.n_clusters, job.n_init)
 
     def chosen(number: int, of: int) -> None:
-        if engine.acts:
+        if engine.takes_part:
             report("initialisation", number, of)
 
     if job.init == "random":
         return seed, random_rows(X, coins)
     if job.init == "farthest":
         bits = bits_of_a_difference(job, job.precision_bits)
-        return seed, engine.run(farthest(engine, X, job.n_clusters, coins, bits, chosen))
+        return seed, engine.execute(farthest(engine, X, job.n_clusters, coins, bits, chosen))
     grid = DrawGrid.fitting(sum(counts), X.shape[1], job.scaling.largest)
     X_coarse = session.share_rows(session.fixed_point.on_grid(own_rows), counts, grid.row_bits)
     bits = bits_of_a_difference(job, grid.row_bits)
     step = k_means_plus_plus(engine, X, X_coarse, grid, job.n_clusters, coins, bits, chosen)
-    return seed, engine.run(step)
+    return seed, engine.execute(step)
 
 
 def random_rows(X: np.ndarray, coins: Coins) -> np.ndarray:

@@ -158,9 +158,9 @@ def predict(session: Session, job: Job, own_rows: np.ndarray) -> np.ndarray:
     C = session.from_public(job.scaling.apply(np.array(job.centroids)))[None]
     if not sum(counts):
         return np.empty(0, dtype=np.int64)
-    engine.run(engine.enter(session.share_rows(own_rows, counts), 1, job.n_clusters, RING_BITS))
-    H = engine.run(engine.label(engine.run(engine.centroids(C)), RING_BITS))
-    numbers, _ = engine.run(engine.labels(H))
+    engine.execute(engine.enter(session.share_rows(own_rows, counts), 1, job.n_clusters, RING_BITS))
+    H = engine.execute(engine.label(engine.execute(engine.centroids(C)), RING_BITS))
+    numbers, _ = engine.execute(engine.labels(H))
     return session.reveal_to_owners(numbers, counts, what=What.OWN_LABELS, size=LABEL_BYTES)
 
 
@@ -200,7 +200,7 @@ class Restarts:
         self._labelled: Assignment | None = None
         if job.hide_counts and bits_to_hold(float(self._n) + 1) > LARGEST_COUNT_BITS:
             raise JobError(f"hide_counts: at most {(1 << LARGEST_COUNT_BITS) - 1:,} rows can be counted in secret")
-        self.engine.run(self.engine.enter(X, r, k, self._bits))
+        self.engine.execute(self.engine.enter(X, r, k, self._bits))
 
     @classmethod
     def resumed(
@@ -223,7 +223,7 @@ class Restarts:
             session.ledger.entries[:] = state.ledger
         if moved:
             runs._C_before = before
-            runs._seen = active, session.engine.run(session.engine.centroids(before[active]))
+            runs._seen = active, session.engine.execute(session.engine.centroids(before[active]))
         return runs
 
     @property
@@ -285,19 +285,19 @@ class Restarts:
 
     def _look(self, riding: np.ndarray) -> Assignment:
         """[SHK] steps 2, 6, 8 and 9: label the rows, and find out what the last iteration has moved."""
-        now = self.engine.run(self.engine.centroids(self.C[riding]))
+        now = self.engine.execute(self.engine.centroids(self.C[riding]))
         label = self.engine.label(now, self._bits)
         if self._seen is None:
-            H = self.engine.run(label)
+            H = self.engine.execute(label)
         else:
             ridden, before = self._seen
             before = before[np.searchsorted(ridden, riding)]
             stopped, H = self.engine.together(self._stopped(before, now, riding), label)
-            if self.engine.acts:
+            if self.engine.takes_part:
                 self.converged[stopped] = True
                 self._running[stopped] = False
         self._seen = riding, now
-        if self.engine.acts or self.session.deals:
+        if self.engine.takes_part or self.session.deals:
             self._labelled = H
         return H
 
@@ -314,7 +314,7 @@ class Restarts:
 
     def _move(self, H: Assignment, riding: np.ndarray) -> None:
         """[SHK] steps 3, 4, 5 and 7: each centroid becomes the mean of its rows."""
-        run, (r, k, d) = self.engine.run, (len(riding), *self.C.shape[1:])
+        run, (r, k, d) = self.engine.execute, (len(riding), *self.C.shape[1:])
         running = self._running[riding]
         C = self.C[riding]
         self.iteration += bool(self.active.size)
@@ -331,10 +331,10 @@ class Restarts:
             sizes[running] = revealed
             means = run(self.engine.divided(dividends, sizes.clip(1).reshape(-1), self._largest, self._n))  # step 5
             means = np.where(sizes.reshape(-1, 1) == 0, C.reshape(-1, d), means)
-            if self.engine.acts:
+            if self.engine.takes_part:
                 for restart, found in zip(self.active, revealed.tolist(), strict=True):
                     self.sizes[restart].append(found)
-        if self.engine.acts:
+        if self.engine.takes_part:
             self.n_iter[self.active] += 1
             self._C_before, self.C = self.C, self.C.copy()
             self.C[self.active] = means.reshape(r, k, d)[running]  # step 7
@@ -348,14 +348,14 @@ class Restarts:
         engine, (restarts, _, d) = self.engine, self.C.shape
         if restarts == 1:
             return 0
-        H = engine.run(engine.label(engine.run(engine.centroids(self.C)), self._bits))
-        T, t = engine.run(engine.sums(H, RING_BYTES))
-        terms = engine.run(engine.multiply(t[:, :, None], self.C)) - 2 * T
+        H = engine.execute(engine.label(engine.execute(engine.centroids(self.C)), self._bits))
+        T, t = engine.execute(engine.sums(H, RING_BYTES))
+        terms = engine.execute(engine.multiply(t[:, :, None], self.C)) - 2 * T
         magnitude = 2 * self.session.fixed_point.bits + bits_to_hold(3.0 * self._n * d * self.job.scaling.largest**2)
         if (excess := magnitude - RING_BITS + 3) > 0:
-            terms = engine.run(engine.shift_right(terms.reshape(-1), excess)).reshape(terms.shape)
-        inertias = engine.run(engine.multiply(terms, self.C)).sum(axis=(1, 2))
-        one_hot = engine.run(engine.argmin_one_hot(inertias[:, None]))
+            terms = engine.execute(engine.shift_right(terms.reshape(-1), excess)).reshape(terms.shape)
+        inertias = engine.execute(engine.multiply(terms, self.C)).sum(axis=(1, 2))
+        one_hot = engine.execute(engine.argmin_one_hot(inertias[:, None]))
         number = (one_hot[:, 0] * np.arange(restarts)).sum(keepdims=True)
         return int(self.session.reveal(number, what=What.BEST_RESTART)[0])
 
@@ -363,8 +363,8 @@ class Restarts:
         """Reveal the model, and to each party the labels of its own rows."""
         engine, session, C = self.engine, self.session, self.C[best : best + 1]
         if len(self.C) > 1 or self._labelled is None:
-            self._labelled = engine.run(engine.label(engine.run(engine.centroids(C)), self._bits))
-        numbers, t = engine.run(engine.labels(self._labelled))
+            self._labelled = engine.execute(engine.label(engine.execute(engine.centroids(C)), self._bits))
+        numbers, t = engine.execute(engine.labels(self._labelled))
         centroids = session.fixed_point.decode(session.reveal(C[0], what=What.FINAL_CENTROIDS))
         return Clustering(
             centroids=centroids,

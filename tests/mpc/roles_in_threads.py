@@ -10,7 +10,7 @@ import numpy as np
 
 from secure_kmeans.job import DEALER
 from secure_kmeans.mpc.core import Core
-from secure_kmeans.mpc.dealer import Lines
+from secure_kmeans.net.lines import Lines
 from secure_kmeans.net.watch import Traffic
 
 SECONDS = 60

@@ -3,16 +3,17 @@ from itertools import product
 import numpy as np
 import pytest
 
-from secure_kmeans.mpc.argmin import argmin_of_masked, argmin_one_hot, compares_all_pairs, one_hot_of_masked
+from secure_kmeans.mpc.argmin import argmin_of_masked, argmin_one_hot, compares_all_pairs
 from secure_kmeans.mpc.circuits import comparison, winner
-from secure_kmeans.mpc.kernels import from_plane
+from secure_kmeans.mpc.cleartext import bits_of
+from secure_kmeans.mpc.core import Core
 from tests.mpc.roles_in_threads import Run, shares_of
 
 MANY = [*range(1, 13), 17, 40, 41]
 
 
 def argmin(parties: int, values: np.ndarray, bits: int = 64) -> Run:
-    return Run(parties, lambda core: core.run(argmin_one_hot(core, shares_of(values, parties, core.rank), bits)))
+    return Run(parties, lambda core: core.execute(argmin_one_hot(core, shares_of(values, parties, core.rank), bits)))
 
 
 def one_hot(values: np.ndarray) -> list:
@@ -101,23 +102,15 @@ def test_rounds_of_a_tournament(k, between):
 
 @pytest.mark.parametrize("parties", [2, 3])
 @pytest.mark.parametrize("k", [1, 2, 3, 6, 10])
-def test_argmin_of_differences_under_masks_that_the_dealer_knows(parties, k):
+def test_argmin_of_differences_under_masks_that_the_dealer_knows(parties: int, k: int) -> None:
     generator = np.random.default_rng(k)
     values = generator.integers(-5, 5, (k, 200))
-    masks = generator.integers(-(2**63), 2**63, (k - 1, 200))
-    masked = values[1:] - values[0] + masks
+    differences = values[1:] - values[0]
 
-    def body(core):
-        mine = masks.copy() if core.deals else shares_of(masked, parties, core.rank)
-        planes = core.run(argmin_of_masked(core, mine.copy(), 5))
-        return planes, core.run(one_hot_of_masked(core, mine, 5, 3)) if k > 1 else None
+    def body(core: Core) -> np.ndarray:
+        masks = core.provider.uniform(k - 1, 200)
+        masked = shares_of(differences, parties, core.rank) + masks
+        return core.execute(argmin_of_masked(core, masks, masked, 5))
 
-    run = Run(parties, body)
-    planes = np.bitwise_xor.reduce([planes for planes, _ in run.returned[:-1]])
-    found = np.empty((k - 1, 200), dtype=np.int64)
-    for plane, row in zip(planes, found, strict=True):
-        from_plane(plane, row)
+    found = bits_of(np.bitwise_xor.reduce(Run(parties, body).returned[:-1]), 200)
     assert found.tolist() == one_hot(values)[:-1]
-    if k > 1:
-        total = sum(one for _, one in run.returned[:-1])
-        assert (total % 2**24).tolist() == one_hot(values)

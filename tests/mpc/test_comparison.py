@@ -29,7 +29,7 @@ def signs(run: Run, m: int) -> list:
 @pytest.mark.parametrize("bits", WIDTHS)
 def test_negative_numbers_are_found(parties, bits):
     values = numbers_of(bits)
-    run = Run(parties, lambda core: core.run(negative(core, shares_of(values, parties, core.rank), bits)))
+    run = Run(parties, lambda core: core.execute(negative(core, shares_of(values, parties, core.rank), bits)))
     assert signs(run, values.size) == (values < 0).astype(int).tolist()
 
 
@@ -44,7 +44,7 @@ def test_as_numpy_compares(parties, bits):
 
     def body(core):
         shares = [shares_of(values, parties, core.rank, seed) for seed, values in enumerate([left, right])]
-        return core.run(less_than(core, *shares, bits))
+        return core.execute(less_than(core, *shares, bits))
 
     run = Run(parties, body)
     assert run.opened().tolist() == (left < right).astype(int).tolist()
@@ -56,7 +56,7 @@ def test_any_two_numbers_up_to_2_to_the_62_are_compared():
     left, right = np.array([(a, b) for a in extremes for b in extremes]).T.copy()
 
     def body(core):
-        return core.run(less_than(core, shares_of(left, 2, core.rank, 0), shares_of(right, 2, core.rank, 1)))
+        return core.execute(less_than(core, shares_of(left, 2, core.rank, 0), shares_of(right, 2, core.rank, 1)))
 
     assert Run(2, body).opened().tolist() == (left < right).astype(int).tolist()
 
@@ -64,7 +64,7 @@ def test_any_two_numbers_up_to_2_to_the_62_are_compared():
 @pytest.mark.parametrize("count", [0, 1, 64])
 def test_as_many_as_there_are(count):
     values = np.arange(count) - 30
-    run = Run(2, lambda core: core.run(less_than(core, *2 * [shares_of(values, 2, core.rank)], 8)))
+    run = Run(2, lambda core: core.execute(less_than(core, *2 * [shares_of(values, 2, core.rank)], 8)))
     assert run.opened().tolist() == [0] * count
 
 
@@ -80,7 +80,7 @@ def test_bits_become_integers_modulo_their_size(parties, size):
     shares = [generator.integers(0, 2**64, (3, 3), dtype=np.uint64) for _ in range(parties - 1)]
     shares += [np.bitwise_xor.reduce([planes[0], *shares]), 0 * planes[0]]
 
-    run = Run(parties, lambda core: core.run(to_integers(core, shares[core.rank], m, size)))
+    run = Run(parties, lambda core: core.execute(to_integers(core, shares[core.rank], m, size)))
     assert run.opened(8 * size).tolist() == bits.tolist()
     assert run.rounds == 1
     assert run.bytes_sent == ((parties - 1) * 8 * 3 * 3, size * 3 * m)
@@ -97,12 +97,12 @@ def test_bytes_for(bits, size):
 def test_costs(parties, m, bits, stages):
     values = np.zeros(m, dtype=np.int64)
     circuit, words, size = comparison(bits), -(-m // 64), -(-bits // 8)
-    run = Run(parties, lambda core: core.run(negative(core, values, bits)))
+    run = Run(parties, lambda core: core.execute(negative(core, values, bits)))
     assert run.rounds == 1 + stages
     party, dealer = size * m + 8 * words * circuit.opened_bits, 8 * words * circuit.dealt_bits
     assert run.bytes_sent == ((parties - 1) * party, dealer)
 
-    run = Run(parties, lambda core: core.run(less_than(core, values, values, bits)))
+    run = Run(parties, lambda core: core.execute(less_than(core, values, values, bits)))
     assert run.rounds == 2 + stages
     assert run.bytes_sent == ((parties - 1) * (party + 8 * words), dealer + 8 * m)
 
@@ -110,5 +110,5 @@ def test_costs(parties, m, bits, stages):
 def test_hand_computed_costs():
     # 128 numbers of 9 bits, 2 bytes each; a bit of all of them is 16 bytes. 4 are opened and 23 dealt, then the sign.
     values = np.zeros(128, dtype=np.int64)
-    run = Run(2, lambda core: core.run(less_than(core, values, values, 9)))
+    run = Run(2, lambda core: core.execute(less_than(core, values, values, 9)))
     assert run.bytes_sent == (2 * 128 + 16 * (4 + 1), 16 * 23 + 8 * 128)

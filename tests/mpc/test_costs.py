@@ -120,12 +120,12 @@ def zeros(*shape: int) -> np.ndarray:
 
 
 def opened(core: Core, numbers: np.ndarray, size: int):
-    if core.acts:
+    if core.takes_part:
         yield Opening(numbers, size)
 
 
 def with_rows_and_centroids(core: Core, n: int, d: int, k: int, r: int):
-    return core.run(products.fixed(core, zeros(n, d))), core.run(products.masked(core, zeros(r, k, d)))
+    return core.execute(products.fixed(core, zeros(n, d))), core.execute(products.masked(core, zeros(r, k, d)))
 
 
 Work = Callable[[], Any]
@@ -140,28 +140,28 @@ def of_dealt(core: Core, m: int, S: int) -> Work:
 
 
 def of_opened(core: Core, m: int, S: int) -> Work:
-    return lambda: core.run(opened(core, zeros(m), S))
+    return lambda: core.execute(opened(core, zeros(m), S))
 
 
 def of_multiply(core: Core, x: int, y: int, z: int) -> Work:
     left, right = ((x, 1), (1, y)) if z == x * y else ((z,), (z,))
-    return lambda: core.run(products.multiply(core, zeros(*left), zeros(*right)))
+    return lambda: core.execute(products.multiply(core, zeros(*left), zeros(*right)))
 
 
 def of_matmul(core: Core, q: int, m: int, c: int) -> Work:
-    return lambda: core.run(products.matmul(core, zeros(q, m), zeros(m, c)))
+    return lambda: core.execute(products.matmul(core, zeros(q, m), zeros(m, c)))
 
 
 def of_squares(core: Core, m: int) -> Work:
-    return lambda: core.run(products.squares(core, zeros(m)))
+    return lambda: core.execute(products.squares(core, zeros(m)))
 
 
 def of_fixed(core: Core, n: int, d: int) -> Work:
-    return lambda: core.run(products.fixed(core, zeros(n, d)))
+    return lambda: core.execute(products.fixed(core, zeros(n, d)))
 
 
 def of_masked(core: Core, r: int, k: int, d: int) -> Work:
-    return lambda: core.run(products.masked(core, zeros(r, k, d)))
+    return lambda: core.execute(products.masked(core, zeros(r, k, d)))
 
 
 def of_movement(core: Core, r: int) -> Work:
@@ -180,80 +180,80 @@ def of_scores(core: Core, n: int, k: int, r: int) -> Work:
 
 
 def of_negative(core: Core, m: int, b: int) -> Work:
-    return lambda: core.run(comparison.negative(core, zeros(m), b))
+    return lambda: core.execute(comparison.negative(core, zeros(m), b))
 
 
 def of_to_integers(core: Core, q: int, m: int, S: int) -> Work:
-    return lambda: core.run(comparison.to_integers(core, np.zeros((q, -(-m // 64)), dtype=np.uint64), m, S))
+    return lambda: core.execute(comparison.to_integers(core, np.zeros((q, -(-m // 64)), dtype=np.uint64), m, S))
 
 
 def of_less_than(core: Core, m: int, b: int) -> Work:
-    return lambda: core.run(comparison.less_than(core, zeros(m), zeros(m), b))
+    return lambda: core.execute(comparison.less_than(core, zeros(m), zeros(m), b))
 
 
 def of_argmin_of_masked(core: Core, k: int, m: int, b: int) -> Work:
-    return lambda: core.run(argmin.argmin_of_masked(core, zeros(k - 1, m), b))
+    return lambda: core.execute(argmin.argmin_of_masked(core, zeros(k - 1, m), zeros(k - 1, m), b))
 
 
 def of_argmin_one_hot(core: Core, k: int, m: int, b: int) -> Work:
-    return lambda: core.run(argmin.argmin_one_hot(core, zeros(k, m), b))
+    return lambda: core.execute(argmin.argmin_one_hot(core, zeros(k, m), b))
 
 
 def of_argmin_of_groups(core: Core, c: int, g: int, m: int, b: int) -> Work:
     k = c * g - 1  # the last group is filled up
-    return lambda: core.run(argmin.argmin_one_hot(core, zeros(k, m), b))
+    return lambda: core.execute(argmin.argmin_one_hot(core, zeros(k, m), b))
 
 
 def of_truncate(core: Core, m: int) -> Work:
-    return lambda: core.run(truncation.truncate(core, zeros(m), 20))
+    return lambda: core.execute(truncation.truncate(core, zeros(m), 20))
 
 
 def of_shift_right(core: Core, m: int, b: int) -> Work:
-    return lambda: core.run(truncation.shift_right(core, zeros(m), b))
+    return lambda: core.execute(truncation.shift_right(core, zeros(m), b))
 
 
 def of_dividend(core: Core, m: int, S: int) -> Work:
-    return lambda: core.run(division.dividend(core, zeros(m, 1), S))
+    return lambda: core.execute(division.dividend(core, zeros(m, 1), S))
 
 
 def of_quotient(core: Core, m: int, g: int) -> Work:
     most = 2**g // 246
     assert division.extra_bits(1 << 25, most) == g
-    dividend = core.run(division.dividend(core, zeros(m, 1), 5))
-    return lambda: core.run(division.quotient(core, dividend, np.ones(m, dtype=np.int64), 1 << 25, most))
+    dividend = core.execute(division.dividend(core, zeros(m, 1), 5))
+    return lambda: core.execute(division.quotient(core, dividend, np.ones(m, dtype=np.int64), 1 << 25, most))
 
 
 def of_divide_by_secret(core: Core, q: int, d: int, e: int) -> Work:
     largest = (e - 3) << 25
-    return lambda: core.run(division.divide_by_secret(core, zeros(q, d), zeros(q), zeros(q, d), largest))
+    return lambda: core.execute(division.divide_by_secret(core, zeros(q, d), zeros(q), zeros(q, d), largest))
 
 
 def of_sums(core: Core, q: int, n: int, d: int, S: int) -> Work:
     X, _ = with_rows_and_centroids(core, n, d, 1, 1)
-    return lambda: core.run(products.sums(core, zeros(q, n), X, S))
+    return lambda: core.execute(products.sums(core, zeros(q, n), X, S))
 
 
 def of_hidden_anew(core: Core, m: int) -> Work:
-    return lambda: core.run(SecureEngine(core).hidden_anew(zeros(m)))
+    return lambda: core.execute(SecureEngine(core).hidden_anew(zeros(m)))
 
 
 def of_squared_distances(core: Core, n: int, c: int, d: int) -> Work:
-    return lambda: core.run(squared_distances(SecureEngine(core), zeros(n, d), zeros(n), zeros(c, d)))
+    return lambda: core.execute(squared_distances(SecureEngine(core), zeros(n, d), zeros(n), zeros(c, d)))
 
 
 def of_smaller(core: Core, m: int, b: int) -> Work:
-    return lambda: core.run(initialisation._smaller(SecureEngine(core), zeros(m), zeros(m), b))
+    return lambda: core.execute(initialisation._smaller(SecureEngine(core), zeros(m), zeros(m), b))
 
 
 def of_tournament_stage(core: Core, c: int, g: int, d: int, b: int) -> Work:
-    return lambda: core.run(initialisation.row_of_largest(SecureEngine(core), zeros(c, g), zeros(g, d), b))
+    return lambda: core.execute(initialisation.row_of_largest(SecureEngine(core), zeros(c, g), zeros(g, d), b))
 
 
 def of_k_means_plus_plus(core: Core, n: int, d: int, k: int, r: int, b: int) -> Work:
     coins, grid = Coins.draw(1, "k-means++", n, k, r), DrawGrid.fitting(n, d, 1.0)
     X = zeros(n, d)
     step = initialisation.k_means_plus_plus
-    return lambda: core.run(step(SecureEngine(core), X, X, grid, k, coins, b, lambda *_: None))
+    return lambda: core.execute(step(SecureEngine(core), X, X, grid, k, coins, b, lambda *_: None))
 
 
 CASES: dict[str, list[dict[str, int]]] = {
@@ -428,6 +428,6 @@ def test_the_example_is_right_to_the_byte():
 def test_large_messages_of_three_parties_take_two_rounds_and_fewer_bytes():
     m = (1 << 18) // 8 + 1
 
-    run = Run(3, lambda core: core.run(opened(core, zeros(m), 8)))
+    run = Run(3, lambda core: core.execute(opened(core, zeros(m), 8)))
     assert run.rounds == 2
     assert run.bytes_sent[0] == pytest.approx(2 / 3 * 2 * 8 * m, rel=1e-3)

@@ -38,11 +38,11 @@ def test_no_generator_of_torch_numpy_or_python_is_reached(number, engine, monkey
     def body(session):
         engine = session.engine
         X = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
-        engine.run(engine.enter(X, 1, 3, 60))
-        H = engine.run(engine.label(engine.run(engine.centroids(X[None])), 60))
-        T, _ = engine.run(engine.sums(H, 8))
+        engine.execute(engine.enter(X, 1, 3, 60))
+        H = engine.execute(engine.label(engine.execute(engine.centroids(X[None])), 60))
+        T, _ = engine.execute(engine.sums(H, 8))
         twos = np.full(3, 2)
-        halves = engine.run(engine.divided(engine.run(engine.divide(T[0], 8)), twos, 2**30, 3))
+        halves = engine.execute(engine.divided(engine.execute(engine.divide(T[0], 8)), twos, 2**30, 3))
         session.toss_coins()
         return session.reveal(halves, what=What.CLUSTER_SIZES).tolist()
 

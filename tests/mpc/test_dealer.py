@@ -228,7 +228,7 @@ def test_what_is_opened_and_what_is_dealt_look_uniform_where_all_values_are_0(na
 
     def body(core):
         share = shares_of(ZEROS, core.parties, core.rank)
-        return core.run(recorded(STEPS[name](core, share), opened if core.rank == 0 else []))
+        return core.execute(recorded(STEPS[name](core, share), opened if core.rank == 0 else []))
 
     run = Run(2, body)
     assert len(opened) == run.rounds
@@ -247,7 +247,7 @@ def test_what_is_opened_and_what_is_dealt_look_uniform_where_all_values_are_0(na
 
 @ALL
 def test_the_dealer_hears_nothing_and_tells_the_last_party_alone(name):
-    run = Run(3, lambda core: core.run(STEPS[name](core, shares_of(ZEROS, core.parties, core.rank))))
+    run = Run(3, lambda core: core.execute(STEPS[name](core, shares_of(ZEROS, core.parties, core.rank))))
     assert {line for line in run.sent if DEALER in line} == {(DEALER, "party_2")}
     assert run.traffic[-1].rounds == 0
 
@@ -263,13 +263,13 @@ def test_who_passes_over_a_step_keeps_in_step(name, parties):
 
     def body(core):
         share = shares_of(values, parties, core.rank)
-        with core.passing_over():
-            assert not core.acts
-            passed = core.run(STEPS[name](core, share))
-        assert core.acts is not core.deals
+        with core.drawing_only():
+            assert not core.takes_part
+            passed = core.execute(STEPS[name](core, share))
+        assert core.takes_part is not core.is_dealer
         assert core.traffic.rounds == 0
-        made = core.run(STEPS[name](core, share))
+        made = core.execute(STEPS[name](core, share))
         assert shapes(made) == shapes(passed)
-        return core.run(comparison.less_than(core, share, core.public(np.full_like(values, 7)), 20))
+        return core.execute(comparison.less_than(core, share, core.public(np.full_like(values, 7)), 20))
 
     assert Run(parties, body).opened().tolist() == (values < 7).astype(int).tolist()

@@ -11,8 +11,8 @@ MOST = 10**7
 
 def by_public(parties: int, T: np.ndarray, t: np.ndarray, size: int, largest: int, most: int) -> Run:
     def body(core):
-        waiting = core.run(dividend(core, shares_of(T, parties, core.rank), size))
-        return core.run(quotient(core, waiting, t, largest, most))
+        waiting = core.execute(dividend(core, shares_of(T, parties, core.rank), size))
+        return core.execute(quotient(core, waiting, t, largest, most))
 
     return Run(parties, body)
 
@@ -20,7 +20,7 @@ def by_public(parties: int, T: np.ndarray, t: np.ndarray, size: int, largest: in
 def by_secret(parties: int, T: np.ndarray, t: np.ndarray, otherwise: np.ndarray, largest: int) -> Run:
     def body(core):
         shares = [shares_of(values, parties, core.rank, seed) for seed, values in enumerate((T, t, otherwise))]
-        return core.run(divide_by_secret(core, *shares, largest))
+        return core.execute(divide_by_secret(core, *shares, largest))
 
     return Run(parties, body)
 
@@ -73,7 +73,7 @@ def test_shares_need_to_add_up_modulo_the_size_alone():
 
     def body(core):
         share = shares_of(T, 2, core.rank) + (core.rank + 1) * 2**40
-        return core.run(quotient(core, core.run(dividend(core, share, 5)), t, 1000, 10))
+        return core.execute(quotient(core, core.execute(dividend(core, share, 5)), t, 1000, 10))
 
     assert Run(2, body).opened().tolist() == [[143], [-499]]
 
@@ -90,7 +90,7 @@ def test_hand_computed(secret):
 @pytest.mark.parametrize("parties", [2, 3, 5])
 def test_costs_of_public_divisors(parties):
     T, t = np.zeros((4, 3), dtype=np.int64), np.full(4, 9)
-    run = Run(parties, lambda core: core.run(dividend(core, T, 6)))
+    run = Run(parties, lambda core: core.execute(dividend(core, T, 6)))
     assert run.rounds == 1
     assert run.bytes_sent == ((parties - 1) * 6 * 12, (16 * 6 + 8) * 12)
     assert by_public(parties, T, t, 6, 100, 9).rounds == 1 + 3  # 12 bits more: one stage

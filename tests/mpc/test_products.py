@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from secure_kmeans.mpc.cleartext import matrix_product
 from secure_kmeans.mpc.products import (
     fixed,
     masked,
@@ -8,7 +9,6 @@ from secure_kmeans.mpc.products import (
     matmul,
     movement,
     multiply,
-    product,
     scores,
     squares,
     sums,
@@ -31,7 +31,7 @@ def shares(core, *values: np.ndarray) -> list[np.ndarray]:
 
 
 def run(parties: int, step, *values: np.ndarray) -> Run:
-    return Run(parties, lambda core: core.run(step(core, *shares(core, *values))))
+    return Run(parties, lambda core: core.execute(step(core, *shares(core, *values))))
 
 
 def in_ring(numbers: np.ndarray) -> list:
@@ -70,7 +70,7 @@ def test_matmul(parties, q, m, c):
     found = run(parties, matmul, a, b)
     exact_a, exact_b = python(a, b)
     assert found.opened().tolist() == in_ring(exact_a @ exact_b)
-    assert product(a, b).tolist() == in_ring(exact_a @ exact_b)
+    assert matrix_product(a, b).tolist() == in_ring(exact_a @ exact_b)
     assert found.rounds == 1
     assert found.bytes_sent == ((parties - 1) * 8 * (q * m + m * c), 8 * q * c)
 
@@ -89,7 +89,7 @@ def test_a_fixed_matrix_is_the_rows_under_the_dealers_mask(parties):
     rows = ring(1, N, D)
 
     def body(core):
-        X = core.run(fixed(core, *shares(core, rows)))
+        X = core.execute(fixed(core, *shares(core, rows)))
         assert X.shape == (D, N)
         return X.masks + X.opened * core.first, X.opened, X.masks
 
@@ -131,16 +131,15 @@ def test_scores_and_their_masked_differences(parties):
         between = core.traffic.rounds, core.traffic.bytes_sent
         found = scores(core, X, C)
         assert between == before
-        assert core.traffic.bytes_sent - before[1] == (8 * K * R * N if core.deals else 0)
+        assert core.traffic.bytes_sent - before[1] == (8 * K * R * N if core.is_dealer else 0)
         assert core.traffic.rounds == before[0]
         return *differences, found
 
-    found = Run(parties, body)
-    *of_parties, (masks, masks_of_some, nothing) = found.returned
+    *of_parties, ((masks, _), (masks_of_some, _), nothing) = Run(parties, body).returned
     true = true_scores(rows, centroids)
     less_first = np.array(in_ring(true[1:] - true[:1]))
-    assert (sum(mine for mine, _, _ in of_parties) - masks).tolist() == less_first.tolist()
-    assert (sum(mine for _, mine, _ in of_parties) - masks_of_some).tolist() == less_first[:, some].tolist()
+    assert (sum(mine for (_, mine), _, _ in of_parties) - masks).tolist() == less_first.tolist()
+    assert (sum(mine for _, (_, mine), _ in of_parties) - masks_of_some).tolist() == less_first[:, some].tolist()
     assert sum(mine for _, _, mine in of_parties).tolist() == in_ring(true)
     assert not nothing.any()
     assert np.intersect1d(masks, masks_of_some).size == 0
@@ -156,7 +155,7 @@ def test_movement_of_all_centroids_of_each_restart(parties):
         counted = core.traffic.rounds, core.traffic.bytes_sent
         found = movement(core, C, D), movement(core, C[some], D[some])
         assert core.traffic.rounds == counted[0]
-        assert core.traffic.bytes_sent - counted[1] == (8 * (R + 1) if core.deals else 0)
+        assert core.traffic.bytes_sent - counted[1] == (8 * (R + 1) if core.is_dealer else 0)
         return found
 
     *of_parties, (nothing, _) = Run(parties, body).returned
@@ -175,12 +174,12 @@ def test_sums_of_selected_rows_modulo_their_size(parties, size):
 
     def body(core):
         of_rows, of_H = shares(core, rows, H)
-        X = core.run(fixed(core, of_rows))
+        X = core.execute(fixed(core, of_rows))
         before = core.traffic.rounds, core.traffic.bytes_sent
-        found = core.run(sums(core, of_H, X, size))
-        assert core.traffic.rounds - before[0] == core.acts
+        found = core.execute(sums(core, of_H, X, size))
+        assert core.traffic.rounds - before[0] == core.takes_part
         cost = core.traffic.bytes_sent - before[1]
-        assert cost == ((parties - 1) * size * H.size if core.acts else 8 * R * K * D)
+        assert cost == ((parties - 1) * size * H.size if core.takes_part else 8 * R * K * D)
         return found
 
     exact_rows, exact_H = python(rows, H)
@@ -216,10 +215,10 @@ def test_what_is_opened_of_the_same_values_is_new_each_time(step):
     values = np.zeros((6, 6), dtype=np.int64)
 
     def body(core):
-        X = core.run(fixed(core, values))
-        opened = [X.opened.copy()] if core.acts else []
+        X = core.execute(fixed(core, values))
+        opened = [X.opened.copy()] if core.takes_part else []
         for _ in range(3):
-            core.run(recorded(step(core, *shares(core, values), X), opened))
+            core.execute(recorded(step(core, *shares(core, values), X), opened))
         return opened
 
     first, second, dealer = Run(2, body).returned

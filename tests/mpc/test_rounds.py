@@ -11,7 +11,7 @@ VALUES = np.array([5, -(2**63), 2**63 - 1])
 def opens(core, values, seed=0, times=1, **options):
     """A step that opens shares of the same values again and again, and returns what it learnt last."""
     opened = None
-    for _ in range(times if core.acts else 0):
+    for _ in range(times if core.takes_part else 0):
         opened = yield Opening(shares_of(values, core.parties, core.rank, seed), **options)
     return opened
 
@@ -29,7 +29,7 @@ def between(run: Run, sender: int, receiver: int) -> list[int]:
 
 @pytest.mark.parametrize("parties", [2, 3, 5, 10])
 def test_all_parties_learn_the_value_in_one_round(parties):
-    run = Run(parties, lambda core: core.run(opens(core, VALUES)))
+    run = Run(parties, lambda core: core.execute(opens(core, VALUES)))
     for opened in run.returned[:-1]:
         assert opened.tolist() == VALUES.tolist()
     assert run.rounds == 1
@@ -42,7 +42,7 @@ def test_all_parties_learn_the_value_in_one_round(parties):
 def test_numbers_travel_in_so_many_bytes(parties, size):
     generator = np.random.default_rng(size)
     values = generator.integers(-(2**63), 2**63, (7, 3))
-    run = Run(parties, lambda core: core.run(opens(core, values, size=size)))
+    run = Run(parties, lambda core: core.execute(opens(core, values, size=size)))
     for opened in run.returned[:-1]:
         assert opened.shape == values.shape
         assert [number % 256**size for number in opened.ravel().tolist()] == [
@@ -57,9 +57,9 @@ def test_planes_are_opened_by_xor(parties, count):
     planes = np.random.default_rng(2).integers(0, 2**64, (2, count), dtype=np.uint64)
 
     def opens_planes(core):
-        return (yield Opening(xor_share(planes, core.parties, core.rank))) if core.acts else None
+        return (yield Opening(xor_share(planes, core.parties, core.rank))) if core.takes_part else None
 
-    for opened in Run(parties, lambda core: core.run(opens_planes(core))).returned[:-1]:
+    for opened in Run(parties, lambda core: core.execute(opens_planes(core))).returned[:-1]:
         assert opened.dtype == np.uint64
         np.testing.assert_array_equal(opened, planes)
 
@@ -68,7 +68,7 @@ def test_steps_side_by_side_share_their_rounds():
     planes = np.arange(4, dtype=np.uint64).reshape(1, 4)
 
     def mixed(core):
-        if core.acts:
+        if core.takes_part:
             yield Opening(xor_share(planes, core.parties, core.rank))
             return (yield Opening(shares_of(VALUES, core.parties, core.rank), 3))
         return None
@@ -91,7 +91,7 @@ def test_a_step_that_opens_nothing_takes_no_round():
         yield from ()
         return core.rank
 
-    run = Run(2, lambda core: (core.together(), core.run(nothing(core))))
+    run = Run(2, lambda core: (core.together(), core.execute(nothing(core))))
     assert run.returned == [([], 0), ([], 1), ([], 2)]
     assert run.rounds == 0
     assert run.sent == {}
@@ -103,9 +103,9 @@ def test_the_share_that_is_opened_is_left_as_it_was():
         before = share.copy()
 
         def step():
-            return (yield Opening(share)) if core.acts else None
+            return (yield Opening(share)) if core.takes_part else None
 
-        core.run(step())
+        core.execute(step())
         return (share == before).all()
 
     assert all(Run(3, body).returned)
@@ -114,7 +114,7 @@ def test_the_share_that_is_opened_is_left_as_it_was():
 @pytest.mark.parametrize("size", [8, 5])
 @pytest.mark.parametrize(("parties", "to"), [(2, 0), (2, 1), (3, 1), (10, 9)])
 def test_what_one_party_may_learn_reaches_nobody_else(parties, to, size):
-    run = Run(parties, lambda core: core.run(opens(core, VALUES, to=to, size=size)))
+    run = Run(parties, lambda core: core.execute(opens(core, VALUES, to=to, size=size)))
     for rank, opened in enumerate(run.returned[:-1]):
         expected = VALUES % 2**40 if rank == to and size == 5 else VALUES * (rank == to)
         assert (opened % 2**40 if size == 5 else opened).tolist() == expected.tolist()
@@ -147,7 +147,7 @@ def test_openings_to_all_and_to_several_share_a_round():
 @pytest.mark.parametrize("parties", [3, 4, 5, 10])
 def test_a_large_opening_goes_in_parts_from_three_parties_on(parties):
     values = np.random.default_rng(3).integers(-(2**63), 2**63, (parties, 2**15))
-    run = Run(parties, lambda core: core.run(opens(core, values)))
+    run = Run(parties, lambda core: core.execute(opens(core, values)))
     for rank in range(parties):
         np.testing.assert_array_equal(run.returned[rank], values)
         assert run.traffic[rank].rounds == 2
@@ -160,7 +160,7 @@ def test_large_openings_of_all_kinds_in_uneven_parts():
     planes = np.random.default_rng(5).integers(0, 2**64, (3, 11), dtype=np.uint64)
 
     def opens_planes(core):
-        return (yield Opening(xor_share(planes, core.parties, core.rank))) if core.acts else None
+        return (yield Opening(xor_share(planes, core.parties, core.rank))) if core.takes_part else None
 
     def body(core):
         return core.together(opens(core, values, size=7), opens_planes(core), opens(core, VALUES[:2]))
@@ -180,13 +180,13 @@ def test_large_openings_of_all_kinds_in_uneven_parts():
 )
 def test_a_round_is_saved_up_to_2_to_the_18_bytes_and_between_two(parties, count, rounds):
     values = np.arange(count)
-    run = Run(parties, lambda core: core.run(opens(core, values)))
+    run = Run(parties, lambda core: core.execute(opens(core, values)))
     np.testing.assert_array_equal(run.returned[0], values)
     assert run.rounds == rounds
 
 
 def test_the_dealer_has_no_part_in_openings():
-    run = Run(3, lambda core: core.run(opens(core, VALUES)))
+    run = Run(3, lambda core: core.execute(opens(core, VALUES)))
     assert run.returned[-1] is None
     assert run.traffic[-1].rounds == 0
     assert not any(DEALER in line for line in run.sent)

@@ -12,7 +12,7 @@ WIDTHS = [1, 2, 4, 5, 16, 17, 31, 32, 33, 61, 62]
 
 
 def run(parties: int, step, values: np.ndarray, bits: int) -> Run:
-    return Run(parties, lambda core: core.run(step(core, shares_of(values, parties, core.rank), bits)))
+    return Run(parties, lambda core: core.execute(step(core, shares_of(values, parties, core.rank), bits)))
 
 
 def numbers_for(bits: int) -> np.ndarray:
@@ -37,7 +37,7 @@ def test_truncate_never_goes_astray_in_a_million():
     values = np.random.default_rng(5).integers(-(2**40), 2**40, 10**6)
 
     def body(core):
-        return core.run(truncate(core, shares_of(values, 2, core.rank), 20))
+        return core.execute(truncate(core, shares_of(values, 2, core.rank), 20))
 
     first, second, _ = Run(2, body).returned
     up = first + second - (values >> 20)
@@ -79,7 +79,7 @@ def test_costs(parties, m, bits, stages):
     assert cost.bytes_sent == ((parties - 1) * 8 * m, 16 * m)
 
     # Beyond that, what a comparison of numbers of one more bit opens after its first opening.
-    compared = Run(parties, lambda core: core.run(less_than(core, values, values, bits + 1)))
+    compared = Run(parties, lambda core: core.execute(less_than(core, values, values, bits + 1)))
     party, dealer = compared.bytes_sent
     party -= (parties - 1) * -(-(bits + 1) // 8) * m
     cost = run(parties, shift_right, values, bits)

@@ -1,7 +1,7 @@
 """CrypTen's communicator over a role's links to the others: every one of its calls, counted, and without pickle.
 
 CrypTen's own sits on ``torch.distributed`` directly. This one needs no more than links that carry arrays and plain
-values between two roles (:class:`~secure_kmeans.mpc.dealer.Lines`): the mesh of TLS lines, or Gloo.
+values between two roles (:class:`~secure_kmeans.net.lines.Lines`): the mesh of TLS lines, or Gloo.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch.distributed import ReduceOp
 
 from secure_kmeans.mpc.crypten_adapter.original import comm
-from secure_kmeans.mpc.dealer import Lines
+from secure_kmeans.net.lines import Lines
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.watch import Traffic
 

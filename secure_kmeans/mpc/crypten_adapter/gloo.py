@@ -20,7 +20,7 @@ from secure_kmeans.net.messages import LARGEST_PAYLOAD, MalformedFrameError, dec
 
 
 class GlooLinks:
-    """See :class:`~secure_kmeans.mpc.dealer.Lines`.
+    """See :class:`~secure_kmeans.net.lines.Lines`.
 
     Parameters
     ----------
