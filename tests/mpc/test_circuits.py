@@ -171,8 +171,6 @@ def test_public_products_are_made_once_from_earlier_ones() -> None:
     for stage, _ in stages():
         bits = len(stage.opened) * (1 + stage.complements)
         publics: list[frozenset[int]] = [frozenset(), *(frozenset([bit]) for bit in range(bits))]
-            frozenset([bit]) for bit in range(len(stage.opened) * (1 + stage.complements))
-        ]
         for left, right in stage.steps:
             publics.append(publics[left] | publics[right])
         assert len({*publics}) == len(publics)
