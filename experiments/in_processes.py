@@ -22,7 +22,7 @@ def opened(session: Session, share: np.ndarray) -> np.ndarray:
     def opening() -> Step[np.ndarray]:
         return (yield Opening(share))
 
-    found: np.ndarray = session.engine.run(opening()) if session.engine.acts else share
+    found: np.ndarray = session.engine.execute(opening()) if session.engine.takes_part else share
     return found
 
 

@@ -62,7 +62,7 @@ def _ours(session: Session, number: int) -> dict[str, Any]:
         wrong = 0
         for values in _values(magnitude, number):
             share = session.shared_anew(engine.public(values))
-            found = opened(session, engine.run(truncate(session.core, share, _BITS)))
+            found = opened(session, engine.execute(truncate(session.core, share, _BITS)))
             exact = values >> _BITS
             wrong += int(((found < exact) | (found > exact + 1)).sum())
         counted[f"2^{magnitude}"] = wrong

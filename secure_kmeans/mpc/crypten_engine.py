@@ -13,112 +13,124 @@ import numpy as np
 import torch
 
 from secure_kmeans.errors import ProtocolError
+from secure_kmeans.job.fixed_point import RING_BITS
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc import kernels
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared
-from secure_kmeans.mpc.engine import Assignment
 from secure_kmeans.mpc.rounds import Opening, Step
+from secure_kmeans.mpc.rows import Assignment
 
 _COMPARISONS_AT_ONCE: Final = 1 << 19
 """Bounds the memory of a labelling: CrypTen's adder holds some 20 words for each comparison."""
 
 
-def _shared(share: np.ndarray) -> Shared:
-    return crypten.wrap(np.require(share, requirements=["C", "W"]))
+class CryptenRows:
+    """Rows as an encrypted tensor; see :class:`~secure_kmeans.mpc.engine.RowsOfAnEngine`."""
+
+    def __init__(self, X: Shared) -> None:
+        self._X = X
+
+    def __len__(self) -> int:
+        return int(self._X.size(0))
+
+    def label(self, C: Shared, bits: int) -> Step[Assignment]:
+        """Scores and their argmin, one block of rows after another: integers, (n, r, k)."""
+        yield from ()
+        r, k, d = C.size()
+        flat = C.reshape(r * k, d)
+        norms = crypten.squares(flat).sum(1)
+        block = max(1, _COMPARISONS_AT_ONCE // (r * k * k))
+        parts = []
+        for start in range(0, len(self), block):
+            rows = self._X[start : start + block]
+            scores = norms - rows.matmul(flat.t()) * 2
+            parts.append(_argmin_one_hot(scores.reshape(rows.size(0), r, k)))
+        return Assignment((crypten.cat(parts),), k, r)
+
+    def sums(self, H: Assignment, size: int) -> Step[tuple[Shared, Shared]]:
+        """One product of matrices."""
+        yield from ()
+        one_hot = H.blocks[0]
+        n, r, k = one_hot.size()
+        T = one_hot.reshape(n, r * k).t().matmul(self._X)
+        return T.reshape(r, k, -1), one_hot.sum(0)
+
+    def labels(self, H: Assignment) -> Step[tuple[Shared, Shared]]:
+        """Local."""
+        yield from ()
+        one_hot = H.blocks[0][:, 0]
+        return (one_hot * torch.arange(H.n_clusters)).sum(1), one_hot.sum(0)
 
 
 class CryptenEngine:
     """See :class:`~secure_kmeans.mpc.engine.Engine`. CrypTen sends at each call, so that no rounds are shared."""
 
-    def __init__(self, core: Core) -> None:
-        self.run, self.together, self.public = core.run, core.together, core.public
-        self.acts = True
-        self._X = np.zeros((0, 0), dtype=np.int64)
+    is_dealer = has_dealer = False
+    takes_part = True
 
-    def less_than(self, left: np.ndarray, right: np.ndarray, bits: int = 64) -> Step[np.ndarray]:
+    def __init__(self, core: Core) -> None:
+        self.execute, self.together, self.drawing_only = core.execute, core.together, core.drawing_only
+
+    def public(self, values: np.ndarray) -> Shared:
+        """The value at the first party, 0 elsewhere."""
+        return crypten.from_public(torch.from_numpy(np.array(values)))
+
+    def less_than(self, left: Shared, right: Shared, bits: int = RING_BITS) -> Step[Shared]:
         """Exact for every difference below 2^63. Rounds: 7 ceil(log2 P) + 1, and as many answers of the dealer."""
         yield from ()
-        left, right = np.broadcast_arrays(left, right)
-        return crypten.share_of(crypten.bit_to_integer(crypten.sign_bits(_shared(left - right))))
+        return crypten.bit_to_integer(crypten.sign_bits(left - right))
 
-    def argmin_one_hot(self, values: np.ndarray, bits: int = 64) -> Step[np.ndarray]:
+    def argmin_one_hot(self, values: Shared, bits: int = RING_BITS) -> Step[Shared]:
         """All pairs, each column's k (k - 1) / 2 comparisons."""
         yield from ()
-        return crypten.share_of(_argmin_one_hot(_shared(values.T))).T
+        return _argmin_one_hot(values.t()).t()
 
-    def multiply(self, left: np.ndarray, right: np.ndarray) -> Step[np.ndarray]:
+    def multiply(self, left: Shared, right: Shared) -> Step[Shared]:
         """CrypTen's Beaver product."""
         yield from ()
-        return crypten.share_of(_shared(left) * _shared(right))
+        return left * right
 
-    def matmul(self, left: np.ndarray, right: np.ndarray) -> Step[np.ndarray]:
+    def matmul(self, left: Shared, right: Shared) -> Step[Shared]:
         """CrypTen's Beaver product of matrices."""
         yield from ()
-        return crypten.share_of(_shared(left).matmul(_shared(right)))
+        return left.matmul(right)
 
-    def squares(self, values: np.ndarray) -> Step[np.ndarray]:
+    def squares(self, values: Shared) -> Step[Shared]:
         """CrypTen's square, with one opened number for each element where a product has two."""
         yield from ()
-        return crypten.share_of(crypten.squares(_shared(values)))
+        return crypten.squares(values)
 
-    def shift_right(self, values: np.ndarray, bits: int) -> Step[np.ndarray]:
+    def shift_right(self, values: Shared, bits: int) -> Step[Shared]:
         """As a division, without the check for wrong quotients."""
-        quotients, _ = _floor_divide(_shared(values), torch.tensor(1 << bits), (1 << 62) >> bits)
         yield from ()
-        return crypten.share_of(quotients)
+        return _floor_divide(values, torch.tensor(1 << bits), (1 << 62) >> bits)[0]
 
-    def enter(self, rows: np.ndarray, r: int, k: int, bits: int) -> Step[None]:
-        """Store the rows."""
+    def enter(self, X: Shared, bits: int) -> Step[CryptenRows]:
+        """Keep the rows as they are."""
         yield from ()
-        self._X = rows
+        return CryptenRows(X)
 
-    def centroids(self, C: np.ndarray) -> Step[np.ndarray]:
+    def centroids(self, C: Shared) -> Step[Shared]:
         """Unchanged."""
         yield from ()
         return C
 
-    def label(self, C: np.ndarray, bits: int) -> Step[Assignment]:
-        """Scores and their argmin, one block of rows after another."""
-        r, k, d = C.shape
-        flat = np.ascontiguousarray(C.reshape(r * k, d))
-        norms = (yield from self.squares(flat)).sum(axis=1)
-        block = max(1, _COMPARISONS_AT_ONCE // (r * k * k))
-        parts = []
-        for start in range(0, len(self._X), block):
-            rows = self._X[start : start + block]
-            scores = norms - 2 * (yield from self.matmul(rows, flat.T))
-            parts.append(crypten.share_of(_argmin_one_hot(_shared(scores.reshape(len(rows), r, k)))))
-        return Assignment([np.concatenate(parts)], r)  # (n, r, k)
-
-    def moved_more(self, before: np.ndarray, now: np.ndarray, limit: int) -> Step[np.ndarray]:
-        """One square and one sign for each restart."""
-        moved = (yield from self.squares(now - before)).sum(axis=(1, 2))
-        less = crypten.sign_bits(_shared(self.public(np.full(moved.shape, np.int64(limit))) - moved))
-        bits = crypten.share_of(less).view(np.int64)
-        planes = np.empty((1, 1, kernels.words_for(len(bits))), dtype=np.uint64)
-        kernels.to_planes(bits[None], 1, planes)
-        return planes[0, 0]
-
-    def sums(self, H: Assignment, size: int) -> Step[tuple[np.ndarray, np.ndarray]]:
-        """One product of matrices."""
-        one_hot = H.blocks[0]
-        n, r, k = one_hot.shape
-        T = yield from self.matmul(one_hot.reshape(n, r * k).T, self._X)
-        return T.reshape(r, k, -1), one_hot.sum(axis=0)
-
-    def labels(self, H: Assignment) -> Step[tuple[np.ndarray, np.ndarray]]:
-        """Local."""
+    def moved_more(self, before: Shared, now: Shared, limit: int) -> Step[Shared]:
+        """One square and one sign for each start."""
         yield from ()
-        one_hot = H.blocks[0][:, 0]
-        return (one_hot * np.arange(one_hot.shape[1])).sum(axis=1), one_hot.sum(axis=0)
+        moved = crypten.squares(now - before).sum(2).sum(1)
+        bits = crypten.share_of(crypten.sign_bits(-moved + limit)).view(np.int64)
+        planes = np.empty((1, 1, kernels.words_for(len(bits))), dtype=np.uint64)
+        kernels.to_planes(np.ascontiguousarray(bits)[None], 1, planes)
+        return crypten.wrap(planes[0, 0])
 
-    def divide(self, T: np.ndarray, size: int) -> Step[np.ndarray]:
+    def divide(self, T: Shared, size: int) -> Step[Shared]:
         """The sums, unchanged: nothing can be computed before the divisors are known."""
         yield from ()
         return T
 
-    def divided(self, T: np.ndarray, divisors: np.ndarray, largest: int, most: int) -> Step[np.ndarray]:
+    def divided(self, T: Shared, divisors: np.ndarray, largest: int, most: int) -> Step[Shared]:
         """The quotients. Opens one number: how many of them are wrong.
 
         Raises
@@ -127,21 +139,18 @@ class CryptenEngine:
             Where that number is not 0, which happens once in many runs.
         """
         t = torch.from_numpy(divisors)[:, None]
-        dividends = T + self.public(np.broadcast_to(divisors[:, None] // 2, T.shape))
-        quotients, wrong = _floor_divide(_shared(dividends), t, largest)
+        quotients, wrong = _floor_divide(T + t // 2, t, largest)
         if (yield Opening(crypten.share_of(wrong).reshape(1))).any():
             raise ProtocolError("a division of shares went astray, which happens once in many runs: run again")
-        return crypten.share_of(quotients)
+        return quotients
 
-    def divided_by_secret(
-        self, T: np.ndarray, counts: np.ndarray, otherwise: np.ndarray, largest: int
-    ) -> Step[np.ndarray]:
+    def divided_by_secret(self, T: Shared, counts: Shared, otherwise: Shared, largest: int) -> Step[Shared]:
         """Not supported: a job that hides its counts must name the other engine."""
         raise NotImplementedError
 
-    def hidden_anew(self, values: np.ndarray) -> Step[np.ndarray]:
+    def refreshed(self, values: Shared) -> Step[Shared]:
         """A product with 1 hides the values under the dealer's stream. Rounds: 1."""
-        return (yield from self.multiply(values, self.public(np.ones_like(values))))
+        return (yield from self.multiply(values, self.public(np.ones(tuple(values.size()), dtype=np.int64))))
 
 
 def _argmin_one_hot(values: Shared) -> Shared:

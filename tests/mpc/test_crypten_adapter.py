@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from secure_kmeans.errors import ProtocolError, RoleError
-from secure_kmeans.ledger import What
+from secure_kmeans.job.ledger import What
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import original, randomness
 from secure_kmeans.mpc.session import Session
@@ -44,11 +44,11 @@ def test_no_generator_of_torch_numpy_or_python_is_reached(
     def body(session: Session) -> Any:
         engine = session.engine
         X = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
-        engine.run(engine.enter(X, 1, 3, 60))
-        H = engine.run(engine.label(engine.run(engine.centroids(X[None])), 60))
-        T, _ = engine.run(engine.sums(H, 8))
+        engine.execute(engine.enter(X, 1, 3, 60))
+        H = engine.execute(engine.label(engine.execute(engine.centroids(X[None])), 60))
+        T, _ = engine.execute(engine.sums(H, 8))
         twos = np.full(3, 2)
-        halves = engine.run(engine.divided(engine.run(engine.divide(T[0], 8)), twos, 2**30, 3))
+        halves = engine.execute(engine.divided(engine.execute(engine.divide(T[0], 8)), twos, 2**30, 3))
         session.toss_coins()
         return session.reveal(halves, what=What.CLUSTER_SIZES).tolist()
 

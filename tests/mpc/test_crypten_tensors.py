@@ -107,7 +107,7 @@ def test_words_of_bits(number: int, as_role: Callable[[int, int], None]) -> None
         generator = np.random.default_rng(3)
         parts = [generator.integers(0, 2**63, words.shape).astype(np.uint64) for _ in range(number - 1)]
         parts = [*parts, np.bitwise_xor.reduce([*parts, words]), np.zeros_like(words)]
-        tensor = crypten.wrap(parts[rank], ptype=crypten.binary)
+        tensor = crypten.wrap(parts[rank])
         tensors = [tensor, crypten.bits_xor_public(tensor, mask), tensor[1], crypten.cat([tensor, tensor], dim=1)]
         found.append([crypten.share_of(each) for each in tensors])
         assert all(own.dtype == np.uint64 for own in found[-1])
@@ -126,7 +126,7 @@ def test_wrapping_copies_nothing_and_knows_its_kind() -> None:
     assert tensor.ptype is crypten.arithmetic
     assert not tensor.requires_grad
     words = own.astype(np.uint64)
-    assert np.shares_memory(crypten.share_of(crypten.wrap(words, ptype=crypten.binary)), words)
+    assert np.shares_memory(crypten.share_of(crypten.wrap(words)), words)
     row = np.broadcast_to(np.arange(3), (2, 3))
     assert not np.shares_memory(crypten.share_of(crypten.wrap(row)), row)  # read-only
     scalar = np.array(7)

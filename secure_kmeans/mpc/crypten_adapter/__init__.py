@@ -36,6 +36,7 @@ from secure_kmeans.mpc.crypten_adapter.tensors import (
     exchange,
     from_public,
     install_tensors,
+    is_bits,
     share,
     share_of,
     sign_bits,
@@ -46,6 +47,7 @@ from secure_kmeans.mpc.crypten_adapter.tensors import (
 from secure_kmeans.mpc.crypten_adapter.third_party import receive_key, request, serve_requests
 
 __all__ = [
+    "RoleCommunicator",
     "Shared",
     "arithmetic",
     "binary",
@@ -57,6 +59,7 @@ __all__ = [
     "divide_locally",
     "exchange",
     "from_public",
+    "is_bits",
     "joined",
     "run_roles",
     "serve_requests",

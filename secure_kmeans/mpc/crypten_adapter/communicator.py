@@ -10,7 +10,7 @@ import torch
 from torch.distributed import ReduceOp
 
 from secure_kmeans.mpc.crypten_adapter.original import comm
-from secure_kmeans.mpc.dealer import Lines
+from secure_kmeans.net.lines import Lines
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.watch import Traffic
 

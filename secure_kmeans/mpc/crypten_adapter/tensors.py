@@ -56,23 +56,28 @@ _PRIMITIVES: Final = {
     arithmetic: arithmetic_primitives.ArithmeticSharedTensor,
     binary: binary_primitives.BinarySharedTensor,
 }
-_DTYPES: Final = {arithmetic: np.dtype(np.int64), binary: np.dtype(np.uint64)}
 _get: Final = object.__getattribute__  # CrypTen's own lookup takes ten times as long
 
 
-def wrap(share: np.ndarray, *, ptype: Any = arithmetic) -> Shared:
+def wrap(share: np.ndarray) -> Shared:
     """An encrypted tensor whose share at this role is ``share``.
 
     Parameters
     ----------
-    share : int64 array, or uint64 with ``ptype=binary``
+    share : array of int64 for additive shares, of uint64 for XOR shares
         Not copied, unless it is read-only. Negative strides, which torch does not know, are a ValueError.
-    ptype : arithmetic or binary
     """
-    assert share.dtype == _DTYPES[ptype]
     if not share.flags.writeable:
         share = share.copy()
-    return _tensor(torch.from_numpy(share if ptype is arithmetic else share.view(np.int64)), ptype)
+    if share.dtype == np.int64:
+        return _tensor(torch.from_numpy(share), arithmetic)
+    assert share.dtype == np.uint64
+    return _tensor(torch.from_numpy(share.view(np.int64)), binary)
+
+
+def is_bits(tensor: Shared) -> bool:
+    """Whether the tensor holds XOR shares of words of bits, not additive shares of numbers."""
+    return _get(tensor, "ptype") is binary
 
 
 def share_of(tensor: Shared) -> np.ndarray:
