@@ -24,16 +24,16 @@ digests = st.binary(min_size=32, max_size=32)
 checkpoints = st.builds(Checkpoint, iteration=st.integers(0, 6), session=st.sampled_from([b"s" * 32, b"t" * 32]))
 
 
-def lab_with(**values):
+def lab_with(**values: Any) -> Hello:
     return msgspec.structs.replace(LAB, **values)
 
 
-def lab_of(**values):
+def lab_of(**values: Any) -> Hello:
     return hello_of(Job.of(**(KEYS | values)), "lab", "data", b"l" * 32, False, ())
 
 
 class TestHello:
-    def test_it_says_who_speaks_and_what_for(self):
+    def test_it_says_who_speaks_and_what_for(self) -> None:
         held = [Checkpoint(3, b"s" * 32)]
         hello = hello_of(JOB, "lab", "control", b"n" * 32, True, held)
         assert hello.program == secure_kmeans.__version__
@@ -45,7 +45,7 @@ class TestHello:
 
 
 class TestDifference:
-    def test_none(self):
+    def test_none(self) -> None:
         assert difference(CLINIC, LAB, "lab") is None
         assert difference(LAB, CLINIC, "clinic") is None
 
@@ -93,23 +93,23 @@ class TestDifference:
             ),
         ],
     )
-    def test_each_is_told(self, theirs, message):
+    def test_each_is_told(self, theirs: Hello, message: str) -> None:
         assert difference(CLINIC, theirs, "lab") == message
 
-    def test_resuming_alone_is_told(self):
+    def test_resuming_alone_is_told(self) -> None:
         own = msgspec.structs.replace(CLINIC, resume=True)
         expected = "it was started without --resume, this role with it; start all parties alike"
         assert difference(own, LAB, "lab") == expected
         assert difference(own, lab_with(resume=True), "lab") is None
 
     @pytest.mark.parametrize("resume", [False, True])
-    def test_the_dealer_has_nothing_to_resume(self, resume):
+    def test_the_dealer_has_nothing_to_resume(self, resume: bool | None) -> None:
         dealer = hello_of(JOB, DEALER, "data", b"d" * 32, None, ())
         party = msgspec.structs.replace(CLINIC, resume=resume)
         assert difference(party, dealer, DEALER) is None
         assert difference(dealer, party, "clinic") is None
 
-    def test_only_the_dealer_has_not(self):
+    def test_only_the_dealer_has_not(self) -> None:
         dealer = hello_of(JOB, DEALER, "data", b"d" * 32, None, ())
         held = (Checkpoint(1, bytes(32)),)
         reason = "it does not say as a party, or as the dealer, whether it resumes"
@@ -117,20 +117,20 @@ class TestDifference:
         assert difference(CLINIC, msgspec.structs.replace(dealer, resume=False), DEALER) == reason
         assert difference(CLINIC, msgspec.structs.replace(dealer, checkpoints=held), DEALER) == reason
 
-    def test_no_reason_is_long(self):
+    def test_no_reason_is_long(self) -> None:
         keys = {f"key{number}": bytes(32) for number in range(1000)}
         assert len(difference(CLINIC, lab_with(keys=keys), "lab")) < 800
 
-    def test_the_version_is_told_before_all_that_may_follow_from_it(self):
+    def test_the_version_is_told_before_all_that_may_follow_from_it(self) -> None:
         theirs = msgspec.structs.replace(lab_of(n_clusters=3, columns=("x", "y")), program="2", role="other")
         assert difference(CLINIC, theirs, "lab").startswith("it runs version 2 ")
 
-    def test_nonce_line_and_checkpoints_may_differ(self):
+    def test_nonce_line_and_checkpoints_may_differ(self) -> None:
         theirs = lab_with(nonce=b"z" * 32, line="control", checkpoints=(Checkpoint(1, bytes(32)),))
         assert difference(CLINIC, theirs, "lab") is None
 
 
-def hellos_with(**changes):
+def hellos_with(**changes: dict[str, Any]) -> dict[str, Hello]:
     return {
         role: msgspec.structs.replace(
             hello_of(JOB, role, "data", role[0].encode() * 32, None if role == DEALER else False, ()),
@@ -143,7 +143,7 @@ def hellos_with(**changes):
 class TestSession:
     SESSION = session_of(JOB.digest, hellos_with(), ROLES)
 
-    def test_all_roles_compute_the_same(self):
+    def test_all_roles_compute_the_same(self) -> None:
         hellos = hellos_with()
         backwards = dict(reversed(hellos.items()))
         on_the_other_line = {role: msgspec.structs.replace(it, line="control") for role, it in hellos.items()}
@@ -153,36 +153,36 @@ class TestSession:
 
     @settings(max_examples=40)
     @given(st.sampled_from(ROLES), digests)
-    def test_another_nonce_is_another_session(self, role, nonce):
+    def test_another_nonce_is_another_session(self, role: str, nonce: bytes) -> None:
         assume(nonce != hellos_with()[role].nonce)
         assert session_of(JOB.digest, hellos_with(**{role: {"nonce": nonce}}), ROLES) != self.SESSION
 
     @settings(max_examples=40)
     @given(digests)
-    def test_another_job_is_another_session(self, digest):
+    def test_another_job_is_another_session(self, digest: bytes) -> None:
         assert (session_of(digest, hellos_with(), ROLES) == self.SESSION) == (digest == JOB.digest)
 
     @pytest.mark.parametrize(("role", "resume"), [("clinic", True), ("lab", None), (DEALER, False)])
-    def test_what_was_told_of_resuming_counts(self, role, resume):
+    def test_what_was_told_of_resuming_counts(self, role: str, resume: bool | None) -> None:
         assert session_of(JOB.digest, hellos_with(**{role: {"resume": resume}}), ROLES) != self.SESSION
 
     @settings(max_examples=40)
     @given(st.lists(checkpoints, max_size=3), st.lists(checkpoints, max_size=3))
     @example([Checkpoint(2**64 - 1, b"s" * 32)], [])
-    def test_what_was_told_of_checkpoints_counts(self, clinics, labs):
-        def session(one, other):
+    def test_what_was_told_of_checkpoints_counts(self, clinics: list[Checkpoint], labs: list[Checkpoint]) -> None:
+        def session(one: Sequence[Checkpoint], other: Sequence[Checkpoint]) -> bytes:
             told = hellos_with(clinic={"checkpoints": tuple(one)}, lab={"checkpoints": tuple(other)})
             return session_of(JOB.digest, told, ROLES)
 
         assert (session(clinics, labs) == self.SESSION) == (not clinics and not labs)
         assert (session(clinics, labs) == session(labs, clinics)) == (clinics == labs)
 
-    def test_roles_that_swap_nonces_are_in_another_session(self):
+    def test_roles_that_swap_nonces_are_in_another_session(self) -> None:
         swapped = hellos_with(clinic={"nonce": b"l" * 32}, lab={"nonce": b"c" * 32})
         assert session_of(JOB.digest, swapped, ROLES) != self.SESSION
 
     @pytest.mark.parametrize("number", [255, 256, 1000])
-    def test_any_number_of_checkpoints_can_be_told(self, number):
+    def test_any_number_of_checkpoints_can_be_told(self, number: int) -> None:
         many = tuple(Checkpoint(iteration, b"s" * 32) for iteration in range(number))
         told = hellos_with(clinic={"checkpoints": many})
         assert decode_message(encode_message(told["clinic"])) == told["clinic"]
@@ -192,7 +192,7 @@ class TestSession:
 class TestCommonCheckpoint:
     @settings(max_examples=40)
     @given(st.lists(st.lists(checkpoints, max_size=8), min_size=2, max_size=4))
-    def test_it_is_the_last_that_all_parties_hold(self, held):
+    def test_it_is_the_last_that_all_parties_hold(self, held: list[list[Checkpoint]]) -> None:
         hellos = {
             f"p{number}": hello_of(JOB, f"p{number}", "data", bytes(32), True, each) for number, each in enumerate(held)
         }
@@ -202,19 +202,19 @@ class TestCommonCheckpoint:
 
     @settings(max_examples=40)
     @given(st.permutations([Checkpoint(1, b"s" * 32), Checkpoint(2, b"s" * 32), Checkpoint(2, b"t" * 32)]))
-    def test_the_order_in_which_they_are_told_does_not_matter(self, told):
+    def test_the_order_in_which_they_are_told_does_not_matter(self, told: list[Checkpoint]) -> None:
         hellos = {name: hello_of(JOB, name, "data", bytes(32), True, told) for name in ("clinic", "lab")}
         hellos["lab"] = hello_of(JOB, "lab", "data", bytes(32), True, sorted(told))
         assert common_checkpoint(hellos) == Checkpoint(2, b"t" * 32)
 
-    def test_the_same_iteration_of_another_run_is_not_in_common(self):
+    def test_the_same_iteration_of_another_run_is_not_in_common(self) -> None:
         held = {"clinic": (Checkpoint(4, b"s" * 32),), "lab": (Checkpoint(4, b"t" * 32),)}
         hellos = {name: hello_of(JOB, name, "data", bytes(32), True, each) for name, each in held.items()}
         assert common_checkpoint(hellos) is None
 
-    def test_there_is_none_where_the_run_starts_anew(self):
+    def test_there_is_none_where_the_run_starts_anew(self) -> None:
         assert common_checkpoint(hellos_with()) is None
 
-    def test_there_is_none_without_parties(self):
+    def test_there_is_none_without_parties(self) -> None:
         assert common_checkpoint({}) is None
         assert common_checkpoint({DEALER: hellos_with()[DEALER]}) is None

@@ -39,20 +39,20 @@ ROLES = ("a", "b", DEALER)
 class Gathering:
     """A job of two parties and the dealer, and those of them who have set out for the meeting."""
 
-    def __init__(self, **values):
+    def __init__(self, **values: Any) -> None:
         self.job, self.bound = job_of("a", "b", **values)
         self.met = []
         self.tasks = []
 
-    def listens(self, *roles):
+    def listens(self, *roles: str) -> Self:
         for role in roles:
             self.bound[role].listen(1024)
         return self
 
-    def comes(self, role, *, job=None, identity=None, **brings):
+    def comes(self, role: str, *, job: Job | None = None, identity: Identity = None, **brings: Any) -> Task:
         """A role sets out; its task returns its mesh."""
 
-        def attend():
+        def attend() -> Mesh:
             listener = None
             if role != "a":
                 self.listens(role)
@@ -72,11 +72,11 @@ class Gathering:
         self.tasks.append(task)
         return task
 
-    def all_come(self, **brings):
+    def all_come(self, **brings: Any) -> list[Mesh]:
         tasks = [self.comes(role, **brings) for role in ROLES]
         return [task.result() for task in tasks]
 
-    def end(self):
+    def end(self) -> None:
         for task in self.tasks:
             with contextlib.suppress(Exception):
                 task.result()
@@ -87,10 +87,10 @@ class Gathering:
 
 
 @pytest.fixture
-def gather():
+def gather() -> Iterator[Gather]:
     made = []
 
-    def make(**values):
+    def make(**values: Any) -> Gathering:
         made.append(Gathering(**values))
         return made[-1]
 
@@ -100,16 +100,16 @@ def gather():
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(meeting, "time", clock)
     return clock
 
 
-def pass_time(clock, condition):
+def pass_time(clock: Clock, condition: Callable[[], object]) -> None:
     """Let the clock of those who meet run ahead until something has happened."""
 
-    def ahead():
+    def ahead() -> object:
         clock.jump(2)
         return condition()
 
@@ -117,15 +117,15 @@ def pass_time(clock, condition):
 
 
 @pytest.fixture
-def log(caplog):
+def log(caplog: pytest.LogCaptureFixture) -> Log:
     caplog.set_level(logging.INFO, logger="secure_kmeans.net")
     return lambda: [record.getMessage() for record in caplog.records]
 
 
-def works(meshes):
+def works(meshes: Sequence[Mesh]) -> bool:
     """Whether each role can still talk with each other one."""
 
-    def talk(mesh):
+    def talk(mesh: Mesh) -> bool:
         others = [role for role in mesh.roles if role != mesh.me]
         sent = np.arange(3000) + mesh.roles.index(mesh.me)
         targets = {role: np.zeros(3000, np.int64) for role in others}
@@ -135,14 +135,14 @@ def works(meshes):
     return at_once(*(lambda mesh=mesh: talk(mesh) for mesh in meshes)) == [True] * len(meshes)
 
 
-def failure_of(task):
+def failure_of(task: Task) -> tuple[str, str]:
     error = task.error()
     assert isinstance(error, RoleError), error
     return error.role, error.reason
 
 
 class TestAllMeet:
-    def test_they_are_in_one_session_and_can_talk(self, gather):
+    def test_they_are_in_one_session_and_can_talk(self, gather: Gather) -> None:
         meshes = gather().all_come()
         assert [mesh.me for mesh in meshes] == list(ROLES)
         assert [mesh.roles for mesh in meshes] == [ROLES] * 3
@@ -153,12 +153,12 @@ class TestAllMeet:
         done = at_once(*(mesh.finish for mesh in meshes))
         assert done[0] == {"b": Done(0, 0), DEALER: Done(0, 0)}
 
-    def test_no_session_is_like_another(self, gather):
+    def test_no_session_is_like_another(self, gather: Gather) -> None:
         gathering = gather()
         other = gather()
         assert gathering.all_come()[0].session != other.all_come()[0].session
 
-    def test_a_session_is_not_repeated_by_the_same_roles(self, gather):
+    def test_a_session_is_not_repeated_by_the_same_roles(self, gather: Gather) -> None:
         first = gather()
         sessions = {first.all_come()[0].session}
         first.end()
@@ -167,7 +167,7 @@ class TestAllMeet:
         sessions.add(again.all_come()[0].session)
         assert len(sessions) == 2
 
-    def test_more_parties(self):
+    def test_more_parties(self) -> None:
         roles = ("a", "b", "c", "d", DEALER)
         job, bound = job_of(*roles[:-1])
         for role in roles[1:]:
@@ -181,37 +181,37 @@ class TestAllMeet:
         at_once(*(mesh.close for mesh in meshes))
         bound["a"].close()
 
-    def test_they_agree_on_the_last_state_that_all_hold(self, gather):
+    def test_they_agree_on_the_last_state_that_all_hold(self, gather: Gather) -> None:
         gathering = gather()
         states = [Checkpoint(number, b"s" * 32) for number in range(4)]
         held = {"a": states[1:3], "b": states[2:], DEALER: ()}
         tasks = [gathering.comes(role, resume=True, checkpoints=held[role]) for role in ROLES]
         assert [task.result().checkpoint for task in tasks] == [states[2]] * 3
 
-    def test_in_whatever_order_they_come(self, gather, log, clock):
+    def test_in_whatever_order_they_come(self, gather: Gather, log: Log, clock: Clock) -> None:
         gathering = gather()
         tasks = [gathering.comes("a", wait=None)]
         pass_time(clock, lambda: any(line.startswith("waiting for b (127.0.0.1:") for line in log()))
         tasks.append(gathering.comes("b"))
-        eventually(lambda: "b is here" in log())
+        eventually(lambda: "b is connected" in log())
         assert not tasks[0].ended
         tasks.append(gathering.comes(DEALER))
         assert works([task.result() for task in tasks])
 
-    def test_the_first_party_may_be_the_last_to_come(self, gather, log, clock):
+    def test_the_first_party_may_be_the_last_to_come(self, gather: Gather, log: Log, clock: Clock) -> None:
         gathering = gather()
         tasks = [gathering.comes(DEALER, wait=None), gathering.comes("b", wait=None)]
-        eventually(lambda: log().count("b is here") and log().count("dealer is here"))
+        eventually(lambda: log().count("b is connected") and log().count("dealer is connected"))
         pass_time(clock, lambda: any(re.fullmatch(r"waiting for a \(127.*\): it has not come", line) for line in log()))
         tasks.append(gathering.comes("a"))
         assert works([task.result() for task in tasks])
 
-    def test_processes_of_their_own_meet(self, tmp_path):
+    def test_processes_of_their_own_meet(self, tmp_path: Path) -> None:
         job, _ = job_of("a", "b")
         loopback = Loopback(job, tmp_path)
         forked = multiprocessing.get_context("fork")
 
-        def live(role, answer):
+        def live(role: str, answer: Connection) -> None:
             mesh = loopback.meet(role)
             target = np.zeros(3, np.int64)
             if role != DEALER:
@@ -238,34 +238,38 @@ class TestAllMeet:
 
 class TestWaiting:
     @pytest.mark.parametrize("missing", ROLES)
-    def test_who_is_missing_is_named_when_the_waiting_ends(self, gather, log, clock, missing):
+    def test_who_is_missing_is_named_when_the_waiting_ends(
+        self, gather: Gather, log: Log, clock: Clock, missing: str
+    ) -> None:
         gathering = gather()
         here = [role for role in ROLES if role != missing]
         tasks = [gathering.comes(role, wait=100.0) for role in here]
-        eventually(lambda: all(f"{role} is here" in log() for role in here))
+        eventually(lambda: all(f"{role} is connected" in log() for role in here))
         pass_time(clock, lambda: all(task.ended for task in tasks))
         for task in tasks:
-            assert failure_of(task) == (missing, "it has not come within 100 seconds")
+            assert failure_of(task) == (missing, "it did not connect within 100 seconds")
 
-    def test_a_role_that_listens_and_says_nothing(self, gather):
+    def test_a_role_that_listens_and_says_nothing(self, gather: Gather) -> None:
         gathering = gather(timeout=1.0).listens("b")
         task = gathering.comes("a")
         assert failure_of(task) == ("b", "it has not answered for 1 seconds")
 
-    def test_who_gives_up_first_says_whom_it_missed(self, gather, log, clock):
+    def test_who_gives_up_first_says_whom_it_missed(self, gather: Gather, log: Log, clock: Clock) -> None:
         gathering = gather()
         tasks = [gathering.comes("b", wait=None), gathering.comes(DEALER, wait=100.0)]
-        eventually(lambda: log().count("b is here") and log().count("dealer is here"))
+        eventually(lambda: log().count("b is connected") and log().count("dealer is connected"))
         pass_time(clock, lambda: all(task.ended for task in tasks))
         for task in tasks:
-            assert failure_of(task) == ("a", "it has not come within 100 seconds")
+            assert failure_of(task) == ("a", "it did not connect within 100 seconds")
 
-    def test_who_comes_to_a_run_that_has_failed_is_told_so(self, gather, monkeypatch):
+    def test_who_comes_to_a_run_that_has_failed_is_told_so(
+        self, gather: Gather, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         gathering = gather()
         answered = threading.Event()
         waiting, close = [], Door.close
 
-        def late(door):
+        def late(door: Door) -> None:
             waiting.append("close")
             answered.wait(PATIENCE)
             close(door)
@@ -279,10 +283,10 @@ class TestWaiting:
         answer = caller.receive_message(soon())
         caller.line.close()
         answered.set()
-        assert failure_of(task) == ("a", "it has not come within 0 seconds")
-        assert answer == Abort("a", "it has not come within 0 seconds")
+        assert failure_of(task) == ("a", "it did not connect within 0 seconds")
+        assert answer == Abort("a", "it did not connect within 0 seconds")
 
-    def test_a_port_of_somebody_else_is_tried_again_and_told_once(self, gather, log):
+    def test_a_port_of_somebody_else_is_tried_again_and_told_once(self, gather: Gather, log: Log) -> None:
         gathering = gather().listens("b")
         task = gathering.comes("a")
         for _ in range(3):
@@ -298,15 +302,17 @@ class TestWaiting:
         tasks = [task, gathering.comes("b"), gathering.comes(DEALER)]
         assert works([task.result() for task in tasks])
 
-    def test_a_control_line_that_is_heard_late_is_told_all_the_same(self, gather, monkeypatch):
+    def test_a_control_line_that_is_heard_late_is_told_all_the_same(
+        self, gather: Gather, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         add = Watch.add
 
-        def late(watch, channel):
+        def late(watch: Watch, channel: Channel) -> None:
             if (watch.me, channel.peer) == ("b", "a"):
                 eventually(lambda: watch.me in told)
             add(watch, channel)
 
-        def tell(watch, session):
+        def tell(watch: Watch, session: bytes) -> None:
             told.append(watch.me)
             real(watch, session)
 
@@ -323,36 +329,38 @@ class TestWaiting:
 class TestDifferences:
     """Of the parties alone: where the dealer takes part, its word may be heard first."""
 
-    def both(self, gathering, first, second):
+    def both(
+        self, gathering: Gathering, first: dict[str, Any], second: dict[str, Any]
+    ) -> tuple[tuple[str, str], tuple[str, str]]:
         one, other = gathering.comes("a", **first), gathering.comes("b", **second)
         return failure_of(one), failure_of(other)
 
-    def test_another_job(self, gather):
+    def test_another_job(self, gather: Gather) -> None:
         gathering = gather()
         changed = gathering.job.model_copy(update={"n_clusters": 3, "seed": 1})
         reason = "its job differs from this role's in n_clusters, seed; use the same job file"
         assert self.both(gathering, {}, {"job": changed}) == (("b", reason), ("a", reason))
 
-    def test_another_address(self, gather):
+    def test_another_address(self, gather: Gather) -> None:
         gathering = gather()
         party = gathering.job.parties[0].model_copy(update={"address": "127.0.0.1:1"})
         changed = gathering.job.model_copy(update={"parties": (party, gathering.job.parties[1])})
         reason = "its job differs from this role's in parties; use the same job file"
         assert self.both(gathering, {}, {"job": changed}) == (("b", reason), ("a", reason))
 
-    def test_other_columns(self, gather):
+    def test_other_columns(self, gather: Gather) -> None:
         gathering = gather()
         changed = gathering.job.model_copy(update={"columns": ("x", "z")})
         told = 'its job calls column 2 "{}", this role\'s "{}"; use the same job file'
         expected = ("b", told.format("z", "y")), ("a", told.format("y", "z"))
         assert self.both(gathering, {}, {"job": changed}) == expected
 
-    def test_resuming_and_not(self, gather):
+    def test_resuming_and_not(self, gather: Gather) -> None:
         with_it = "it was started with --resume, this role without it; start all parties alike"
         without = "it was started without --resume, this role with it; start all parties alike"
         assert self.both(gather(), {"resume": True}, {}) == (("b", without), ("a", with_it))
 
-    def test_another_version(self, gather):
+    def test_another_version(self, gather: Gather) -> None:
         gathering = gather()
         task = gathering.comes("b")
         eventually(lambda: reachable(gathering, "b"))
@@ -362,7 +370,7 @@ class TestDifferences:
         assert failure_of(task) == ("a", f"it runs version 0.0.1 of secure_kmeans, this role version {own}")
         caller.line.close()
 
-    def test_in_front_of_the_dealer(self, gather):
+    def test_in_front_of_the_dealer(self, gather: Gather) -> None:
         gathering = gather()
         changed = gathering.job.model_copy(update={"n_clusters": 3})
         tasks = [gathering.comes("a"), gathering.comes("b", job=changed), gathering.comes(DEALER, wait=2.0)]
@@ -371,7 +379,7 @@ class TestDifferences:
             assert failure_of(task)[1] == reason
         assert failure_of(tasks[2])[0] in ("a", "b")  # what it tells depends on how far it had met them
 
-    def test_whatever_differs_cannot_steer_the_terminal(self, gather, log):
+    def test_whatever_differs_cannot_steer_the_terminal(self, gather: Gather, log: Log) -> None:
         gathering = gather()
         task = gathering.comes("b")
         eventually(lambda: reachable(gathering, "b"))
@@ -384,7 +392,7 @@ class TestDifferences:
         caller.line.close()
 
 
-def reachable(gathering, role):
+def reachable(gathering: Gathering, role: str) -> bool:
     """Whether a role listens."""
     try:
         socket.create_connection(gathering.bound[role].getsockname(), timeout=PATIENCE).close()
@@ -393,7 +401,7 @@ def reachable(gathering, role):
     return True
 
 
-def hears_the_end(caller):
+def hears_the_end(caller: Channel) -> None:
     """Listen until the other side closes, and close then."""
     with contextlib.suppress(LostError):
         while True:
@@ -401,7 +409,7 @@ def hears_the_end(caller):
     caller.line.close()
 
 
-def answers(gathering, role, identity):
+def answers(gathering: Gathering, role: str, identity: Identity) -> TlsLine:
     """Play a role's door once, with this identity."""
     accepted, _ = gathering.bound[role].accept()
     line = TlsLine(accepted, identity, {identity_of("a").fingerprint}, server=True)
@@ -411,7 +419,7 @@ def answers(gathering, role, identity):
 
 
 class TestCertificates:
-    def test_a_wrong_certificate_at_an_address(self, gather):
+    def test_a_wrong_certificate_at_an_address(self, gather: Gather) -> None:
         gathering = gather().listens("b")
         task = gathering.comes("a")
         answers(gathering, "b", identity_of("stranger")).close()
@@ -421,7 +429,7 @@ class TestCertificates:
         assert role == "b"
         assert reason == (f"at {host}:{port} it showed a certificate with the fingerprint {shown}, the job says {due}")
 
-    def test_a_wrong_certificate_of_ones_own(self, gather, clock):
+    def test_a_wrong_certificate_of_ones_own(self, gather: Gather, clock: Clock) -> None:
         gathering = gather()
         gathering.comes("b", wait=100.0)
         role, reason = failure_of(gathering.comes("a", identity=identity_of("stranger")))
@@ -432,7 +440,7 @@ class TestCertificates:
             f"it did not accept this role's certificate, whose fingerprint is {shown}: compare it with the job"
         )
 
-    def test_another_partys_certificate(self, gather):
+    def test_another_partys_certificate(self, gather: Gather) -> None:
         gathering = gather().listens("b")
         task = gathering.comes("a")
         answers(gathering, "b", identity_of("a")).close()
@@ -440,7 +448,7 @@ class TestCertificates:
         assert role == "b"
         assert f"it showed a certificate with the fingerprint {identity_of('a').fingerprint}" in reason
 
-    def test_a_party_that_calls_itself_by_anothers_name(self, gather):
+    def test_a_party_that_calls_itself_by_anothers_name(self, gather: Gather) -> None:
         gathering = gather()
         task = gathering.comes(DEALER)
         eventually(lambda: reachable(gathering, DEALER))
@@ -451,7 +459,7 @@ class TestCertificates:
 
 
 class TestSecondComers:
-    def test_two_processes_for_a_role(self, gather):
+    def test_two_processes_for_a_role(self, gather: Gather) -> None:
         gathering = gather()
         task = gathering.comes("b")
         eventually(lambda: reachable(gathering, "b"))
@@ -459,10 +467,10 @@ class TestSecondComers:
         for caller, line in zip(callers, ("control", "data"), strict=True):
             caller.send_message(hello(gathering.job, "a", line, nonce=os.urandom(32)), soon())
         hears_the_end(callers[0])
-        assert failure_of(task) == ("a", "two processes speak for it")
+        assert failure_of(task) == ("a", "two processes use its certificate")
         callers[1].line.close()
 
-    def test_a_second_process_is_refused_and_the_run_goes_on(self, gather, log):
+    def test_a_second_process_is_refused_and_the_run_goes_on(self, gather: Gather, log: Log) -> None:
         gathering = gather()
         meshes = gathering.all_come()
         role, reason = failure_of(gathering.comes("a"))
@@ -472,7 +480,9 @@ class TestSecondComers:
         assert any(line.endswith(': a second connection under the name of "a"') for line in log())
 
     @pytest.mark.parametrize("line", ["control", "data"])
-    def test_a_second_connection_under_a_name_is_refused_and_the_run_unharmed(self, gather, line):
+    def test_a_second_connection_under_a_name_is_refused_and_the_run_unharmed(
+        self, gather: Gather, line: TlsLine
+    ) -> None:
         gathering = gather()
         meshes = gathering.all_come()
         caller = call(gathering.job, "a", "b")
@@ -483,10 +493,10 @@ class TestSecondComers:
         caller.line.close()
         assert works(meshes)
 
-    def test_a_second_connection_before_all_have_met(self, gather, log):
+    def test_a_second_connection_before_all_have_met(self, gather: Gather, log: Log) -> None:
         gathering = gather()
         tasks = [gathering.comes("a"), gathering.comes("b")]
-        eventually(lambda: log().count("a is here") and log().count("b is here"))
+        eventually(lambda: log().count("a is connected") and log().count("b is connected"))
         caller = call(gathering.job, "a", "b")
         caller.send_message(hello(gathering.job, "a", nonce=os.urandom(32)), soon())
         assert caller.receive_message(soon()) == Refusal('"a" is connected already')
@@ -494,7 +504,7 @@ class TestSecondComers:
         tasks.append(gathering.comes(DEALER))
         assert works([task.result() for task in tasks])
 
-    def test_a_known_party_that_does_not_say_hello(self, gather, log):
+    def test_a_known_party_that_does_not_say_hello(self, gather: Gather, log: Log) -> None:
         gathering = gather()
         tasks = [gathering.comes("b"), gathering.comes(DEALER)]
         eventually(lambda: reachable(gathering, "b"))
@@ -506,7 +516,7 @@ class TestSecondComers:
         tasks.append(gathering.comes("a"))
         assert works([task.result() for task in tasks])
 
-    def test_a_role_that_tells_others_something_else_is_found_out(self, gather):
+    def test_a_role_that_tells_others_something_else_is_found_out(self, gather: Gather) -> None:
         gathering = gather()
         tasks = [gathering.comes("b"), gathering.comes(DEALER)]
         callers = []
@@ -522,21 +532,21 @@ class TestSecondComers:
                     caller.send_message(Ready(bytes(32)), soon())
         at_once(*(lambda caller=caller: hears_the_end(caller) for caller in callers[::2]))
         for task in tasks:
-            assert failure_of(task)[1] == "it is in another session: it told others something else"
+            assert failure_of(task)[1] == "it is in another session: it sent other roles a different Hello"
         for caller in callers[1::2]:
             caller.line.close()
 
-    def test_a_door_that_answers_with_something_else_is_named(self, gather):
+    def test_a_door_that_answers_with_something_else_is_named(self, gather: Gather) -> None:
         gathering = gather().listens("b")
         task = gathering.comes("a")
         line = answers(gathering, "b", identity_of("b"))
         write_all(line, b"x" * 100)
-        assert failure_of(task) == ("b", "it sent this is no frame")
+        assert failure_of(task) == ("b", "it sent something that is no frame")
         line.close()
 
 
 class TestStrangers:
-    def test_random_bytes_at_every_port_while_a_run_goes_on(self, gather):
+    def test_random_bytes_at_every_port_while_a_run_goes_on(self, gather: Gather) -> None:
         gathering = gather()
         meshes = gathering.all_come()
         for size in (1, 100, 50_000):
@@ -548,7 +558,7 @@ class TestStrangers:
         done = at_once(*(mesh.finish for mesh in meshes))
         assert len(done) == 3
 
-    def test_random_bytes_while_the_roles_meet(self, gather):
+    def test_random_bytes_while_the_roles_meet(self, gather: Gather) -> None:
         gathering = gather().listens("b", DEALER)
         strangers = []
         for role in ("b", DEALER):
@@ -560,7 +570,7 @@ class TestStrangers:
         for stranger in strangers:
             stranger.close()
 
-    def test_hundreds_of_idle_connections_do_not_keep_a_party_out(self, gather):
+    def test_hundreds_of_idle_connections_do_not_keep_a_party_out(self, gather: Gather) -> None:
         gathering = gather()
         tasks = [gathering.comes("b"), gathering.comes(DEALER)]
         crowd = []
@@ -574,7 +584,7 @@ class TestStrangers:
         for stranger in crowd:
             stranger.close()
 
-    def test_a_pinned_party_of_another_role_cannot_come_in_where_it_dials_nobody(self, gather):
+    def test_a_pinned_party_of_another_role_cannot_come_in_where_it_dials_nobody(self, gather: Gather) -> None:
         gathering = gather()
         meshes = gathering.all_come()
         caller = call(gathering.job, DEALER, "b")  # the dealer only listens
@@ -584,7 +594,7 @@ class TestStrangers:
 
 
 class TestListen:
-    def test_an_address_of_this_machine(self):
+    def test_an_address_of_this_machine(self) -> None:
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             port = found.getsockname()[1]
@@ -592,12 +602,12 @@ class TestListen:
             assert listener.getsockname() == ("127.0.0.1", port)
             socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
 
-    def test_an_address_of_another_machine(self):
+    def test_an_address_of_another_machine(self) -> None:
         with pytest.raises(OSError, match="Cannot assign requested address") as caught:
             listen("192.0.2.1:7100")
         assert caught.value.filename == "cannot listen on 192.0.2.1:7100"
 
-    def test_an_address_in_use_ends_the_meeting_of_this_role(self, gather):
+    def test_an_address_in_use_ends_the_meeting_of_this_role(self, gather: Gather) -> None:
         gathering = gather().listens("b")
         attendance = Attendance(gathering.job, "b", identity_of("b"), resume=False, wait=PATIENCE)
         address = gathering.job.parties[1].address
@@ -606,7 +616,7 @@ class TestListen:
         assert caught.value.filename == f"cannot listen on {address}"
 
 
-def test_a_role_listens_at_its_address_in_the_job(gather):
+def test_a_role_listens_at_its_address_in_the_job(gather: Gather) -> None:
     gathering = gather()
     gathering.bound["b"].close()
     tasks = [gathering.comes("a"), gathering.comes(DEALER)]
