@@ -1,6 +1,5 @@
 import socket
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
