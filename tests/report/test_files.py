@@ -27,6 +27,8 @@ from tests.report.examples import (
 )
 
 PICTURES = ["clusters.png", "convergence.png"]
+ENCRYPTED = [[4.0, 1.5], [1.0, 1.53125]]
+PLAIN = [[1.0, 1.5], [4.0, 1.5]]
 FILES = ["centroids.csv", *PICTURES, "labels_a.csv", "labels_b.csv", "report.json"]
 
 
@@ -94,14 +96,11 @@ class TestFit:
 
 
 class TestPanels:
-    encrypted = [[4.0, 1.5], [1.0, 1.53125]]
-    plain = [[1.0, 1.5], [4.0, 1.5]]
-
     def test_a_rehearsal_beside_the_plaintext(self, tmp_path: Path, drawn: list[dict[str, Any]]) -> None:
         written(tmp_path, report_with(), results_with(), clear_with())
         assert [shown(panel) for panel in drawn[0]["panels"]] == [
-            ("Encrypted, 2 parties: inertia 1.001", self.encrypted, [1, 1, 1, 0, 0]),
-            ("Plaintext, same start: inertia 1.000", self.plain, [0, 0, 0, 1, 1]),
+            ("Encrypted, 2 parties: inertia 1.001", ENCRYPTED, [1, 1, 1, 0, 0]),
+            ("Plaintext, same start: inertia 1.000", PLAIN, [0, 0, 0, 1, 1]),
         ]
         assert drawn[0]["parties"] == ["a", "b"]
         assert [rows.tolist() for rows in drawn[0]["rows"]] == [table.rows.tolist() for table in TABLES.values()]
@@ -117,14 +116,14 @@ class TestPanels:
         second = results_with()[1:]
         written(tmp_path, report_of_kmeans(job_with(), second), second)
         (panel,) = drawn[0]["panels"]
-        assert shown(panel) == ("Own rows of b, clusters of all", self.encrypted, [0, 0])
+        assert shown(panel) == ("Own rows of b, clusters of all", ENCRYPTED, [0, 0])
         assert drawn[0]["parties"] == ["b"]
         assert [rows.tolist() for rows in drawn[0]["rows"]] == [TABLES["b"].rows.tolist()]
 
     def test_a_run_in_the_clear_alone(self, tmp_path: Path, drawn: list[dict[str, Any]]) -> None:
         written(tmp_path, clear_report(), [], clear_with())
         (panel,) = drawn[0]["panels"]
-        assert shown(panel) == ("Plaintext: inertia 1.000", self.plain, [0, 0, 0, 1, 1])
+        assert shown(panel) == ("Plaintext: inertia 1.000", PLAIN, [0, 0, 0, 1, 1])
 
 
 class TestPictureThatFails:
