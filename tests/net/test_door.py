@@ -4,85 +4,88 @@ import os
 import random
 import socket
 import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from secure_kmeans.net import door as door_module
 from secure_kmeans.net.channel import Channel
-from secure_kmeans.net.door import MOST_CALLERS, Door
+from secure_kmeans.net.door import MOST_CALLERS, Admit, Door
 from secure_kmeans.net.messages import Kind, Ready, pack_header
 from secure_kmeans.net.tls import LostError, RejectedError, TlsLine
 from tests.net.lines import PATIENCE, Clock, eventually, identity_of, soon, write_all
 
 READY = Ready(bytes(32))
 
+Log = Callable[[], list[str]]
 
-def nobody_is_answered():
+
+def nobody_is_answered() -> None:
     """Wait until the last thread that answers a caller has ended."""
     eventually(lambda: not any(thread.name == "caller" for thread in threading.enumerate()))
 
 
 class Entrance:
-    """A door at a port of this machine, and what becomes of its callers."""
+    """A door at a port of this machine, and its callers."""
 
-    def __init__(self, admit=None, pinned="ac"):
-        self.admitted = []
-        self.answer = admit or self.take
-        self.knocks = []
+    def __init__(self, admit: Admit | None = None, pinned: str = "ac") -> None:
+        self.admitted: list[str] = []
+        self.answer: Admit = admit or self.take
+        self.knocks: list[socket.socket] = []
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.address = listener.getsockname()
         names = {identity_of(name).fingerprint: name for name in pinned}
         self.door = Door(listener, identity_of("b"), names, lambda *arguments: self.answer(*arguments))
 
-    def take(self, channel, deadline):
+    def take(self, channel: Channel, deadline: float) -> None:
         channel.receive_message(deadline)
         channel.send_message(READY, deadline)
         self.admitted.append(channel.peer)
 
-    def knock(self):
+    def knock(self) -> socket.socket:
         """A connection, and nothing more."""
         self.knocks.append(socket.create_connection(self.address, timeout=PATIENCE))
         return self.knocks[-1]
 
-    def close(self):
+    def close(self) -> None:
         self.door.close()
         for caller in self.knocks:
             caller.close()
         nobody_is_answered()
 
-    def call(self, name="a"):
+    def call(self, name: str = "a") -> Channel:
         """A channel, after the handshake."""
         line = TlsLine(self.knock(), identity_of(name), {identity_of("b").fingerprint}, server=False)
         line.shake_hands(soon())
         return Channel(line, "b")
 
-    def lets_in(self, name="a"):
+    def lets_in(self, name: str = "a") -> bool:
         channel = self.call(name)
         channel.send_message(READY, soon())
         return channel.receive_message(soon()) == READY
 
 
 @pytest.fixture
-def entrance():
+def entrance() -> Iterator[Entrance]:
     entrance = Entrance()
     yield entrance
     entrance.close()
 
 
 @pytest.fixture
-def log(caplog):
-    """What the door has written so far."""
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    """The messages that the door has logged so far."""
     caplog.set_level(logging.WARNING, logger=door_module.__name__)
     return lambda: [record.getMessage() for record in caplog.records if record.name == door_module.__name__]
 
 
 class TestCallers:
-    def test_who_is_pinned_comes_in_under_the_name_of_the_certificate(self, entrance):
+    def test_who_is_pinned_comes_in_under_the_name_of_the_certificate(self, entrance: Entrance) -> None:
         assert entrance.lets_in("a")
         assert entrance.lets_in("c")
         eventually(lambda: entrance.admitted == ["a", "c"])
 
-    def test_a_stranger_is_refused_and_named_by_its_fingerprint(self, entrance, log):
+    def test_a_stranger_is_refused_and_named_by_its_fingerprint(self, entrance: Entrance, log: Log) -> None:
         with pytest.raises((RejectedError, LostError)):  # whichever comes first, the alert or the end
             entrance.call("stranger").receive_message(soon())
         eventually(log)
@@ -94,7 +97,7 @@ class TestCallers:
         assert entrance.lets_in()
 
     @pytest.mark.parametrize("size", [0, 1, 100, 100_000])
-    def test_random_bytes_are_refused(self, entrance, log, size):
+    def test_random_bytes_are_refused(self, entrance: Entrance, log: Log, size: int) -> None:
         with entrance.knock() as caller:
             try:
                 caller.sendall(random.Random(size).randbytes(size))
@@ -106,13 +109,13 @@ class TestCallers:
         assert entrance.admitted == []
         assert entrance.lets_in()
 
-    def test_what_a_known_caller_sends_is_no_message(self, entrance, log):
+    def test_what_a_known_caller_sends_is_no_message(self, entrance: Entrance, log: Log) -> None:
         write_all(entrance.call().line, pack_header(Kind.MESSAGE, 0, 2**63))
         eventually(log)
-        assert log()[0].endswith(": a frame of 9223372036854775808 bytes, where 1048576 are the most")
+        assert log()[0].endswith(": it sent a frame of 9223372036854775808 bytes, where at most 1048576 are allowed")
         assert entrance.lets_in()
 
-    def test_why_a_known_caller_was_not_admitted_is_told(self, log):
+    def test_why_a_known_caller_was_not_admitted_is_told(self, log: Log) -> None:
         entrance = Entrance(admit=lambda *_: "it is too late")
         channel = entrance.call()
         with pytest.raises(LostError):
@@ -121,8 +124,8 @@ class TestCallers:
         assert log()[0].endswith(": it is too late")
         entrance.close()
 
-    def test_an_error_of_any_kind_leaves_the_door_open(self, entrance, log):
-        def broken(*_):
+    def test_an_error_of_any_kind_leaves_the_door_open(self, entrance: Entrance, log: Log) -> None:
+        def broken(*_: object) -> str | None:
             raise ZeroDivisionError
 
         entrance.answer = broken
@@ -133,13 +136,13 @@ class TestCallers:
         entrance.answer = entrance.take
         assert entrance.lets_in()
 
-    def test_a_closed_door_answers_nobody(self):
+    def test_a_closed_door_answers_nobody(self) -> None:
         entrance = Entrance()
         entrance.door.close()
         with pytest.raises(ConnectionRefusedError):
             entrance.knock()
 
-    def test_who_was_admitted_stays_when_the_door_is_closed(self, entrance):
+    def test_who_was_admitted_stays_when_the_door_is_closed(self, entrance: Entrance) -> None:
         kept = []
         entrance.answer = lambda channel, deadline: kept.append(channel)
         channel = entrance.call()
@@ -150,13 +153,13 @@ class TestCallers:
 
 
 class TestCrowd:
-    def test_hundreds_of_idle_callers_keep_nobody_out(self, entrance):
+    def test_hundreds_of_idle_callers_keep_nobody_out(self, entrance: Entrance) -> None:
         for _ in range(200):
             entrance.knock()
         assert entrance.lets_in("a")
         assert entrance.lets_in("c")
 
-    def test_the_oldest_idle_callers_go_first(self, entrance):
+    def test_the_oldest_idle_callers_go_first(self, entrance: Entrance) -> None:
         crowd = [entrance.knock() for _ in range(MOST_CALLERS + 5)]
         for caller in crowd[:5]:
             assert caller.recv(1) == b""
@@ -165,7 +168,7 @@ class TestCrowd:
             with pytest.raises(BlockingIOError):
                 caller.recv(1)
 
-    def test_so_many_are_kept_and_no_more(self, entrance):
+    def test_so_many_are_kept_and_no_more(self, entrance: Entrance) -> None:
         crowd = [entrance.knock() for _ in range(200)]
         for caller in crowd[: 200 - MOST_CALLERS]:
             assert caller.recv(1) == b""
@@ -174,7 +177,7 @@ class TestCrowd:
             caller.close()
         eventually(lambda: not entrance.door._callers)
 
-    def test_who_has_come_in_is_not_shut_out_by_a_crowd(self, entrance):
+    def test_who_has_come_in_is_not_shut_out_by_a_crowd(self, entrance: Entrance) -> None:
         kept = []
         entrance.answer = lambda channel, deadline: kept.append(channel)
         channel = entrance.call()
@@ -185,16 +188,16 @@ class TestCrowd:
         kept[0].send_message(READY, soon())
         assert channel.receive_message(soon()) == READY
 
-    def test_nor_who_is_known_and_about_to_come_in(self, entrance):
-        answered = []
+    def test_nor_who_is_known_and_about_to_come_in(self, entrance: Entrance) -> None:
+        answered: list[bytes] = []
 
-        def slow(channel, deadline):
+        def slow(channel: Channel, deadline: float) -> None:
             channel.receive_message(deadline)
             crowd.extend(entrance.knock() for _ in range(2 * MOST_CALLERS))
             answered.append(crowd[0].recv(1))  # the oldest of the crowd has gone
             channel.send_message(READY, deadline)
 
-        crowd = []
+        crowd: list[socket.socket] = []
         entrance.answer = slow
         channel = entrance.call()
         channel.send_message(READY, soon())
@@ -204,13 +207,13 @@ class TestCrowd:
 
 class TestLog:
     @pytest.fixture
-    def clock(self, monkeypatch):
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
         clock = Clock()
         monkeypatch.setattr(door_module, "time", clock)
         return clock
 
-    def refuse(self, entrance, number):
-        """So many callers; return when each has been refused, and told of or counted."""
+    def refuse(self, entrance: Entrance, number: int) -> None:
+        """Make ``number`` calls; return when each has been refused, and logged or counted."""
         for _ in range(number):
             with entrance.knock() as caller:
                 caller.shutdown(socket.SHUT_WR)
@@ -218,12 +221,12 @@ class TestLog:
                     pass
         nobody_is_answered()
 
-    def test_only_so_many_refusals_are_told(self, entrance, log):
+    def test_only_so_many_refusals_are_told(self, entrance: Entrance, log: Log) -> None:
         self.refuse(entrance, 45)
         assert len(log()) == 20
         assert all(line.startswith("refused a connection from 127.0.0.1 port ") for line in log())
 
-    def test_the_rest_are_counted_and_told_a_minute_later(self, clock, log):
+    def test_the_rest_are_counted_and_told_a_minute_later(self, clock: Clock, log: Log) -> None:
         entrance = Entrance()
         self.refuse(entrance, 45)
         assert len(log()) == 20
@@ -238,11 +241,11 @@ class TestLog:
         assert log()[22].startswith("refused a connection from 127.0.0.1 port ")
         entrance.close()
 
-    def test_no_refusal_is_longer_than_a_few_lines(self, entrance, log):
+    def test_no_refusal_is_longer_than_a_few_lines(self, entrance: Entrance, log: Log) -> None:
         for name in ("a", "stranger"):
             channel = entrance.call(name)
             with contextlib.suppress(RejectedError, LostError):
-                write_all(channel.line, b"SK\x01\x01" + os.urandom(10_000))
+                write_all(channel.line, b"SK\x02\x01" + os.urandom(10_000))
         nobody_is_answered()
         assert len(log()) == 2
         assert all(len(line) < 300 and "\n" not in line for line in log())
