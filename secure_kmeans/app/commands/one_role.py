@@ -5,22 +5,35 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from secure_kmeans.app.commands.all_roles import segments_of
-from secure_kmeans.app.commands.values import Announce, Announcement, Checked, RoleFiles, Run, no_announcement
+from secure_kmeans.app.commands.values import (
+    Announce,
+    Announcement,
+    Checked,
+    NewIdentity,
+    RoleFiles,
+    Run,
+    no_announcement,
+)
 from secure_kmeans.app.inputs import empty_table, is_prediction
 from secure_kmeans.errors import DataError, IdentityError, JobError, RoleError, SecureKMeansError
-from secure_kmeans.job import Job, Kind, Role, split_address
+from secure_kmeans.job import NAME_PATTERN, Job, Kind, Role, split_address
 from secure_kmeans.job.result import Progress, Result, no_progress
 from secure_kmeans.net.identity import Identity, load_identity
+from secure_kmeans.net.identity import new_identity as make_identity
+from secure_kmeans.net.meeting import Attendance, listen, meet
 from secure_kmeans.protocols import protocol_of, read_job
 from secure_kmeans.protocols.base import Protocol
 from secure_kmeans.report.folder import ResultsFolder
 from secure_kmeans.report.report import Report
+from secure_kmeans.roles.life import RoleRun, describe
+from secure_kmeans.roles.states import StateFolder
 from secure_kmeans.tables import Table, read_table
 
 log: Final = logging.getLogger(__name__)
@@ -64,9 +77,7 @@ def take_part(
     identity = _checked_identity(job, own, files)
     table = _own_table(job, own, files.table)
     log.info("job %s, digest %s", path, job.digest.hex()[:16])
-    name = path.stem
-    party = _OneRole(job, own, identity, table, files, name, progress, give_up or _end_process)
-    return party.execute(announce)
+    return _OneRole(job, own, identity, table, files, path.stem, progress, give_up or _end_process).execute(announce)
 
 
 def _end_process(_error: RoleError) -> None:
@@ -108,9 +119,7 @@ class _OneRole:
             states.clear()
         return Run(self.job, report, (result,), tuple(files), disclosures, advice)
 
-    def _folders(self, table: Table, stack: contextlib.ExitStack) -> tuple[ResultsFolder, Any]:
-        from secure_kmeans.roles.states import StateFolder
-
+    def _folders(self, table: Table, stack: contextlib.ExitStack) -> tuple[ResultsFolder, StateFolder]:
         output = self.files.output or Path("results") / self.name / self.role.name
         folder = stack.enter_context(ResultsFolder(output, needed=64 * len(table)))
         where = self.files.states or Path("state") / self.name / self.role.name
@@ -118,10 +127,9 @@ class _OneRole:
         states = stack.enter_context(StateFolder(where, self.job, self.role.name, table.digest, needed))
         return folder, states
 
-    def _run(self, folder: ResultsFolder | None, states: Any, stack: contextlib.ExitStack) -> Result | None:
-        from secure_kmeans.net.meeting import Attendance, listen, meet
-        from secure_kmeans.roles.life import RoleRun, describe
-
+    def _run(
+        self, folder: ResultsFolder | None, states: StateFolder | None, stack: contextlib.ExitStack
+    ) -> Result | None:
         def save_aside(result: Result) -> None:
             """A full disk is reported now, when the other roles can still resume the run."""
             assert folder is not None
@@ -132,12 +140,12 @@ class _OneRole:
             stack.close()
             self.give_up(error)
 
-        life = RoleRun(self.job, self.role, self.table, self.progress, states, self.files.resume, save_aside)
+        name, identity, wait = self.role.name, self.identity, self.files.wait
+        part = RoleRun(self.job, name, self.table, self.progress, states, self.files.resume, save_aside)
         is_first = self.role == self.job.roles[0]
         listener = None if is_first else listen(self.files.listen or self.role.address or "")
-        name, identity, wait = self.role.name, self.identity, self.files.wait
         try:
-            return life.run(
+            return part.run(
                 lambda resume, held: meet(Attendance(self.job, name, identity, resume, held, listener, wait, give_up))
             )
         except (SecureKMeansError, KeyboardInterrupt, OSError):
@@ -245,3 +253,23 @@ def _owner(job: Job, folder: Path) -> Role:
     raise IdentityError(
         f"{folder}: its fingerprint is {fingerprint}, which the job does not name; send it to the author of the job"
     )
+
+
+def new_identity(name: str, folder: Path | None = None) -> NewIdentity:
+    """Make a key and a certificate for a role.
+
+    Parameters
+    ----------
+    name : str
+        Of the role.
+    folder : path, optional
+        Must not exist; the role's name if not given.
+
+    Raises
+    ------
+    IdentityError
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise IdentityError(f'"{name}" is no name of a role: letters, digits, "_", and, but for the first, "-" and "."')
+    where = folder or Path(name)
+    return NewIdentity(name, where, make_identity(where).fingerprint)

@@ -14,20 +14,23 @@ from secure_kmeans.report.report import Report
 
 @dataclass(frozen=True)
 class Announcement:
-    """What is known of a run before it starts.
+    """What is known before anything is sent or started.
 
     Attributes
     ----------
     job : Job
     disclosures : tuple of Disclosure
-        All that the run may disclose.
+        All that a run may disclose.
     advice : tuple of str
         What is worth a thought, one line each.
+    runs : int
+        How many runs follow; each may disclose all of this.
     """
 
     job: Job
     disclosures: tuple[Disclosure, ...]
     advice: tuple[str, ...] = ()
+    runs: int = 1
 
 
 Announce = Callable[[Announcement], None]
@@ -50,10 +53,10 @@ class Run:
     report : Report or None
         None at a helper, such as the dealer.
     results : tuple of Result
-        Of the parties that ran here.
+        Of the parties that ran here, in rank order.
     files : tuple of paths
     disclosures : tuple of Disclosure
-        All that the run could disclose; what it did disclose is the report's ledger.
+        All that the run could disclose. What it did disclose is the report's ledger.
     advice : tuple of str
     """
 
@@ -108,3 +111,21 @@ class Checked:
     findings: tuple[str, ...]
     advice: tuple[str, ...]
     disclosures: tuple[Disclosure, ...]
+
+
+@dataclass(frozen=True)
+class NewIdentity:
+    """An identity that was just made.
+
+    Attributes
+    ----------
+    name : str
+        Of the role.
+    folder : path
+    fingerprint : str
+        For the job: SHA-256 of the certificate, in hexadecimal.
+    """
+
+    name: str
+    folder: Path
+    fingerprint: str
