@@ -55,10 +55,10 @@ class Options:
     n_init: int = Clustering.default_of("n_init")
     max_iter: int = Clustering.default_of("max_iter")
     tol: float = Clustering.default_of("tol")
-    scale: ScalingMethod = Scaling.default_of("method")
+    scale: ScalingMethod = Scaling.default_of("method")  # noqa: RUF009 -- a constant
     bounds: Bounds | None = None
     timeout: float = ShkJob.default_of("timeout")
-    engine: Engine = ShkJob.default_of("engine")
+    engine: Engine = ShkJob.default_of("engine")  # noqa: RUF009
     hide_counts: bool = ShkJob.default_of("hide_counts")
 
     def clustering_keys(self, columns: tuple[str, ...]) -> dict[str, Any]:

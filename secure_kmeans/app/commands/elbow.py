@@ -25,21 +25,11 @@ from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.report.folder import ResultsFolder
+from secure_kmeans.report.kmeans import ElbowPoint, draw_elbow
 from secure_kmeans.report.report import Report
 from secure_kmeans.tables import check_bounds
 
 MOST_CLUSTERS: Final = 10
-
-
-@dataclass(frozen=True)
-class ElbowPoint:
-    """The losses of one number of clusters, original units; None where it was not run on secret shares."""
-
-    clusters: int
-    inertia: float
-    mean_distance: float
-    encrypted_inertia: float | None = None
-    encrypted_mean_distance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -184,7 +174,5 @@ def _point(
 
 
 def _write(folder: ResultsFolder, points: Sequence[ElbowPoint]) -> None:
-    from secure_kmeans.report.plots import draw_elbow
-
     folder.write_csv("elbow.csv", [field.name for field in fields(ElbowPoint)], [astuple(point) for point in points])
     draw_elbow(folder.aside / "elbow.png", points)

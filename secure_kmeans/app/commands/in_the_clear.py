@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,9 @@ from secure_kmeans.app.commands.values import Run
 from secure_kmeans.app.inputs import Options, read_inputs
 from secure_kmeans.app.proposal import propose_clustering
 from secure_kmeans.job.coins import fresh_seed
-from secure_kmeans.plaintext.baseline import run_in_the_clear
-from secure_kmeans.plaintext.kmeans import number_of_best
 from secure_kmeans.protocols.kmeans_checks import advice_on_digits
 from secure_kmeans.report.folder import ResultsFolder
+from secure_kmeans.report.kmeans import InTheClear, report_in_the_clear, write_kmeans
 from secure_kmeans.tables import check_bounds
 
 
@@ -32,8 +32,6 @@ def cluster_in_the_clear(options: Options, output: Path | None = None) -> Run:
     ------
     DataError, JobError
     """
-    from secure_kmeans.report.kmeans import report_in_the_clear, write_kmeans
-
     inputs = read_inputs(options, split=False)
     tables = list(inputs.tables.values())
     clustering = propose_clustering(
@@ -44,8 +42,10 @@ def cluster_in_the_clear(options: Options, output: Path | None = None) -> Run:
     advice = tuple(advice_on_digits(clustering, tables))
     seed = fresh_seed() if options.seed is None else options.seed
     with ResultsFolder(output or Path("results") / f"{inputs.name}_plaintext") as folder:
-        began = time.perf_counter()
-        runs = run_in_the_clear(clustering, np.concatenate([table.rows for table in tables]), seed)
-        best = number_of_best(runs)
-        names = demo.segment_names(inputs.columns, clustering.scaling.invert(runs[best].centroids))
-        raise NotImplementedError((began, report_in_the_clear, write_kmeans, names, advice, folder))
+        started, began = datetime.now(UTC), time.perf_counter()
+        clear = InTheClear.of(clustering, inputs.tables, seed)
+        seconds = time.perf_counter() - began
+        names = demo.segment_names(inputs.columns, np.array(clear.section.cluster_centers))
+        report = report_in_the_clear(clear, started=started, total_s=seconds, names=names)
+        write_kmeans(folder, report, [], inputs.tables, clear)
+        return Run(clustering, report, (), tuple(folder.publish()), (), advice)

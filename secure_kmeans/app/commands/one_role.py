@@ -32,7 +32,7 @@ from secure_kmeans.protocols import protocol_of, read_job
 from secure_kmeans.protocols.base import Protocol
 from secure_kmeans.report.folder import ResultsFolder
 from secure_kmeans.report.report import Report
-from secure_kmeans.roles.life import RoleRun, describe
+from secure_kmeans.roles.run import RoleRun, describe
 from secure_kmeans.roles.states import StateFolder
 from secure_kmeans.tables import Table, read_table
 
