@@ -19,13 +19,13 @@ FEWEST_STEPS: Final = 2**10
 
 
 def check_fit(clustering: Clustering, table: Table) -> list[str]:
-    """Check one party's table: the rows of a fit, or the new rows of a prediction.
+    """Check one party's table for a fit.
 
     Parameters
     ----------
     clustering : Clustering
     table : Table
-        With the columns of the clustering. Without rows where a party has none to label.
+        With the columns of the clustering.
 
     Returns
     -------
@@ -34,18 +34,27 @@ def check_fit(clustering: Clustering, table: Table) -> list[str]:
     Raises
     ------
     DataError
-        For a row outside the bounds or, in a prediction, too far outside for the fixed point.
+        For a row outside the bounds.
     """
-    if clustering.task == "predict":
-        shape = len(clustering.columns), clustering.n_clusters
-        check_reach(table, clustering.scaling, largest_that_fits(clustering.precision_bits, *shape))
-        return []
     check_bounds(table, clustering.scaling)
     advice = advice_on_digits(clustering, [table])
     if len(table) < clustering.n_clusters:
         rows = f"{len(table)} row" + "s" * (len(table) != 1)
         advice.append(f"{rows} for {clustering.n_clusters} clusters: some cluster will hold none of them")
     return advice
+
+
+def check_prediction(clustering: Clustering, table: Table) -> list[str]:
+    """Check one party's new rows, of which there may be none; parameters as :func:`check_fit`.
+
+    Raises
+    ------
+    DataError
+        For a row too far outside the bounds for the fixed point.
+    """
+    shape = len(clustering.columns), clustering.n_clusters
+    check_reach(table, clustering.scaling, largest_that_fits(clustering.precision_bits, *shape))
+    return []
 
 
 def advice_on_digits(clustering: Clustering, tables: Sequence[Table]) -> list[str]:
