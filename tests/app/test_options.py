@@ -63,7 +63,7 @@ class TestMistakes:
         ],
         ids=lambda value: " ".join(value).replace("\n", "|") if isinstance(value, list) else "",
     )
-    def test_one_line(self, call: Call, tmp_path: Path, program: str, arguments: list[str], says: str) -> None:
+    def test_one_line(self, mistake: Mistake, tmp_path: Path, program: str, arguments: list[str], says: str) -> None:
         assert says in mistake(program, *arguments)
         assert list(tmp_path.iterdir()) == []
 
@@ -80,16 +80,16 @@ class TestMistakes:
             ),
         ],
     )
-    def test_one_line_about_parties(self, call: Call, tmp_path: Path, arguments: list[str], says: str) -> None:
+    def test_one_line_about_parties(self, mistake: Mistake, tmp_path: Path, arguments: list[str], says: str) -> None:
         assert says in mistake("launcher.py", *arguments)
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_table_with_a_bad_cell(self, call: Call, tmp_path: Path) -> None:
+    def test_a_table_with_a_bad_cell(self, mistake: Mistake, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text("a,b\n1,2\n987654321.125,secretname\n")
         said = mistake("launcher.py", "--data", "t.csv", "--clusters", "1")
         assert said == 't.csv: column "b", row 2: this is text, not a number; correct it, or choose other columns'
 
-    def test_fewer_rows_than_parties(self, call: Call, tmp_path: Path) -> None:
+    def test_fewer_rows_than_parties(self, mistake: Mistake, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text("a\n1\n2\n")
         said = mistake("launcher.py", "--data", "t.csv", "--clusters", "1", "--parties", "3")
         assert said == "t.csv: 2 rows do not suffice for 3 parties; use fewer parties"
@@ -104,7 +104,7 @@ class TestMistakes:
         ids=["columns", "rows"],
     )
     def test_a_start_that_does_not_fit(
-        self, call: Call, tmp_path: Path, program: str, centroids: str, says: str
+        self, mistake: Mistake, tmp_path: Path, program: str, centroids: str, says: str
     ) -> None:
         (tmp_path / "start.csv").write_text(centroids)
         assert says in mistake(program, "--init", "start.csv")
@@ -112,19 +112,19 @@ class TestMistakes:
 
     @pytest.mark.parametrize("program", PROGRAMS)
     @pytest.mark.parametrize("income", ["1e6", "1e15"])
-    def test_a_start_far_outside_the_bounds(self, call: Call, tmp_path: Path, program: str, income: str) -> None:
+    def test_a_start_far_outside_the_bounds(self, mistake: Mistake, tmp_path: Path, program: str, income: str) -> None:
         # Scaled by 150: squared, with 48 fractional bits, even the first is above 2^63.
         rows = f"1,2\n3,4\n5,6\n7,8\n{income},9\n"
         (tmp_path / "start.csv").write_text("Annual Income (k$),Spending Score (1-100)\n" + rows)
         mistake(program, "--init", "start.csv")
         assert [path.name for path in tmp_path.iterdir()] == ["start.csv"]
 
-    def test_an_elbow_from_given_centroids(self, call: Call, tmp_path: Path) -> None:
+    def test_an_elbow_from_given_centroids(self, mistake: Mistake, tmp_path: Path) -> None:
         (tmp_path / "start.csv").write_text("Annual Income (k$),Spending Score (1-100)\n1,2\n3,4\n5,6\n7,8\n9,9\n")
         mistake("main.py", "--elbow", "--init", "start.csv")
         assert [path.name for path in tmp_path.iterdir()] == ["start.csv"]
 
-    def test_an_output_that_is_a_file(self, call: Call, tmp_path: Path) -> None:
+    def test_an_output_that_is_a_file(self, mistake: Mistake, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         assert "--output" in mistake("main.py", "--output", "file")
 
