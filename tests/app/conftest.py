@@ -73,7 +73,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take most of a run's time."""
     for picture in ("kmeans.draw_clusters", "kmeans.draw_convergence"):
         monkeypatch.setattr(f"secure_kmeans.report.{picture}", lambda *_, **__: None)
-    monkeypatch.setattr("secure_kmeans.app.commands.elbow.draw_elbow", lambda *_: None)
+    monkeypatch.setattr("secure_kmeans.app.commands.number_of_clusters.draw_elbow", lambda *_: None)
 
 
 def folded(text: str) -> str:

@@ -5,8 +5,8 @@ started, it calls ``announce`` with all that will be disclosed. An exception rai
 """
 
 from secure_kmeans.app.commands.all_roles import cluster, predict, rehearse
-from secure_kmeans.app.commands.elbow import Elbow, elbow
 from secure_kmeans.app.commands.in_the_clear import cluster_in_the_clear
+from secure_kmeans.app.commands.number_of_clusters import Elbow, elbow
 from secure_kmeans.app.commands.one_role import check, new_identity, take_part
 from secure_kmeans.app.commands.values import (
     Announce,
