@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from secure_kmeans.app import grids
@@ -35,72 +36,88 @@ def showing_run() -> Iterator[tuple[Announce, Progress]]:
 
     On no terminal there are no bars.
     """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description:<15}"),
-        BarColumn(),
-        TextColumn("{task.fields[count]:<17}"),
-        TimeElapsedColumn(),
-    )
-    bars = Bars(
-        *columns,
-        console=error_out,
-        transient=True,
-        disable=not error_out.is_terminal,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    tasks = {phase: bars.add_task(name, total=1, count="", start=False) for phase, name in PHASES.items()}
-    first = next(iter(tasks.values()))
-    bars.update(first, total=None, count="starting")  # moves until the first progress arrives
+    with _moving(TextColumn("{task.fields[count]:<17}")) as bars:
+        phases = _Phases(bars)
 
-    def announce(announcement: Announcement) -> None:
-        print_announcement(announcement)
-        bars.start()
-        bars.start_task(first)
+        def announce(announcement: Announcement) -> None:
+            print_announcement(announcement)
+            phases.start()
 
-    def progress(phase: str, done: int, total: int) -> None:
-        if phase not in tasks:
-            tasks[phase] = bars.add_task(phase, total=total, count="")
-        for earlier in list(tasks)[: list(tasks).index(phase)]:
-            bars.start_task(tasks[earlier])
-            bars.update(tasks[earlier], total=1, completed=1)
-        bars.start_task(tasks[phase])
-        count = f"{done} of at most {total}" if phase == "iterations" else f"{done} of {total}"
-        bars.update(tasks[phase], completed=done, total=total, count=count)
+        yield announce, phases.show
 
-    try:
-        yield announce, progress
-    finally:
-        bars.stop()
+
+@contextmanager
+def showing_progress() -> Iterator[Progress]:
+    """The bars alone, for a run that announces nothing."""
+    with _moving(TextColumn("{task.fields[count]:<17}")) as bars:
+        phases = _Phases(bars)
+        phases.start()
+        yield phases.show
 
 
 @contextmanager
 def showing_steps(description: str) -> Iterator[tuple[Announce, Progress]]:
     """The same for several runs: one bar, which a progress callback moves by whole runs."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with _moving() as bars:
+        task = bars.add_task(description, total=None)
+
+        def announce(announcement: Announcement) -> None:
+            print_announcement(announcement)
+            bars.start()
+
+        def progress(phase: str, done: int, total: int) -> None:
+            bars.start()
+            bars.update(task, description=phase, completed=done, total=total)
+
+        yield announce, progress
+
+
+@contextmanager
+def _moving(*columns: ProgressColumn) -> Iterator[Bars]:
+    """Bars on standard error, which vanish in the end. They are shown once they are started."""
     bars = Bars(
+        SpinnerColumn(),
+        TextColumn("{task.description:<15}"),
+        BarColumn(),
         *columns,
+        TimeElapsedColumn(),
         console=error_out,
         transient=True,
         disable=not error_out.is_terminal,
         redirect_stdout=False,
         redirect_stderr=False,
     )
-    task = bars.add_task(description, total=None)
-
-    def announce(announcement: Announcement) -> None:
-        print_announcement(announcement)
-        bars.start()
-
-    def progress(phase: str, done: int, total: int) -> None:
-        bars.start()
-        bars.update(task, description=phase, completed=done, total=total)
-
     try:
-        yield announce, progress
+        yield bars
     finally:
         bars.stop()
+
+
+class _Phases:
+    """One bar for each phase of a run."""
+
+    def __init__(self, bars: Bars) -> None:
+        self.bars = bars
+        self.tasks = {phase: bars.add_task(name, total=1, count="", start=False) for phase, name in PHASES.items()}
+
+    def start(self) -> None:
+        """Show the bars. The first one moves until progress arrives."""
+        first = next(iter(self.tasks.values()))
+        self.bars.start()
+        self.bars.start_task(first)
+        self.bars.update(first, total=None, count="starting")
+
+    def show(self, phase: str, done: int, total: int) -> None:
+        """Show progress; all earlier phases are complete."""
+        if phase not in self.tasks:
+            self.tasks[phase] = self.bars.add_task(phase, total=total, count="")
+        for earlier in itertools.takewhile(lambda name: name != phase, self.tasks):
+            if not self.bars.tasks[self.tasks[earlier]].finished:
+                self.bars.start_task(self.tasks[earlier])
+                self.bars.update(self.tasks[earlier], total=1, completed=1)
+        self.bars.start_task(self.tasks[phase])
+        count = f"{done} of at most {total}" if phase == "iterations" else f"{done} of {total}"
+        self.bars.update(self.tasks[phase], completed=done, total=total, count=count)
 
 
 def print_announcement(announcement: Announcement) -> None:

@@ -111,6 +111,8 @@ class _OneRole:
         disclosures = self.protocol.disclosures(self.job)
         with contextlib.ExitStack() as stack:
             folder, states = self._folders(self.table, stack)
+            if self.files.resume:
+                states.to_resume_from()  # refuses where there is nothing
             announce(Announcement(self.job, disclosures, advice))
             result = self._run(folder, states, stack)
             assert result is not None
