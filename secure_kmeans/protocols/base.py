@@ -24,6 +24,9 @@ from secure_kmeans.tables import Table
 
 J = TypeVar("J", bound=Job)
 
+RunResult = Result
+"""A party's result, for annotations in a protocol's class, where ``Result`` is the name of its own result class."""
+
 Keep = Callable[[int, bytes], None]
 """Callback(iteration, state): saves what a party needs to resume after this iteration."""
 
@@ -135,7 +138,7 @@ class Protocol(ABC, Generic[J]):
         """All that a run of this job may disclose; of any job where it is None."""
 
     @abstractmethod
-    def run(self, context: Context[J]) -> Result | None:
+    def run(self, context: Context[J]) -> RunResult | None:
         """Take part as ``context.role``. Returns a party's result; a helper has none."""
 
     def state_bytes(self, job: J) -> int:
@@ -153,13 +156,13 @@ class Protocol(ABC, Generic[J]):
             process.join()
         return all(process.exitcode == 0 for process in processes)
 
-    def in_the_clear(self, job: J, tables: Mapping[str, Table], results: Sequence[Result]) -> Any:
+    def in_the_clear(self, job: J, tables: Mapping[str, Table], results: Sequence[RunResult]) -> Any:
         """The same computed without protection, to compare with; None where a protocol has no such run."""
         del job, tables, results
         return None
 
     @abstractmethod
-    def report(self, job: J, results: Sequence[Result], clear: Any, names: Sequence[str] | None = None) -> Report:
+    def report(self, job: J, results: Sequence[RunResult], clear: Any, names: Sequence[str] | None = None) -> Report:
         """The report of a run.
 
         Parameters
@@ -174,7 +177,12 @@ class Protocol(ABC, Generic[J]):
         """
 
     def write(
-        self, folder: ResultsFolder, report: Report, results: Sequence[Result], tables: Mapping[str, Table], clear: Any
+        self,
+        folder: ResultsFolder,
+        report: Report,
+        results: Sequence[RunResult],
+        tables: Mapping[str, Table],
+        clear: Any,
     ) -> None:
         """Write the run's files beside the report: of the parties in ``results``, whose rows are in ``tables``."""
         del results, tables, clear
