@@ -137,7 +137,7 @@ class RoleRun:
             table=self.table,
             mesh=mesh,
             ledger=ledger,
-            progress=self._progress(mesh),
+            progress=no_progress if self.table is None else self._progress(mesh),
             resumed=self._resumed(mesh),
             keep=self._keep(mesh),
         )

@@ -1,44 +1,30 @@
-import numpy as np
+from typing import Any, ClassVar
+
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from secure_kmeans.errors import JobError
-from secure_kmeans.job import SEEDS, Dealer, Job, Party, Scaling, split_address
+from secure_kmeans.job import SEEDS, Endpoint, Job, Kind, KMeansJob, Party, Role, Scaling
+from secure_kmeans.protocols.shk.job import ShkJob
+from tests.job.refusing import refusal
+from tests.jobs import a_job_of
 
-UNIT = {"lower": (0.0, 0.0), "upper": (1.0, 1.0)}
-KEYS = {
-    "parties": Party.named("a", "b"),
-    "columns": ("x", "y"),
-    "n_clusters": 2,
-    "scaling": Scaling.of(**UNIT),
-    "precision_bits": 20,
-}
+NEEDED = {"parties", "columns", "n_clusters", "scaling", "precision_bits"}
 
 
-def job_with(**values):
-    return Job.of(**(KEYS | values))
+def job_with(*names: str, **values: Any) -> ShkJob:
+    return a_job_of(ShkJob, *names, **values)
 
 
-def refusal(make, **values):
-    with pytest.raises(JobError) as caught:
-        make(**values)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
-class TestJob:
-    def test_defaults(self):
+class TestDefaults:
+    def test_of_every_key(self) -> None:
         job = job_with()
-        defaults = {name: getattr(job, name) for name in Job.model_fields if name not in KEYS}
+        defaults = {name: getattr(job, name) for name in ShkJob.model_fields if name not in NEEDED}
         assert defaults == {
             "protocol": "shk",
             "engine": "secure",
             "task": "fit",
             "init": "farthest",
-            "dealer": Dealer(),
+            "dealer": Endpoint(),
             "n_init": 5,
             "max_iter": 100,
             "tol": 1e-8,
@@ -49,257 +35,198 @@ class TestJob:
             "reveal_inertia": True,
             "reveal_mean_distance": False,
             "timeout": 60.0,
-            "transport": "tls",
         }
+        assert defaults == {name: ShkJob.default_of(name) for name in defaults}
 
-    def test_frozen(self):
+    @pytest.mark.parametrize("key", sorted(NEEDED))
+    def test_a_key_without_a_default_is_needed(self, key: str) -> None:
+        values = {name: getattr(job_with(), name) for name in NEEDED - {key}}
+        assert refusal(ShkJob.of, **values).startswith(f"{key}: ")
+        with pytest.raises(KeyError, match=key):
+            ShkJob.default_of(key)
+
+
+class TestValues:
+    def test_frozen(self) -> None:
         job = job_with()
         with pytest.raises(ValidationError, match="frozen"):
             job.n_clusters = 3
         assert job.n_clusters == 2
 
-    def test_json_and_back(self):
+    def test_json_and_back(self) -> None:
         job = job_with(seed=SEEDS - 1, centroids=((0.1, 0.2), (1 / 3, 1e-300)), tol=1e-17)
-        assert Job.model_validate_json(job.model_dump_json()) == job
-
-    @pytest.mark.parametrize(
-        ("values", "message"),
-        [
-            ({"task": "predict"}, "a prediction needs centroids"),
-            ({"parties": Party.named("clinic", "Clinic")}, "two parties have the same name"),
-            ({"parties": Party.named("dealer", "b")}, '"dealer" and "all" are reserved, no party may be called so'),
-            ({"parties": Party.named("a", "all")}, '"dealer" and "all" are reserved, no party may be called so'),
-            ({"columns": ("x", "y", "z")}, "bounds for 2 columns, but there are 3"),
-            ({"centroids": ((0.0, 0.0),)}, "centroids must have 2 rows of 2 numbers"),
-            ({"centroids": ((0.0,), (1.0,))}, "centroids must have 2 rows of 2 numbers"),
-            ({"centroids": ((0.0, 1.0), (1.0,))}, "centroids must have 2 rows of 2 numbers"),
-            (
-                {"scaling": {"lower": (1.0, 0.0), "upper": (0.0, 0.0)}},
-                "scaling: column 1: its lower bound is above its upper bound",
-            ),
-        ],
-    )
-    def test_what_does_not_fit_together(self, values, message):
-        assert refusal(job_with, **values) == message
+        assert ShkJob.model_validate_json(job.model_dump_json()) == job
 
     @pytest.mark.parametrize(
         ("key", "value"),
         [
             ("protocol", "secretname"),
             ("engine", "secretname"),
-            ("task", "secretname"),
-            ("init", "secretname"),
-            ("columns", ()),
-            ("n_clusters", 0),
-            ("n_clusters", 2.5),
-            ("n_init", 0),
-            ("n_init", 1001),
-            ("max_iter", 0),
-            ("tol", -1e-9),
-            ("tol", float("nan")),
-            ("tol", float("inf")),
             ("seed", -1),
             ("seed", SEEDS),
             ("seed", "secretname"),
-            ("precision_bits", 7),
-            ("precision_bits", 31),
+            ("seed", False),
             ("timeout", 0.5),
             ("timeout", 86401.0),
             ("timeout", float("nan")),
+            ("timeout", True),
+            ("hide_counts", "secretname"),
+            ("reveal_inertia", 1),
             ("secret", "secretname"),
+            ("transport", "secretname"),
         ],
     )
-    def test_a_value_that_is_not_allowed(self, key, value):
+    def test_a_value_that_is_not_allowed(self, key: str, value: object) -> None:
         message = refusal(job_with, **{key: value})
         assert message.startswith(f"{key}: ")
         assert "secretname" not in message
 
-    @pytest.mark.parametrize("number", [1, 11])
-    def test_a_secure_run_takes_two_to_ten_parties(self, number):
-        parties = Party.named(*"abcdefghijk"[:number])
-        assert refusal(job_with, parties=parties) == f"a secure run takes 2 to 10 parties, not {number}"
-
-    def test_a_plaintext_run_may_have_one_party_and_needs_its_engine(self):
-        assert job_with(protocol="plaintext", engine="numpy", parties=Party.named("all")).names == ("all",)
-        message = 'the engine "secure" does not compute "plaintext"'
-        assert refusal(job_with, protocol="plaintext", parties=Party.named("all")) == message
-
-    def test_a_start_outside_the_bounds_is_refused_and_one_at_them_is_not(self):
-        start = ((0.0, 0.0), (1e6, 0.0))
-        assert refusal(job_with, centroids=start).startswith('centroid 1 lies outside the bounds of column "')
-
-    @pytest.mark.parametrize("name", ["", "a b", "a/b", "a\n", "a" * 65])
-    def test_a_name_that_could_not_be_a_file_name(self, name):
-        parties = ({"name": "b"}, {"name": name})
-        assert refusal(job_with, parties=parties).startswith("parties.1.name: ")
-
-    @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-    def test_centroids_are_finite(self, number):
-        assert refusal(job_with, centroids=((0.0, 0.0), (0.0, number))).startswith("centroids.1.1: ")
-
-    @pytest.mark.parametrize(
-        ("key", "value"), [("n_clusters", "2"), ("n_clusters", True), ("seed", False), ("tol", "1"), ("timeout", True)]
-    )
-    def test_no_silent_conversion(self, key, value):
-        assert refusal(job_with, **{key: value}).startswith(f"{key}: ")
-
-    def test_limits_that_are_allowed(self):
-        job = job_with(n_clusters=1, n_init=1000, max_iter=1, tol=0.0, seed=0, precision_bits=30, timeout=1.0)
-        assert (job.n_init, job.seed, job.tol) == (1000, 0, 0.0)
-        assert job_with(parties=Party.named(*"abcdefghij"), seed=SEEDS - 1, precision_bits=8).seed == SEEDS - 1
-
-    @pytest.mark.parametrize("key", KEYS)
-    def test_what_has_no_default_is_needed(self, key):
-        message = refusal(Job.of, **{name: value for name, value in KEYS.items() if name != key})
-        assert message.startswith(f"{key}: ")
-
-
-class TestScaling:
-    def test_frozen(self):
-        scaling = Scaling.of(**UNIT)
-        with pytest.raises(ValidationError, match="frozen"):
-            scaling.method = "none"
-        assert scaling.method == "uniform"
+    def test_limits_that_are_allowed(self) -> None:
+        assert (job_with(seed=0, timeout=1.0).seed, job_with(timeout=86400.0).timeout) == (0, 86400.0)
+        assert job_with(*"abcdefghij", seed=SEEDS - 1).seed == SEEDS - 1
 
     @pytest.mark.parametrize(
         ("values", "message"),
         [
-            ({"lower": (), "upper": ()}, "a scaling needs one lower and one upper bound for each column"),
-            ({"lower": (0.0,), "upper": (1.0, 2.0)}, "a scaling needs one lower and one upper bound for each column"),
-            ({"lower": (0.0, 2.0), "upper": (1.0, 1.0)}, "column 2: its lower bound is above its upper bound"),
+            ({"engine": "crypten"}, 'only the engine "secure" divides by counts that stay secret'),
+            ({"reveal_mean_distance": True}, "the mean-distance loss is made from the cluster sizes; leave it out"),
         ],
     )
-    def test_bounds_that_do_not_fit_together(self, values, message):
-        assert refusal(Scaling.of, **values) == message
+    def test_hidden_counts(self, values: dict[str, object], message: str) -> None:
+        assert refusal(job_with, hide_counts=True, **values) == f"hide_counts: {message}"
+        assert job_with(hide_counts=True).hide_counts
+
+
+class TestParties:
+    @pytest.mark.parametrize("number", [1, 11])
+    def test_a_run_takes_two_to_ten(self, number: int) -> None:
+        assert refusal(lambda: job_with(*"abcdefghijk"[:number])) == (
+            f"a secure run takes 2 to 10 parties, not {number}"
+        )
+
+    def test_no_more_roles_than_thirty_two(self) -> None:
+        class Crowd(KMeansJob):
+            MOST_PARTIES: ClassVar[int] = 40
+            HELPERS: ClassVar = {"server": Kind.SERVER}
+
+            protocol: str = "crowd"
+            server: Endpoint = Endpoint()
+
+        names = [f"p{number}" for number in range(32)]
+        assert len(a_job_of(Crowd, *names[:31]).roles) == 32
+        assert refusal(lambda: a_job_of(Crowd, *names)) == "a secure run takes 2 to 31 parties, not 32"
 
     @pytest.mark.parametrize(
-        ("values", "key"),
+        ("names", "message"),
         [
-            ({"method": "secretname"}, "method"),
-            ({"lower": (0.0, float("nan"))}, "lower.1"),
-            ({"upper": (float("inf"), 1.0)}, "upper.0"),
-            ({"secret": 1}, "secret"),
+            (("clinic", "Clinic"), "two parties have the same name"),
+            (("dealer", "b"), '"dealer" is reserved, no party may be called so'),
+            (("Dealer", "b"), '"dealer" is reserved, no party may be called so'),
+            (("a", "all"), '"all" is reserved, no party may be called so'),
         ],
     )
-    def test_a_value_that_is_not_allowed(self, values, key):
-        message = refusal(Scaling.of, **(UNIT | values))
-        assert message.startswith(f"{key}: ")
-        assert "secretname" not in message
+    def test_names_that_clash(self, names: tuple[str, str], message: str) -> None:
+        assert refusal(lambda: job_with(*names)) == message
 
-    @pytest.mark.parametrize(
-        ("method", "units", "offsets", "largest", "scaled"),
-        [
-            ("uniform", [8.0, 8.0], [2.0, -1.0], 1.0, [[1.0, 0.0], [0.25, 0.125]]),
-            ("minmax", [8.0, 2.0], [2.0, -1.0], 1.0, [[1.0, 0.0], [0.25, 0.5]]),
-            ("none", [1.0, 1.0], [0.0, 0.0], 10.0, [[10.0, -1.0], [4.0, 0.0]]),
-        ],
-    )
-    def test_hand_computed(self, method, units, offsets, largest, scaled):
-        scaling = Scaling.of(method=method, lower=(2.0, -1.0), upper=(10.0, 1.0))
-        rows = np.array([[10.0, -1.0], [4.0, 0.0]])
-        assert scaling.units.tolist() == units
-        assert scaling.offsets.tolist() == offsets
-        assert scaling.largest == largest
-        assert scaling.apply(rows).tolist() == scaled
-        assert scaling.invert(np.array(scaled)).tolist() == rows.tolist()
-
-    def test_the_largest_value_may_be_a_lower_bound(self):
-        assert Scaling.of(method="none", lower=(-7.0, 0.0), upper=(1.0, 3.0)).largest == 7.0
-
-    def test_diagonal(self):
-        assert Scaling.of(lower=(1.0, 2.0), upper=(4.0, 6.0)).diagonal == 5.0
-        assert Scaling.of(lower=(1.0, 2.0), upper=(1.0, 2.0)).diagonal == 1.0
-
-    @pytest.mark.parametrize("method", ["uniform", "minmax", "none"])
-    @pytest.mark.parametrize("upper", [(5.0, 5.0), (5.0, 9.0)], ids=["all", "one"])
-    def test_constant_columns(self, method, upper):
-        scaling = Scaling.of(method=method, lower=(5.0, 5.0), upper=upper)
-        rows = np.array([[5.0, 5.0], upper])
-        scaled = scaling.apply(rows)
-        assert np.isfinite(scaled).all()
-        assert (scaled[:, 0] == scaled[0, 0]).all()
-        assert scaling.invert(scaled).tolist() == rows.tolist()
-
-    @settings(max_examples=100, deadline=None)
-    @given(
-        columns=st.lists(st.tuples(*[st.floats(-1e9, 1e9)] * 3), min_size=1, max_size=4),
-        method=st.sampled_from(["uniform", "minmax", "none"]),
-    )
-    @example(columns=[(0.0, 5e-324, 1.0), (0.0, 0.0, 1.0)], method="uniform")
-    def test_invert_undoes_apply(self, columns, method):
-        ordered = np.sort(np.array(columns), axis=1)
-        lower, row, upper = ordered.T
-        scaling = Scaling.of(method=method, lower=tuple(lower), upper=tuple(upper))
-        scaled = scaling.apply(row[None])
-        # Each of -, /, * and + is off by at most 2^-53 of its result; with M the larger bound of a column,
-        # |x - lower| <= 2 M, so 3 * 2 M + M, and higher orders: 8 * 2^-53 M. The last term is for underflow,
-        # where a quotient is off by 2^-1075, times a unit of at most 2e9.
-        bound = 8 * 2.0**-53 * np.maximum(abs(lower), abs(upper)) + 1e-300
-        assert (abs(scaling.invert(scaled)[0] - row) <= bound).all()
-        assert abs(scaled).max() <= scaling.largest  # rounding is monotone, so this holds exactly
-        if method != "none":
-            assert scaled.min() >= 0
-
-    @settings(max_examples=50, deadline=None)
-    @given(
-        rows=st.lists(st.tuples(st.integers(0, 1024), st.integers(-8, 8)), min_size=2, max_size=8),
-        lower=st.integers(-100, 100),
-    )
-    def test_uniform_keeps_ratios_of_distances(self, rows, lower):
-        # Integers and a range of 2^10: nothing is rounded, so every squared distance shrinks by 2^20 exactly.
-        scaling = Scaling.of(lower=(float(lower), -8.0), upper=(float(lower + 1024), 8.0))
-        points = np.array(rows, dtype=float) + np.array([lower, 0])
-        scaled = scaling.apply(points)
-        before = ((points[:, None] - points) ** 2).sum(axis=2)
-        after = ((scaled[:, None] - scaled) ** 2).sum(axis=2)
-        np.testing.assert_array_equal(after * 2**20, before)
+    @pytest.mark.parametrize("name", ["", "a b", "a/b", "a\n", "a" * 65, ".a", "-a"])
+    def test_a_name_that_could_not_be_a_file_name(self, name: str) -> None:
+        parties = ({"name": "b"}, {"name": name})
+        assert refusal(job_with, parties=parties).startswith("parties.1.name: ")
 
 
-@pytest.mark.parametrize(
-    ("address", "parts"),
-    [
-        ("clinic.example:7100", ("clinic.example", 7100)),
-        ("192.0.2.7:1", ("192.0.2.7", 1)),
-        ("[::1]:65535", ("::1", 65535)),
-        ("[2001:DB8::7]:443", ("2001:DB8::7", 443)),
-        ("my_host-1:80", ("my_host-1", 80)),
-    ],
-)
-def test_host_and_port(address, parts):
-    assert split_address(address) == parts
+ENDPOINTS = [
+    {"address": f"{host}.example:7100", "fingerprint": digit * 64} for host, digit in zip("abd", "123", strict=True)
+]
 
 
-class TestPlaces:
-    places = tuple(
-        {"address": f"{host}.example:7100", "fingerprint": digit * 64} for host, digit in zip("abd", "123", strict=True)
-    )
+def job_at(*endpoints: dict[str, str]) -> ShkJob:
+    first, second, dealer = endpoints
+    parties = (Party.of(name="clinic", **first), Party.of(name="lab", **second))
+    return job_with(parties=parties, dealer=Endpoint.of(**dealer))
 
-    def job(self, *places):
-        first, second, dealer = places
-        parties = (Party.of(name="clinic", **first), Party.of(name="lab", **second))
-        return job_with(parties=parties, dealer=Dealer.of(**dealer))
 
-    def test_a_job_whose_roles_all_have_a_place(self):
-        job = self.job(*self.places)
-        job.check_places()
+class TestRoles:
+    def test_the_parties_and_then_the_helpers(self) -> None:
+        job = job_at(*ENDPOINTS)
         assert job.names == ("clinic", "lab")
-        assert job.roles == ("clinic", "lab", "dealer")
-        assert job.place("lab") == job.parties[1]
-        assert job.place("dealer") == job.dealer
+        assert job.roles == (
+            Role("clinic", Kind.PARTY, "a.example:7100", "1" * 64),
+            Role("lab", Kind.PARTY, "b.example:7100", "2" * 64),
+            Role("dealer", Kind.DEALER, "d.example:7100", "3" * 64),
+        )
+        assert job.role("dealer") is not None
+        assert job.role("lab") == job.roles[1]
+
+    def test_a_role_that_does_not_exist(self) -> None:
+        with pytest.raises(KeyError, match="nobody"):
+            job_with().role("nobody")
+
+    def test_only_parties_keep_states(self) -> None:
+        assert [role.keeps_states for role in job_with().roles] == [True, True, False]
+
+    def test_other_endpoints(self) -> None:
+        job = job_at(*ENDPOINTS)
+        moved = job.with_endpoints({"lab": Endpoint.of(address="c.example:1"), "dealer": job.dealer})
+        assert [role.address for role in moved.roles] == [None, "c.example:1", "d.example:7100"]
+        assert [role.fingerprint for role in moved.roles] == [None, None, "3" * 64]
+        assert moved.names == job.names
+
+
+class TestEndpoints:
+    def test_a_job_whose_roles_can_find_each_other_passes(self) -> None:
+        job = job_at(*ENDPOINTS)
+        job.check_endpoints()
+        assert all(role.address and role.fingerprint for role in job.roles)
 
     @pytest.mark.parametrize("what", ["address", "fingerprint"])
     @pytest.mark.parametrize(("number", "role"), list(enumerate(["clinic", "lab", "dealer"])))
-    def test_every_role_needs_one(self, what, number, role):
-        places = [dict(place) for place in self.places]
-        del places[number][what]
-        said = refusal(self.job(*places).check_places)
+    def test_every_role_needs_one(self, what: str, number: int, role: str) -> None:
+        endpoints = [dict(endpoint) for endpoint in ENDPOINTS]
+        del endpoints[number][what]
+        said = refusal(job_at(*endpoints).check_endpoints)
         assert said == f'"{role}" has no {what}; every role needs one to run on a machine of its own'
 
     @pytest.mark.parametrize("what", ["address", "fingerprint"])
     @pytest.mark.parametrize(("first", "second"), [(0, 1), (0, 2), (1, 2)])
-    def test_no_two_roles_have_the_same(self, what, first, second):
-        places = [dict(place) for place in self.places]
-        places[second][what] = places[first][what]
+    def test_no_two_roles_have_the_same(self, what: str, first: int, second: int) -> None:
+        endpoints = [dict(endpoint) for endpoint in ENDPOINTS]
+        endpoints[second][what] = endpoints[first][what]
         roles = ["clinic", "lab", "dealer"]
-        said = refusal(self.job(*places).check_places)
+        said = refusal(job_at(*endpoints).check_endpoints)
         assert said == f'"{roles[first]}" and "{roles[second]}" have the same {what}; give each its own'
+
+
+class TestStateDigest:
+    def test_neither_endpoints_nor_the_timeout_count(self) -> None:
+        job = job_at(*ENDPOINTS)
+        assert job.state_digest == job.model_copy(update={"timeout": 7.0}).state_digest
+        assert job.state_digest == job.with_endpoints({}).state_digest
+        assert job.state_digest != job.digest
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"n_clusters": 3},
+            {"seed": 1},
+            {"scaling": Scaling.of(lower=(0.0, 0.0), upper=(1.0, 2.0))},
+            {"hide_counts": True},
+            {"parties": Party.named("a", "c")},
+        ],
+    )
+    def test_all_else_counts(self, values: dict[str, Any]) -> None:
+        assert job_with(**values).state_digest != job_with().state_digest
+
+
+def test_a_protocols_own_job_adds_its_keys() -> None:
+    class MeanJob(Job):
+        HELPERS: ClassVar = {"leader": Kind.LEADER}
+        FEWEST_PARTIES: ClassVar[int] = 3
+
+        protocol: str = "mean"
+        leader: Endpoint = Endpoint()
+
+    job = MeanJob.of(parties=Party.named("a", "b", "c"))
+    assert [(role.name, role.kind) for role in job.roles][-1] == ("leader", Kind.LEADER)
+    assert set(job.digests) == {"protocol", "parties", "seed", "timeout", "leader"}
+    assert refusal(MeanJob.of, parties=Party.named("a", "b")) == "a secure run takes 3 to 10 parties, not 2"
+    assert refusal(MeanJob.of, parties=Party.named("a", "b", "leader")).startswith('"leader" is reserved')

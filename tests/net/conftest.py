@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from tests.net.gathering import Gather, Gathering, Log
-from tests.net.lines import forget_sockets
+from tests.net.lines import close_sockets
 from tests.net.peers import Watching
 
 
 @pytest.fixture(autouse=True)
 def _no_socket_stays_open() -> Iterator[None]:
     yield
-    forget_sockets()
+    close_sockets()
 
 
 @pytest.fixture

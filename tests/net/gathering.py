@@ -45,25 +45,25 @@ class Gathering:
         self.met: list[Mesh] = []
         self.tasks: list[Task] = []
 
-    def listens(self, *roles: str) -> Self:
+    def listen(self, *roles: str) -> Self:
         for role in roles:
             self.bound[role].listen(1024)
         return self
 
-    def comes(self, role: str, *, job: Job | None = None, identity: Identity | None = None, **brings: Any) -> Task:
+    def start(self, role: str, *, job: Job | None = None, identity: Identity | None = None, **settings: Any) -> Task:
         """Start a role. Its task returns its mesh."""
 
         def attend() -> Mesh:
             listener = None
             if role != self.roles[0]:
-                self.listens(role)
+                self.listen(role)
                 listener = self.bound[role]
             attendance = Attendance(
                 job=job or self.job,
                 role=role,
                 identity=identity or identity_of(role),
                 listener=listener,
-                **({"wait": PATIENCE} | brings),
+                **({"wait": PATIENCE} | settings),
             )
             mesh = meet(attendance)
             self.met.append(mesh)
@@ -73,8 +73,8 @@ class Gathering:
         self.tasks.append(task)
         return task
 
-    def all_come(self, **brings: Any) -> list[Mesh]:
-        tasks = [self.comes(role, **brings) for role in self.roles]
+    def start_all(self, **settings: Any) -> list[Mesh]:
+        tasks = [self.start(role, **settings) for role in self.roles]
         return [task.result() for task in tasks]
 
     def end(self) -> None:
@@ -129,8 +129,8 @@ def reachable(gathering: Gathering, role: str) -> bool:
     return True
 
 
-def hears_the_end(caller: Channel) -> None:
-    """Listen until the other side closes, and close then."""
+def wait_for_the_end(caller: Channel) -> None:
+    """Read until the other side closes, and close too."""
     with contextlib.suppress(LostError):
         while True:
             caller.receive_message(soon())
@@ -138,7 +138,7 @@ def hears_the_end(caller: Channel) -> None:
 
 
 def answers(gathering: Gathering, role: str, identity: Identity) -> TlsLine:
-    """Play a role's door once, with this identity."""
+    """Answer one call to a role, with this identity."""
     accepted, _ = gathering.bound[role].accept()
     line = TlsLine(accepted, identity, {identity_of("a").fingerprint}, server=True)
     with contextlib.suppress(RejectedError):

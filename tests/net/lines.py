@@ -29,7 +29,7 @@ PATIENCE = 30.0
 _made: list[socket.socket] = []
 
 
-def forget_sockets() -> None:
+def close_sockets() -> None:
     """Close all sockets that were made here, so that a test need not."""
     while _made:
         _made.pop().close()
@@ -188,7 +188,7 @@ def meshes(*names: str, timeout: float = PATIENCE, session: bytes = bytes(32)) -
     for watch in watches.values():
         watch.tell_ready(session)
     made = {
-        name: Mesh(name, names, data[name], watches[name], session, {}, None)  # nobody says Hello here
+        name: Mesh(name, names, data[name], watches[name], session, {}, None)  # no Hello is sent here
         for name in names
     }
     for name, watch in watches.items():

@@ -86,7 +86,7 @@ def is_refused(decode: Callable[[bytes], object], payload: bytes) -> bool:
 
 
 def answer_of(decode: Callable[[bytes], object], payload: bytes | bytearray) -> Any:
-    """What a payload decodes to; None where it is refused, and nothing else may happen."""
+    """The value of a payload, or None where it is refused. Any other error is raised."""
     try:
         return decode(bytes(payload))
     except MalformedFrameError:

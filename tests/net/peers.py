@@ -23,7 +23,7 @@ from tests.net.lines import (
 
 SESSION = bytes(range(32))
 LONG = 1000.0
-"""A timeout that only a clock that jumps reaches."""
+"""A timeout that passes only on a clock that jumps."""
 
 
 class Peer:
@@ -38,20 +38,20 @@ class Peer:
             watch.add(Channel(line, name))
             assert watch.changed.wait(PATIENCE)
 
-    def says(self, *messages: Message) -> None:
-        """Send messages, and wait until the watch has heard each."""
+    def send(self, *messages: Message) -> None:
+        """Send messages, and wait until the watch has received each."""
         for message in messages:
             with self.watch.changed:
                 self.channel.send_message(message, soon())
                 assert self.watch.changed.wait(PATIENCE)
 
-    def hears(self, kind: Any) -> Any:
-        """The next message of this type; what comes before is passed over."""
+    def receive(self, kind: Any) -> Any:
+        """The next message of this type. Others are ignored."""
         while not isinstance(message := self.channel.receive_message(soon()), kind):
             pass
         return message
 
-    def vanishes(self) -> None:
+    def break_line(self) -> None:
         self.raw.shutdown(socket.SHUT_RDWR)
 
 
@@ -81,7 +81,7 @@ class Watching:
 
     def end(self) -> None:
         for watch, peers in self._made:
-            watch._closing = True  # so that nobody waits for what follows
+            watch._closing = True  # so that the ends of the lines below are no failures
             for peer in peers:
                 peer.line.close()
             watch.close()
@@ -103,7 +103,7 @@ def _is_set_or_failed(seen: threading.Event, watch: Watch) -> bool:
 
 
 def pass_time(watch: Watch, clock: Clock, seconds: float) -> None:
-    """Let the clock run ahead, in steps each of which the watch sees."""
+    """Let the clock jump, in ten steps, each of which the watch sees."""
     for _ in range(10):
         clock.jump(seconds / 10)
         seen = threading.Event()

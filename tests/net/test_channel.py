@@ -25,7 +25,7 @@ from secure_kmeans.net.messages import (
 from secure_kmeans.net.tls import LostError, SilentError
 from tests.net.lines import Task, at_once, can_be_read, channel_pair, eventually, soon, tls_pair, write_all
 
-JOINED = 8192  # bytes of payload that travel in one piece with their header
+JOINED = 8192  # the most bytes of payload that are sent in one piece with their header
 SIZES = [0, 1, 7, 100, JOINED - 1, JOINED, JOINED + 1, 16_384, 16_385, 100_000, 300_000, 3_000_000]
 
 
@@ -74,11 +74,11 @@ class TestFrames:
     def test_numbers_of_every_size_arrive_as_they_were(self, size: int) -> None:
         here, there = channel_pair()
         payload = os.urandom(size)
-        sent, came = at_once(
+        sent, received = at_once(
             lambda: send_all(here, (Kind.UINT8, payload)), lambda: numbers_from(there, Kind.UINT8, size)
         )
         assert sent is None
-        assert came == payload
+        assert received == payload
 
     def test_big_and_small_ones_interleaved(self) -> None:
         here, there = channel_pair()
@@ -92,20 +92,20 @@ class TestFrames:
                 for kind, payload in order
             ]
 
-        _, came = at_once(lambda: send_all(here, *order), receive)
-        assert came == [payload for _, payload in order]
+        _, received = at_once(lambda: send_all(here, *order), receive)
+        assert received == [payload for _, payload in order]
 
     @settings(max_examples=30)
     @given(st.lists(st.binary(max_size=40) | st.integers(8000, 40_000).map(bytes), max_size=8), st.booleans())
-    def test_every_row_of_frames_arrives_in_order(self, payloads: list[bytes], as_numbers: bool) -> None:
+    def test_every_sequence_of_frames_arrives_in_order(self, payloads: list[bytes], as_numbers: bool) -> None:
         here, there = channel_pair()
         kind = Kind.INT8 if as_numbers else Kind.OBJECT
 
         def receive() -> list[bytes]:
             return [numbers_from(there, kind, len(each)) if as_numbers else object_from(there) for each in payloads]
 
-        _, came = at_once(lambda: send_all(here, *((kind, each) for each in payloads)), receive)
-        assert came == payloads
+        _, received = at_once(lambda: send_all(here, *((kind, each) for each in payloads)), receive)
+        assert received == payloads
 
     def test_both_directions_at_once(self) -> None:
         here, there = channel_pair()
@@ -122,7 +122,7 @@ class TestFrames:
 
         assert at_once(lambda: talk(here, payloads[0]), lambda: talk(there, payloads[1])) == [*payloads[::-1]]
 
-    def test_what_finds_no_room_waits_and_leaves_in_order(self) -> None:
+    def test_frames_that_find_no_room_wait_and_are_sent_in_order(self) -> None:
         here, there = channel_pair()
         frames = [os.urandom(size) for size in (5_000_000, 10, JOINED, 200_000, 0)]
         left = [here.post(Kind.UINT8, payload) for payload in frames]
@@ -133,13 +133,13 @@ class TestFrames:
         assert not here.sending
         assert receiving.result() == frames
 
-    def test_what_finds_room_has_left_at_once(self) -> None:
+    def test_frames_that_find_room_are_sent_at_once(self) -> None:
         here, _ = channel_pair()
         assert here.post(Kind.UINT8, b"x" * 100)
         assert here.post(Kind.UINT8, b"x" * (JOINED + 1))
         assert not here.sending
 
-    def test_what_was_put_leaves_with_the_next_flush(self) -> None:
+    def test_messages_are_sent_with_the_next_flush(self) -> None:
         here, there = channel_pair()
         here.put_message(Refusal("no"))
         here.put_message(Done(1, 2))
@@ -149,7 +149,7 @@ class TestFrames:
         assert [there.next_message() for _ in range(3)] == [Refusal("no"), Done(1, 2), None]
 
     @pytest.mark.parametrize("size", [16, JOINED, JOINED + 1])
-    def test_a_payload_that_comes_byte_by_byte(self, size: int) -> None:
+    def test_a_payload_that_arrives_byte_by_byte(self, size: int) -> None:
         peer = Hostile()
         payload = os.urandom(size)
         target = bytearray(size)
@@ -161,7 +161,7 @@ class TestFrames:
         assert peer.channel.advance_numbers(Kind.INT64, memoryview(target))
         assert bytes(target) == payload
 
-    def test_a_message_that_comes_byte_by_byte(self) -> None:
+    def test_a_message_that_arrives_byte_by_byte(self) -> None:
         peer = Hostile()
         payload = encode_message(Abort("lab", "out of memory"))
         for byte in pack_header(Kind.MESSAGE, 0, len(payload)) + payload:
@@ -169,7 +169,7 @@ class TestFrames:
             peer.write(bytes([byte]))
         assert peer.channel.next_message() == Abort("lab", "out of memory")
 
-    def test_frames_that_come_together_are_told_apart(self) -> None:
+    def test_frames_that_arrive_together_are_separated(self) -> None:
         peer = Hostile()
         payloads = [b"one", b"", b"three" * 2000, b"4"]
         peer.write(b"".join(pack_header(Kind.INT8, n, len(each)) + each for n, each in enumerate(payloads)))
@@ -195,13 +195,13 @@ class TestMessages:
         with pytest.raises(SilentError, match=r"^it did not respond in time$"):
             here.send_message(Done(1, 2), 0.0)
 
-    def test_a_peer_that_has_gone_is_lost(self) -> None:
+    def test_a_peer_that_has_closed_is_lost(self) -> None:
         here, there = channel_pair()
         there.line.close()
         with pytest.raises(LostError, match=r"^it closed its connection$"):
             here.receive_message(soon())
 
-    def test_a_peer_that_goes_in_the_middle_of_a_frame_is_lost(self) -> None:
+    def test_a_peer_that_closes_in_the_middle_of_a_frame_is_lost(self) -> None:
         peer = Hostile()
         peer.write(pack_header(Kind.MESSAGE, 0, 100) + b"x" * 99)
         assert peer.channel.next_message() is None
@@ -233,7 +233,7 @@ class TestRefused:
         peer.write(pack_header(Kind.INT64, number, size) + bytes(size))
         assert refusal(peer.numbers(size=size)) == "a frame with the wrong number: one was repeated, or one is missing"
 
-    def test_a_message_that_came_twice(self) -> None:
+    def test_a_repeated_message(self) -> None:
         peer = Hostile()
         payload = encode_message(Done(1, 2))
         peer.write(2 * (pack_header(Kind.MESSAGE, 0, len(payload)) + payload))
@@ -268,13 +268,13 @@ class TestRefused:
         assert refusal(call) == "a frame of 8 bytes of INT64 where 16 of INT64 were expected"
 
     @pytest.mark.parametrize("kind", [Kind.OBJECT, Kind.INT64])
-    def test_anything_but_a_message_where_one_is_due(self, kind: Kind) -> None:
+    def test_anything_but_a_message_where_one_is_expected(self, kind: Kind) -> None:
         peer = Hostile()
         peer.write(pack_header(kind, 0, 1) + b"\xc0")
         assert refusal(peer.channel.next_message) == f"a frame of kind {kind.name} where MESSAGE was expected"
 
     @pytest.mark.parametrize("kind", [Kind.MESSAGE, Kind.INT64])
-    def test_anything_but_an_object_where_one_is_due(self, kind: Kind) -> None:
+    def test_anything_but_an_object_where_one_is_expected(self, kind: Kind) -> None:
         peer = Hostile()
         peer.write(pack_header(kind, 0, 1) + b"\xc0")
         expected = f"a frame of kind {kind.name} where OBJECT was expected"
@@ -323,8 +323,8 @@ class TestRoom:
         here, there = channel_pair()
         payload = encode_object(bytes(LARGEST_PAYLOAD - 5))
         assert len(payload) == LARGEST_PAYLOAD
-        _, came = at_once(lambda: send_all(here, (Kind.OBJECT, payload)), lambda: object_from(there))
-        assert came == payload
+        _, received = at_once(lambda: send_all(here, (Kind.OBJECT, payload)), lambda: object_from(there))
+        assert received == payload
 
     def test_numbers_go_straight_to_where_they_belong(self) -> None:
         here, there = channel_pair()

@@ -83,10 +83,10 @@ class TestDifference:
             ),
         ],
     )
-    def test_each_is_told(self, theirs: Hello, message: str) -> None:
+    def test_each_is_named(self, theirs: Hello, message: str) -> None:
         assert difference(CLINIC, theirs, JOB.role("lab")) == message
 
-    def test_resuming_alone_is_told(self) -> None:
+    def test_resuming_alone_is_named(self) -> None:
         own = msgspec.structs.replace(CLINIC, resume=True)
         expected = "it was started without --resume, this role with it; start all parties alike"
         assert difference(own, LAB, JOB.role("lab")) == expected
@@ -104,7 +104,7 @@ class TestDifference:
         assert difference(DEALER, lab_with(resume=None), JOB.role("lab")) == reason
 
     @pytest.mark.parametrize(
-        ("resume", "number", "said"),
+        ("resume", "number", "expected"),
         [
             (True, 0, "it says that it resumes a run and names 0 states to resume from"),
             (False, 0, "it says that it does not resume a run and names 0 states to resume from"),
@@ -112,10 +112,10 @@ class TestDifference:
             (True, 1, "it says that it resumes a run and names 1 states to resume from"),
         ],
     )
-    def test_a_helper_that_says_so_is_refused(self, resume: bool | None, number: int, said: str) -> None:
+    def test_a_helper_that_says_so_is_refused(self, resume: bool | None, number: int, expected: str) -> None:
         held = tuple(Checkpoint(iteration, bytes(32)) for iteration in range(number))
         theirs = msgspec.structs.replace(DEALER, resume=resume, checkpoints=held)
-        assert difference(CLINIC, theirs, JOB.role("dealer")) == f'{said}, but "dealer" keeps none'
+        assert difference(CLINIC, theirs, JOB.role("dealer")) == f'{expected}, but "dealer" keeps none'
 
     def test_the_numbers_of_many_elements_are_cut(self) -> None:
         ours, theirs = (
@@ -132,7 +132,7 @@ class TestDifference:
         assert reason is not None
         assert len(reason) < 800
 
-    def test_the_version_is_told_before_all_that_may_follow_from_it(self) -> None:
+    def test_the_version_is_named_before_other_differences(self) -> None:
         theirs = msgspec.structs.replace(lab_of(n_clusters=3, columns=("x", "y")), program="2", role="other")
         assert (difference(CLINIC, theirs, JOB.role("lab")) or "").startswith("it runs version 2 ")
 
@@ -171,16 +171,16 @@ class TestSession:
         assert (session_of(digest, hellos_with(), ROLES) == self.SESSION) == (digest == JOB.digest)
 
     @pytest.mark.parametrize(("role", "resume"), [("clinic", True), ("lab", None), ("dealer", False)])
-    def test_what_was_told_of_resuming_counts(self, role: str, resume: bool | None) -> None:
+    def test_another_word_on_resuming_is_another_session(self, role: str, resume: bool | None) -> None:
         assert session_of(JOB.digest, hellos_with(**{role: {"resume": resume}}), ROLES) != self.SESSION
 
     @settings(max_examples=40)
     @given(st.lists(checkpoints, max_size=3), st.lists(checkpoints, max_size=3))
     @example([Checkpoint(2**64 - 1, b"s" * 32)], [])
-    def test_what_was_told_of_checkpoints_counts(self, clinics: list[Checkpoint], labs: list[Checkpoint]) -> None:
+    def test_other_checkpoints_are_another_session(self, clinics: list[Checkpoint], labs: list[Checkpoint]) -> None:
         def session(one: Sequence[Checkpoint], other: Sequence[Checkpoint]) -> bytes:
-            told = hellos_with(clinic={"checkpoints": tuple(one)}, lab={"checkpoints": tuple(other)})
-            return session_of(JOB.digest, told, ROLES)
+            hellos = hellos_with(clinic={"checkpoints": tuple(one)}, lab={"checkpoints": tuple(other)})
+            return session_of(JOB.digest, hellos, ROLES)
 
         assert (session(clinics, labs) == self.SESSION) == (not clinics and not labs)
         assert (session(clinics, labs) == session(labs, clinics)) == (clinics == labs)
@@ -190,11 +190,11 @@ class TestSession:
         assert session_of(JOB.digest, swapped, ROLES) != self.SESSION
 
     @pytest.mark.parametrize("number", [255, 256, 1000])
-    def test_any_number_of_checkpoints_can_be_told(self, number: int) -> None:
+    def test_any_number_of_checkpoints_can_be_sent(self, number: int) -> None:
         many = tuple(Checkpoint(iteration, b"s" * 32) for iteration in range(number))
-        told = hellos_with(clinic={"checkpoints": many})
-        assert decode_message(encode_message(told["clinic"])) == told["clinic"]
-        assert len(session_of(JOB.digest, told, ROLES)) == 32
+        hellos = hellos_with(clinic={"checkpoints": many})
+        assert decode_message(encode_message(hellos["clinic"])) == hellos["clinic"]
+        assert len(session_of(JOB.digest, hellos, ROLES)) == 32
 
 
 class TestCommonCheckpoint:
@@ -212,9 +212,9 @@ class TestCommonCheckpoint:
 
     @settings(max_examples=40)
     @given(st.permutations([Checkpoint(1, b"s" * 32), Checkpoint(2, b"s" * 32), Checkpoint(2, b"t" * 32)]))
-    def test_the_order_in_which_they_are_told_does_not_matter(self, told: list[Checkpoint]) -> None:
-        hellos = {name: hello_of(JOB, name, "data", bytes(32), True, told) for name in ("clinic", "lab")}
-        hellos["lab"] = hello_of(JOB, "lab", "data", bytes(32), True, sorted(told))
+    def test_the_order_in_which_they_are_sent_does_not_matter(self, sent: list[Checkpoint]) -> None:
+        hellos = {name: hello_of(JOB, name, "data", bytes(32), True, sent) for name in ("clinic", "lab")}
+        hellos["lab"] = hello_of(JOB, "lab", "data", bytes(32), True, sorted(sent))
         assert common_checkpoint(hellos) == Checkpoint(2, b"t" * 32)
 
     def test_the_same_iteration_of_another_run_is_not_in_common(self) -> None:

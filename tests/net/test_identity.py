@@ -20,7 +20,7 @@ from secure_kmeans.errors import IdentityError
 from secure_kmeans.net.identity import CERTIFICATE, FINGERPRINT, KEY, fingerprint_of, load_identity, new_identity
 
 ED25519 = bytes.fromhex("06032b6570")  # the object identifier 1.3.101.112 in DER
-UNKNOWN = bytes.fromhex("06032b657f")  # 1.3.101.127, which nobody has given to anything
+UNKNOWN = bytes.fromhex("06032b657f")  # 1.3.101.127, which stands for nothing
 
 
 @pytest.fixture
@@ -102,18 +102,18 @@ def test_no_key_is_ever_overwritten(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["empty folder", "file", "dangling link"])
-def test_whatever_has_the_name_already_is_left_alone(tmp_path: Path, what: str) -> None:
-    place = tmp_path / "clinic"
+def test_anything_that_has_the_name_already_stays_as_it_is(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "clinic"
     if what == "empty folder":
-        place.mkdir()
+        path.mkdir()
     elif what == "file":
-        place.write_text("mine")
+        path.write_text("mine")
     else:
-        place.symlink_to(tmp_path / "elsewhere")
+        path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(IdentityError, match=r"this exists already; choose another name, or remove it$"):
-        new_identity(place)
+        new_identity(path)
     assert [file.name for file in tmp_path.iterdir()] == ["clinic"]
-    assert not place.is_dir() or not any(place.iterdir())
+    assert not path.is_dir() or not any(path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path}/file/clinic: Not a directory"
 
 
-def test_half_an_identity_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_identity_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.open
 
     def full(path: str | Path, *arguments: Any, **options: Any) -> int:
@@ -174,7 +174,7 @@ def test_a_cut_file_is_refused(folder: Path, file: str) -> None:
 @pytest.mark.parametrize(("file", "label"), [(KEY, b"PRIVATE KEY"), (CERTIFICATE, b"CERTIFICATE")])
 def test_a_kind_of_key_that_nobody_knows_is_refused(folder: Path, file: str, label: bytes) -> None:
     head, *tail = der_of(folder / file).split(ED25519)
-    within, *tail = tail if file == CERTIFICATE else (b"", *tail)  # the second place is the certificate's public key
+    within, *tail = tail if file == CERTIFICATE else (b"", *tail)  # the second one is in the certificate's public key
     changed = (
         head + ED25519 + within + UNKNOWN + ED25519.join(tail) if file == CERTIFICATE else head + UNKNOWN + tail[0]
     )
@@ -211,15 +211,15 @@ def test_a_certificate_that_is_not_the_keys_is_refused(folder: Path, tmp_path: P
 def test_one_changed_byte_never_raises_anything_else(folder: Path, file: str, label: bytes, change: int) -> None:
     due = load_identity(folder).fingerprint
     der = der_of(folder / file)
-    for place in range(len(der)):
+    for position in range(len(der)):
         changed = bytearray(der)
-        changed[place] ^= change
+        changed[position] ^= change
         write_pem(folder / file, label, bytes(changed))
         try:
             loaded = load_identity(folder)
         except IdentityError:
             continue
-        assert file == CERTIFICATE  # nothing but the fingerprint vouches for what it says
+        assert file == CERTIFICATE  # only its fingerprint counts
         assert loaded.fingerprint != due
 
 

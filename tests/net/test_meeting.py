@@ -57,7 +57,7 @@ class ManyJob(AnyJob):
 
 class TestAllMeet:
     def test_they_are_in_one_session_and_can_talk(self, gather: Gather) -> None:
-        meshes = gather().all_come()
+        meshes = gather().start_all()
         assert [mesh.me for mesh in meshes] == list(ROLES)
         assert [mesh.roles for mesh in meshes] == [ROLES] * 3
         assert len({mesh.session for mesh in meshes}) == 1
@@ -70,11 +70,11 @@ class TestAllMeet:
     def test_no_session_is_like_another(self, gather: Gather) -> None:
         gathering = gather()
         other = gather()
-        assert gathering.all_come()[0].session != other.all_come()[0].session
+        assert gathering.start_all()[0].session != other.start_all()[0].session
 
     def test_a_session_is_not_repeated_by_the_same_roles(self, gather: Gather) -> None:
         first = gather()
-        session = first.all_come()[0].session
+        session = first.start_all()[0].session
         listeners = {role: first.bound[role].dup() for role in ROLES[1:]}  # they go on listening
         first.end()
         again = [
@@ -87,12 +87,12 @@ class TestAllMeet:
         at_once(*(mesh.close for mesh in meshes))
 
     def test_four_parties_and_a_helper(self, gather: Gather) -> None:
-        assert works(gather(("a", "b", "c", "d")).all_come())
+        assert works(gather(("a", "b", "c", "d")).start_all())
 
     def test_as_many_roles_as_a_job_can_have(self, gather: Gather) -> None:
         gathering = gather([f"p{number:02}" for number in range(MOST_ROLES - 1)], ManyJob)
         assert len(gathering.roles) == MOST_ROLES
-        meshes = gathering.all_come()
+        meshes = gathering.start_all()
         assert [mesh.roles for mesh in meshes] == [gathering.roles] * MOST_ROLES
         assert len({mesh.session for mesh in meshes}) == 1
         assert works(meshes)
@@ -102,7 +102,7 @@ class TestAllMeet:
     def test_helpers_of_any_kind(self, gather: Gather) -> None:
         gathering = gather(("a", "b", "c"), ServersJob)
         states = [Checkpoint(number, b"s" * 32) for number in range(3)]
-        tasks = [gathering.comes(role, resume=True, checkpoints=states) for role in gathering.roles]
+        tasks = [gathering.start(role, resume=True, checkpoints=states) for role in gathering.roles]
         meshes = [task.result() for task in tasks]
         assert meshes[0].roles == ("a", "b", "c", "adder", "keys")
         assert [mesh.checkpoint for mesh in meshes] == [states[-1]] * 5
@@ -112,28 +112,28 @@ class TestAllMeet:
         gathering = gather()
         states = [Checkpoint(number, b"s" * 32) for number in range(4)]
         held = {"a": states[1:3], "b": states[2:], "dealer": ()}
-        tasks = [gathering.comes(role, resume=True, checkpoints=held[role]) for role in ROLES]
+        tasks = [gathering.start(role, resume=True, checkpoints=held[role]) for role in ROLES]
         assert [task.result().checkpoint for task in tasks] == [states[2]] * 3
 
-    def test_in_whatever_order_they_come(self, gather: Gather, log: Log, clock: Clock) -> None:
+    def test_the_order_in_which_they_start_does_not_matter(self, gather: Gather, log: Log, clock: Clock) -> None:
         gathering = gather()
-        tasks = [gathering.comes("a", wait=None)]
+        tasks = [gathering.start("a", wait=None)]
         pass_time(clock, lambda: any(line.startswith("waiting for b (127.0.0.1:") for line in log()))
-        tasks.append(gathering.comes("b"))
+        tasks.append(gathering.start("b"))
         eventually(lambda: "b is connected" in log())
         assert not tasks[0].ended
-        tasks.append(gathering.comes("dealer"))
+        tasks.append(gathering.start("dealer"))
         assert works([task.result() for task in tasks])
 
-    def test_the_first_party_may_be_the_last_to_come(self, gather: Gather, log: Log, clock: Clock) -> None:
+    def test_the_first_party_may_start_last(self, gather: Gather, log: Log, clock: Clock) -> None:
         gathering = gather()
-        tasks = [gathering.comes("dealer", wait=None), gathering.comes("b", wait=None)]
+        tasks = [gathering.start("dealer", wait=None), gathering.start("b", wait=None)]
         eventually(lambda: log().count("b is connected") and log().count("dealer is connected"))
         pass_time(clock, lambda: any(re.fullmatch(r"waiting for a \(127.*\) to connect", line) for line in log()))
-        tasks.append(gathering.comes("a"))
+        tasks.append(gathering.start("a"))
         assert works([task.result() for task in tasks])
 
-    def test_processes_of_their_own_meet(self, tmp_path: Path) -> None:
+    def test_processes_meet(self, tmp_path: Path) -> None:
         job, _ = job_of("a", "b")
         loopback = Loopback(job, tmp_path)
         forked = multiprocessing.get_context("fork")
@@ -152,7 +152,7 @@ class TestAllMeet:
             here, there = forked.Pipe(duplex=False)
             processes.append(forked.Process(target=live, args=(role, there)))
             processes[-1].start()
-            there.close()  # so that the end of a process ends the waiting for its answer
+            there.close()  # so that the wait for an answer ends with the process
             answers.append(here)
         assert all(answer.poll(PATIENCE) for answer in answers)
         sessions, targets = zip(*(answer.recv() for answer in answers), strict=True)
@@ -165,31 +165,31 @@ class TestAllMeet:
 
 class TestWaiting:
     @pytest.mark.parametrize("missing", ROLES)
-    def test_who_is_missing_is_named_when_the_waiting_ends(
+    def test_a_missing_role_is_named_when_the_wait_ends(
         self, gather: Gather, log: Log, clock: Clock, missing: str
     ) -> None:
         gathering = gather()
         here = [role for role in ROLES if role != missing]
-        tasks = [gathering.comes(role, wait=100.0) for role in here]
+        tasks = [gathering.start(role, wait=100.0) for role in here]
         eventually(lambda: all(f"{role} is connected" in log() for role in here))
         pass_time(clock, lambda: all(task.ended for task in tasks))
         for task in tasks:
             assert failure_of(task) == (missing, "it did not connect within 100 seconds")
 
-    def test_a_role_that_listens_and_says_nothing(self, gather: Gather) -> None:
-        gathering = gather(timeout=1.0).listens("b")
-        task = gathering.comes("a")
+    def test_a_role_that_listens_and_does_not_respond(self, gather: Gather) -> None:
+        gathering = gather(timeout=1.0).listen("b")
+        task = gathering.start("a")
         assert failure_of(task) == ("b", "it has not answered for 1 seconds")
 
-    def test_who_gives_up_first_says_whom_it_missed(self, gather: Gather, log: Log, clock: Clock) -> None:
+    def test_the_first_to_give_up_names_the_missing_role(self, gather: Gather, log: Log, clock: Clock) -> None:
         gathering = gather()
-        tasks = [gathering.comes("b", wait=None), gathering.comes("dealer", wait=100.0)]
+        tasks = [gathering.start("b", wait=None), gathering.start("dealer", wait=100.0)]
         eventually(lambda: log().count("b is connected") and log().count("dealer is connected"))
         pass_time(clock, lambda: all(task.ended for task in tasks))
         for task in tasks:
             assert failure_of(task) == ("a", "it did not connect within 100 seconds")
 
-    def test_who_comes_to_a_run_that_has_failed_is_told_so(
+    def test_a_role_that_connects_after_the_failure_gets_a_report(
         self, gather: Gather, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         gathering = gather()
@@ -202,7 +202,7 @@ class TestWaiting:
             close(door)
 
         monkeypatch.setattr(Door, "close", late)
-        task = gathering.comes("dealer", wait=0.0)
+        task = gathering.start("dealer", wait=0.0)
         eventually(lambda: reachable(gathering, "dealer"))
         eventually(lambda: "close" in waiting)
         caller = call(gathering.job, "a", "dealer")
@@ -213,9 +213,9 @@ class TestWaiting:
         assert failure_of(task) == ("a", "it did not connect within 0 seconds")
         assert answer == Abort("a", "it did not connect within 0 seconds")
 
-    def test_a_port_of_somebody_else_is_tried_again_and_told_once(self, gather: Gather, log: Log) -> None:
-        gathering = gather().listens("b")
-        task = gathering.comes("a")
+    def test_another_program_at_the_address_is_tried_again_and_logged_once(self, gather: Gather, log: Log) -> None:
+        gathering = gather().listen("b")
+        task = gathering.start("a")
         for _ in range(3):
             caller, _ = gathering.bound["b"].accept()
             caller.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -224,33 +224,33 @@ class TestWaiting:
                 while caller.recv(1000):
                     pass
             caller.close()
-        told = [line for line in log() if line.startswith("cannot reach b yet: TLS failed (")]
-        assert len(told) == 1
-        tasks = [task, gathering.comes("b"), gathering.comes("dealer")]
+        warnings = [line for line in log() if line.startswith("cannot reach b yet: TLS failed (")]
+        assert len(warnings) == 1
+        tasks = [task, gathering.start("b"), gathering.start("dealer")]
         assert works([task.result() for task in tasks])
 
-    def test_a_control_line_that_is_heard_late_is_told_all_the_same(
+    def test_a_control_line_that_is_added_late_gets_the_report_all_the_same(
         self, gather: Gather, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         add = Watch.add
 
         def late(watch: Watch, channel: Channel) -> None:
             if (watch.me, channel.peer) == ("b", "a"):
-                eventually(lambda: watch.me in told)
+                eventually(lambda: watch.me in reported)
             add(watch, channel)
 
         def tell(watch: Watch, session: bytes) -> None:
-            told.append(watch.me)
+            reported.append(watch.me)
             real(watch, session)
 
-        told: list[str] = []
+        reported: list[str] = []
         real = Watch.tell_ready
         monkeypatch.setattr(Watch, "add", late)
         monkeypatch.setattr(Watch, "tell_ready", tell)
         gathering = gather()
-        tasks = [gathering.comes(role, wait=5.0) for role in ROLES]
-        eventually(lambda: told or any(task.ended for task in tasks))
-        told.append("b")  # where a role waits with telling until it hears all, it must hear them first
+        tasks = [gathering.start(role, wait=5.0) for role in ROLES]
+        eventually(lambda: reported or any(task.ended for task in tasks))
+        reported.append("b")  # a role that reports only after all lines are added must not wait for this one
         assert works([task.result() for task in tasks])
 
 
@@ -289,7 +289,7 @@ class TestListen:
         assert caught.value.filename == "cannot listen on 192.0.2.1:7100"
 
     def test_an_address_in_use_ends_the_meeting_of_this_role(self, gather: Gather) -> None:
-        gathering = gather().listens("b")
+        gathering = gather().listen("b")
         attendance = Attendance(gathering.job, "b", identity_of("b"), resume=False, wait=PATIENCE)
         address = gathering.job.parties[1].address
         with pytest.raises(OSError, match="Address already in use") as caught:
@@ -300,7 +300,7 @@ class TestListen:
 def test_a_role_listens_at_its_address_in_the_job(gather: Gather) -> None:
     gathering = gather()
     gathering.bound["b"].close()
-    tasks = [gathering.comes("a"), gathering.comes("dealer")]
+    tasks = [gathering.start("a"), gathering.start("dealer")]
     attendance = Attendance(gathering.job, "b", identity_of("b"), resume=False, wait=PATIENCE)
     mesh = meet(attendance)
     gathering.met.append(mesh)

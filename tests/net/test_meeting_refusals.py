@@ -18,9 +18,9 @@ from tests.net.gathering import (
     ServersJob,
     answers,
     failure_of,
-    hears_the_end,
     pass_time,
     reachable,
+    wait_for_the_end,
     works,
 )
 from tests.net.lines import (
@@ -49,7 +49,7 @@ class TestDifferences:
     def both(
         self, gathering: Gathering, first: dict[str, Any], second: dict[str, Any]
     ) -> tuple[tuple[str, str], tuple[str, str]]:
-        one, other = gathering.comes("a", **first), gathering.comes("b", **second)
+        one, other = gathering.start("a", **first), gathering.start("b", **second)
         return failure_of(one), failure_of(other)
 
     def test_another_job(self, gather: Gather) -> None:
@@ -78,7 +78,7 @@ class TestDifferences:
 
     def test_a_party_that_does_not_say_whether_it_resumes(self, gather: Gather) -> None:
         gathering = gather()
-        task = gathering.comes("b")
+        task = gathering.start("b")
         eventually(lambda: reachable(gathering, "b"))
         caller = call(gathering.job, "a", "b")
         caller.send_message(msgspec.structs.replace(hello(gathering.job, "a"), resume=None), soon())
@@ -88,17 +88,17 @@ class TestDifferences:
 
     def test_a_helper_that_says_it_resumes(self, gather: Gather) -> None:
         gathering = gather(job_class=ServersJob)
-        task = gathering.comes("keys")
+        task = gathering.start("keys")
         eventually(lambda: reachable(gathering, "keys"))
         caller = call(gathering.job, "adder", "keys")
         caller.send_message(msgspec.structs.replace(hello(gathering.job, "adder"), resume=True), soon())
-        said = "it says that it resumes a run and names 0 states to resume from"
-        assert failure_of(task) == ("adder", f'{said}, but "adder" keeps none')
+        expected = "it says that it resumes a run and names 0 states to resume from"
+        assert failure_of(task) == ("adder", f'{expected}, but "adder" keeps none')
         caller.line.close()
 
     def test_another_version(self, gather: Gather) -> None:
         gathering = gather()
-        task = gathering.comes("b")
+        task = gathering.start("b")
         eventually(lambda: reachable(gathering, "b"))
         caller = call(gathering.job, "a", "b")
         caller.send_message(msgspec.structs.replace(hello(gathering.job, "a"), program="0.0.1"), soon())
@@ -107,18 +107,18 @@ class TestDifferences:
         assert failure_of(task) == ("a", f"it runs version 0.0.1 of secure_kmeans, this role version {own.program}")
         caller.line.close()
 
-    def test_in_front_of_the_dealer(self, gather: Gather) -> None:
+    def test_another_job_where_a_helper_takes_part(self, gather: Gather) -> None:
         gathering = gather()
         changed = gathering.job.model_copy(update={"n_clusters": 3})
-        tasks = [gathering.comes("a"), gathering.comes("b", job=changed), gathering.comes("dealer", wait=2.0)]
+        tasks = [gathering.start("a"), gathering.start("b", job=changed), gathering.start("dealer", wait=2.0)]
         reason = "its job differs from this role's in n_clusters; use the same job file"
         for task in tasks[:2]:
             assert failure_of(task)[1] == reason
-        assert failure_of(tasks[2])[0] in ("a", "b")  # what it tells depends on how far it had met them
+        assert failure_of(tasks[2])[0] in ("a", "b")  # which of them depends on how far the meeting was
 
-    def test_whatever_differs_cannot_steer_the_terminal(self, gather: Gather, log: Log) -> None:
+    def test_text_from_a_peer_cannot_control_the_terminal(self, gather: Gather, log: Log) -> None:
         gathering = gather()
-        task = gathering.comes("b")
+        task = gathering.start("b")
         eventually(lambda: reachable(gathering, "b"))
         caller = call(gathering.job, "a", "b")
         caller.send_message(msgspec.structs.replace(hello(gathering.job, "a"), program="\x1b[2J\n"), soon())
@@ -134,8 +134,8 @@ class TestDifferences:
 
 class TestCertificates:
     def test_a_wrong_certificate_at_an_address(self, gather: Gather) -> None:
-        gathering = gather().listens("b")
-        task = gathering.comes("a")
+        gathering = gather().listen("b")
+        task = gathering.start("a")
         answers(gathering, "b", identity_of("stranger")).close()
         role, reason = failure_of(task)
         shown, due = identity_of("stranger").fingerprint, identity_of("b").fingerprint
@@ -145,8 +145,8 @@ class TestCertificates:
 
     def test_a_wrong_certificate_of_ones_own(self, gather: Gather, clock: Clock) -> None:
         gathering = gather()
-        gathering.comes("b", wait=100.0)
-        role, reason = failure_of(gathering.comes("a", identity=identity_of("stranger")))
+        gathering.start("b", wait=100.0)
+        role, reason = failure_of(gathering.start("a", identity=identity_of("stranger")))
         pass_time(clock, lambda: all(task.ended for task in gathering.tasks))
         shown = identity_of("stranger").fingerprint
         assert role == "b"
@@ -155,8 +155,8 @@ class TestCertificates:
         )
 
     def test_another_partys_certificate(self, gather: Gather) -> None:
-        gathering = gather().listens("b")
-        task = gathering.comes("a")
+        gathering = gather().listen("b")
+        task = gathering.start("a")
         answers(gathering, "b", identity_of("a")).close()
         role, reason = failure_of(task)
         assert role == "b"
@@ -164,7 +164,7 @@ class TestCertificates:
 
     def test_a_party_that_calls_itself_by_anothers_name(self, gather: Gather) -> None:
         gathering = gather()
-        task = gathering.comes("dealer")
+        task = gathering.start("dealer")
         eventually(lambda: reachable(gathering, "dealer"))
         caller = call(gathering.job, "b", "dealer")
         caller.send_message(hello(gathering.job, "a"), soon())
@@ -175,19 +175,19 @@ class TestCertificates:
 class TestSecondComers:
     def test_two_processes_for_a_role(self, gather: Gather) -> None:
         gathering = gather()
-        task = gathering.comes("b")
+        task = gathering.start("b")
         eventually(lambda: reachable(gathering, "b"))
         callers = [call(gathering.job, "a", "b") for _ in range(2)]
         for caller, line in zip(callers, ("control", "data"), strict=True):
             caller.send_message(hello(gathering.job, "a", line, nonce=os.urandom(32)), soon())
-        hears_the_end(callers[0])
+        wait_for_the_end(callers[0])
         assert failure_of(task) == ("a", "two processes use its certificate")
         callers[1].line.close()
 
     def test_a_second_process_is_refused_and_the_run_goes_on(self, gather: Gather, log: Log) -> None:
         gathering = gather()
-        meshes = gathering.all_come()
-        role, reason = failure_of(gathering.comes("a"))
+        meshes = gathering.start_all()
+        role, reason = failure_of(gathering.start("a"))
         assert role in ("b", "dealer")
         assert reason == 'it refused the connection: "a" is connected already'
         assert works(meshes)
@@ -196,7 +196,7 @@ class TestSecondComers:
     @pytest.mark.parametrize("line", ["control", "data"])
     def test_a_second_connection_under_a_name_is_refused_and_the_run_unharmed(self, gather: Gather, line: str) -> None:
         gathering = gather()
-        meshes = gathering.all_come()
+        meshes = gathering.start_all()
         caller = call(gathering.job, "a", "b")
         caller.send_message(hello(gathering.job, "a", line), soon())
         assert caller.receive_message(soon()) == Refusal('"a" is connected already')
@@ -207,30 +207,30 @@ class TestSecondComers:
 
     def test_a_second_connection_before_all_have_met(self, gather: Gather, log: Log) -> None:
         gathering = gather()
-        tasks = [gathering.comes("a"), gathering.comes("b")]
+        tasks = [gathering.start("a"), gathering.start("b")]
         eventually(lambda: log().count("a is connected") and log().count("b is connected"))
         caller = call(gathering.job, "a", "b")
         caller.send_message(hello(gathering.job, "a", nonce=os.urandom(32)), soon())
         assert caller.receive_message(soon()) == Refusal('"a" is connected already')
         caller.line.close()
-        tasks.append(gathering.comes("dealer"))
+        tasks.append(gathering.start("dealer"))
         assert works([task.result() for task in tasks])
 
     def test_a_known_party_that_does_not_say_hello(self, gather: Gather, log: Log) -> None:
         gathering = gather()
-        tasks = [gathering.comes("b"), gathering.comes("dealer")]
+        tasks = [gathering.start("b"), gathering.start("dealer")]
         eventually(lambda: reachable(gathering, "b"))
         caller = call(gathering.job, "a", "b")
         caller.send_message(Ready(bytes(32)), soon())
         with pytest.raises(LostError):
             caller.receive_message(soon())
         eventually(lambda: any(line.endswith(": it did not say Hello") for line in log()))
-        tasks.append(gathering.comes("a"))
+        tasks.append(gathering.start("a"))
         assert works([task.result() for task in tasks])
 
-    def test_a_role_that_tells_others_something_else_is_found_out(self, gather: Gather) -> None:
+    def test_a_role_that_sends_others_a_different_hello_is_named(self, gather: Gather) -> None:
         gathering = gather()
-        tasks = [gathering.comes("b"), gathering.comes("dealer")]
+        tasks = [gathering.start("b"), gathering.start("dealer")]
         callers = []
         for role in ("b", "dealer"):
             eventually(partial(reachable, gathering, role))
@@ -242,15 +242,15 @@ class TestSecondComers:
                 callers.append(caller)
                 if line == "control":
                     caller.send_message(Ready(bytes(32)), soon())
-        at_once(*(partial(hears_the_end, caller) for caller in callers[::2]))
+        at_once(*(partial(wait_for_the_end, caller) for caller in callers[::2]))
         for task in tasks:
             assert failure_of(task)[1] == "it is in another session: it sent other roles a different Hello"
         for caller in callers[1::2]:
             caller.line.close()
 
     def test_a_door_that_answers_with_something_else_is_named(self, gather: Gather) -> None:
-        gathering = gather().listens("b")
-        task = gathering.comes("a")
+        gathering = gather().listen("b")
+        task = gathering.start("a")
         line = answers(gathering, "b", identity_of("b"))
         write_all(line, b"x" * 100)
         assert failure_of(task) == ("b", "it sent something that is no frame")
@@ -260,7 +260,7 @@ class TestSecondComers:
 class TestStrangers:
     def test_random_bytes_at_every_port_while_a_run_goes_on(self, gather: Gather) -> None:
         gathering = gather()
-        meshes = gathering.all_come()
+        meshes = gathering.start_all()
         for size in (1, 100, 50_000):
             for role in ("b", "dealer"):
                 with socket.create_connection(gathering.bound[role].getsockname(), timeout=PATIENCE) as stranger:
@@ -271,34 +271,34 @@ class TestStrangers:
         assert len(done) == 3
 
     def test_random_bytes_while_the_roles_meet(self, gather: Gather) -> None:
-        gathering = gather().listens("b", "dealer")
+        gathering = gather().listen("b", "dealer")
         strangers = []
         for role in ("b", "dealer"):
             for size in (0, 3, 1000):
                 stranger = socket.create_connection(gathering.bound[role].getsockname(), timeout=PATIENCE)
                 stranger.sendall(os.urandom(size))
                 strangers.append(stranger)
-        assert works(gathering.all_come())
+        assert works(gathering.start_all())
         for stranger in strangers:
             stranger.close()
 
-    def test_hundreds_of_idle_connections_do_not_keep_a_party_out(self, gather: Gather) -> None:
+    def test_hundreds_of_idle_connections_do_not_block_a_party(self, gather: Gather) -> None:
         gathering = gather()
-        tasks = [gathering.comes("b"), gathering.comes("dealer")]
+        tasks = [gathering.start("b"), gathering.start("dealer")]
         crowd = []
         for role in ("b", "dealer"):
             eventually(partial(reachable, gathering, role))
             address = gathering.bound[role].getsockname()
             crowd += [socket.create_connection(address, timeout=PATIENCE) for _ in range(100)]
         assert MOST_CALLERS < 100
-        tasks.append(gathering.comes("a"))
+        tasks.append(gathering.start("a"))
         assert works([task.result() for task in tasks])
         for stranger in crowd:
             stranger.close()
 
-    def test_a_pinned_party_of_another_role_cannot_come_in_where_it_dials_nobody(self, gather: Gather) -> None:
+    def test_a_later_role_is_refused_where_it_calls_an_earlier_one(self, gather: Gather) -> None:
         gathering = gather()
-        meshes = gathering.all_come()
+        meshes = gathering.start_all()
         caller = call(gathering.job, "dealer", "b")  # the dealer only listens
         with pytest.raises((LostError, ConnectionError)):
             caller.receive_message(soon())

@@ -1,5 +1,6 @@
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from secure_kmeans.net.messages import Done, Kind
 from tests.net.lines import Task, at_once, eventually, meshes
 
 DTYPES = [kind.name.lower() for kind in Kind if kind >= Kind.UINT8]
-EDGE = 8192 // 8  # so many numbers of 8 bytes travel in one piece with their header
+EDGE = 8192 // 8  # the most numbers of 8 bytes that are sent in one piece with their header
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def two() -> Iterator[tuple[Mesh, Mesh]]:
 
 @pytest.fixture
 def three() -> Iterator[tuple[Mesh, Mesh, Mesh]]:
-    with meshes("a", "b", "dealer") as roles:
-        yield roles["a"], roles["b"], roles["dealer"]
+    with meshes("a", "b", "c") as roles:
+        yield roles["a"], roles["b"], roles["c"]
 
 
 def numbers(size: int, seed: int = 0, dtype: str = "int64") -> np.ndarray:
@@ -34,7 +35,7 @@ def numbers(size: int, seed: int = 0, dtype: str = "int64") -> np.ndarray:
 
 
 def swap(one: Mesh, other: Mesh, sizes: tuple[int, int]) -> bool:
-    """Each role sends so many numbers and receives as many as the other sends; what arrived."""
+    """Exchange numbers, ``sizes[0]`` from one role and ``sizes[1]`` from the other; whether they arrive as sent."""
     sent = numbers(sizes[0], 1), numbers(sizes[1], 2)
     targets = np.zeros(sizes[1], np.int64), np.zeros(sizes[0], np.int64)
     at_once(
@@ -44,7 +45,7 @@ def swap(one: Mesh, other: Mesh, sizes: tuple[int, int]) -> bool:
     return np.array_equal(targets[0], sent[1]) and np.array_equal(targets[1], sent[0])
 
 
-def vanish(mesh: Mesh) -> None:
+def break_lines(mesh: Mesh) -> None:
     """End all lines of a role at once, as when its machine fails."""
     channels = [*mesh._channels.values(), *(peer.channel for peer in mesh._watch._peers.values())]
 
@@ -52,7 +53,7 @@ def vanish(mesh: Mesh) -> None:
         for channel in channels:
             channel.line._socket.shutdown(socket.SHUT_RDWR)
 
-    mesh._watch._command(end)  # in the thread of its watch, which else would tell one role of the other's end
+    mesh._watch._command(end)  # in the thread of its watch, so that it cannot report the first end meanwhile
 
 
 def failure(call: Callable[[], object]) -> tuple[str, str]:
@@ -108,7 +109,7 @@ class TestExchange:
 
     @pytest.mark.parametrize("size", [1, EDGE, 400_000])
     def test_three_roles_exchange_with_all(self, three: tuple[Mesh, Mesh, Mesh], size: int) -> None:
-        sent = {mesh.me: numbers(size, place) for place, mesh in enumerate(three)}
+        sent = {mesh.me: numbers(size, position) for position, mesh in enumerate(three)}
 
         def take_part(mesh: Mesh) -> bool:
             others = [role for role in mesh.roles if role != mesh.me]
@@ -121,36 +122,36 @@ class TestExchange:
     def test_three_roles_in_a_ring(self, three: tuple[Mesh, Mesh, Mesh]) -> None:
         size = 400_000
 
-        def take_part(place: int) -> bool:
-            mesh, target = three[place], np.zeros(size, np.int64)
-            after, before = (place + 1) % 3, (place - 1) % 3
-            mesh.exchange({three[after].me: numbers(size, place)}, {three[before].me: target})
+        def take_part(position: int) -> bool:
+            mesh, target = three[position], np.zeros(size, np.int64)
+            after, before = (position + 1) % 3, (position - 1) % 3
+            mesh.exchange({three[after].me: numbers(size, position)}, {three[before].me: target})
             return np.array_equal(target, numbers(size, before))
 
-        assert at_once(*(lambda place=place: take_part(place) for place in range(3))) == [True] * 3
+        assert at_once(*(partial(take_part, position) for position in range(3))) == [True] * 3
 
-    def test_what_was_posted_leaves_while_another_is_waited_for(self, three: tuple[Mesh, Mesh, Mesh]) -> None:
-        one, other, dealer = three
+    def test_posted_numbers_are_sent_during_a_wait(self, three: tuple[Mesh, Mesh, Mesh]) -> None:
+        one, other, third = three
         size = 1 << 20
         target, answer = np.zeros(size, np.int64), np.zeros(1, np.int64)
 
         def ask() -> None:
-            one.post("dealer", numbers(size))
-            one.receive("b", answer)  # who answers only when the dealer has all
+            one.post("c", numbers(size))
+            one.receive("b", answer)  # which answers only when the third has received all numbers
 
         def relay() -> None:
-            other.receive("dealer", np.zeros(1, np.int64))
+            other.receive("c", np.zeros(1, np.int64))
             other.exchange({"a": np.array([7])}, {})
 
-        def deal() -> None:
-            dealer.receive("a", target)
-            dealer.exchange({"b": np.array([1])}, {})
+        def answer_to_second() -> None:
+            third.receive("a", target)
+            third.exchange({"b": np.array([1])}, {})
 
-        at_once(ask, relay, deal)
+        at_once(ask, relay, answer_to_second)
         assert answer == 7
         assert np.array_equal(target, numbers(size))
 
-    def test_flush_ends_when_all_has_left(self, two: tuple[Mesh, Mesh]) -> None:
+    def test_flush_ends_when_everything_is_sent(self, two: tuple[Mesh, Mesh]) -> None:
         one, other = two
         size = 1 << 20
         one.post("b", numbers(size))
@@ -192,7 +193,7 @@ class TestObjects:
         assert received == value
         assert size >= len(repr(value)) // 10
 
-    def test_they_come_between_numbers_in_order(self, two: tuple[Mesh, Mesh]) -> None:
+    def test_they_arrive_between_numbers_in_order(self, two: tuple[Mesh, Mesh]) -> None:
         one, other = two
         big = numbers(100_000)
 
@@ -219,11 +220,11 @@ class TestObjects:
 class TestMisbehaving:
     @pytest.mark.parametrize("size", [0, 3, EDGE + 1])
     def test_another_number_of_numbers_names_the_role(self, three: tuple[Mesh, Mesh, Mesh], size: int) -> None:
-        one, other, dealer = three
+        one, other, third = three
         other.post("a", numbers(size))
         reason = f"it sent a frame of {8 * size} bytes of INT64 where 32 of INT64 were expected"
         assert failure(lambda: one.receive("b", np.zeros(4, np.int64))) == ("b", reason)
-        assert failure(lambda: dealer.receive("a", np.zeros(4, np.int64))) == ("b", reason)
+        assert failure(lambda: third.receive("a", np.zeros(4, np.int64))) == ("b", reason)
         assert failure(lambda: other.receive("a", np.zeros(4, np.int64))) == ("b", reason)
 
     def test_another_kind_of_numbers_names_the_role(self, two: tuple[Mesh, Mesh]) -> None:
@@ -232,13 +233,13 @@ class TestMisbehaving:
         expected = ("b", "it sent a frame of 32 bytes of FLOAT64 where 32 of INT64 were expected")
         assert failure(lambda: one.receive("b", np.zeros(4, np.int64))) == expected
 
-    def test_an_object_where_numbers_are_due(self, two: tuple[Mesh, Mesh]) -> None:
+    def test_an_object_where_numbers_are_expected(self, two: tuple[Mesh, Mesh]) -> None:
         one, other = two
         other.post_object("a", 1)
         expected = ("b", "it sent a frame of 1 bytes of OBJECT where 32 of INT64 were expected")
         assert failure(lambda: one.receive("b", np.zeros(4, np.int64))) == expected
 
-    def test_numbers_where_an_object_is_due(self, two: tuple[Mesh, Mesh]) -> None:
+    def test_numbers_where_an_object_is_expected(self, two: tuple[Mesh, Mesh]) -> None:
         one, other = two
         other.post("a", np.zeros(4))
         expected = ("b", "it sent a frame of kind FLOAT64 where OBJECT was expected")
@@ -253,12 +254,12 @@ class TestMisbehaving:
 
 class TestKey:
     def test_it_is_the_same_at_both_ends_and_nowhere_else(self, three: tuple[Mesh, Mesh, Mesh]) -> None:
-        one, other, dealer = three
+        one, other, third = three
         key = one.key("b", "coins")
         assert len(key) == 32
         assert other.key("a", "coins") == key
-        assert len({key, one.key("dealer", "coins"), other.key("dealer", "coins")}) == 3
-        assert dealer.key("a", "coins") == one.key("dealer", "coins")
+        assert len({key, one.key("c", "coins"), other.key("c", "coins")}) == 3
+        assert third.key("a", "coins") == one.key("c", "coins")
 
     def test_it_differs_by_purpose(self, two: tuple[Mesh, Mesh]) -> None:
         keys = {two[0].key("b", purpose) for purpose in ("coins", "masks", "")}
@@ -270,32 +271,32 @@ class TestKey:
         one.session = b"\x01" * 32
         assert one.key("b", "coins") != key
 
-    def test_it_is_never_the_same_again(self, two: tuple[Mesh, Mesh]) -> None:
+    def test_it_differs_on_another_line(self, two: tuple[Mesh, Mesh]) -> None:
         with meshes("a", "b") as again:
             assert again["a"].session == two[0].session
             assert again["a"].key("b", "coins") != two[0].key("b", "coins")
 
 
 class TestEnd:
-    def test_all_finish_and_tell_what_they_did(self, three: tuple[Mesh, Mesh, Mesh]) -> None:
-        for place, mesh in enumerate(three):
-            mesh.traffic.rounds, mesh.traffic.bytes_sent = place, 10 * place
+    def test_all_finish_and_report_what_they_did(self, three: tuple[Mesh, Mesh, Mesh]) -> None:
+        for position, mesh in enumerate(three):
+            mesh.traffic.rounds, mesh.traffic.bytes_sent = position, 10 * position
         done = at_once(*(mesh.finish for mesh in three))
-        each = {"a": Done(0, 0), "b": Done(1, 10), "dealer": Done(2, 20)}
+        each = {"a": Done(0, 0), "b": Done(1, 10), "c": Done(2, 20)}
         assert done == [{role: it for role, it in each.items() if role != mesh.me} for mesh in three]
         at_once(*(mesh.close for mesh in three))
         assert [mesh.failure for mesh in three] == [None] * 3
 
     def test_finishing_waits_for_all(self, three: tuple[Mesh, Mesh, Mesh]) -> None:
-        one, other, dealer = three
+        one, other, third = three
         tasks = [Task(one.finish), Task(other.finish)]
-        eventually(lambda: dealer._watch.done().keys() == {"a", "b"})
+        eventually(lambda: third._watch.done().keys() == {"a", "b"})
         assert not any(task.ended for task in tasks)
-        dealer.finish()
+        third.finish()
         for task in tasks:
             task.result()
 
-    def test_who_finishes_first_may_go_first(self, two: tuple[Mesh, Mesh]) -> None:
+    def test_the_first_to_finish_may_close_first(self, two: tuple[Mesh, Mesh]) -> None:
         one, other = two
 
         def leave() -> None:
@@ -308,7 +309,7 @@ class TestEnd:
         task.result()
         assert other.failure is None
 
-    def test_what_was_posted_leaves_before_the_end(self, two: tuple[Mesh, Mesh]) -> None:
+    def test_numbers_that_were_posted_are_sent_before_the_end(self, two: tuple[Mesh, Mesh]) -> None:
         one, other = two
         size = 1 << 20
         one.post("b", numbers(size))
@@ -322,11 +323,11 @@ class TestEnd:
         assert np.array_equal(target, numbers(size))
 
     def test_a_role_that_fails_is_named_at_all_others_with_its_reason(self, three: tuple[Mesh, Mesh, Mesh]) -> None:
-        one, other, dealer = three
+        one, other, third = three
         tasks = [
             Task(lambda: one.receive("b", np.zeros(1, np.int64))),
-            Task(lambda: dealer.receive_object("a")),
-            Task(lambda: dealer._watch.wait(lambda: False)),
+            Task(lambda: third.receive_object("a")),
+            Task(lambda: third._watch.wait(lambda: False)),
         ]
         other.fail("out of memory")
         for task in tasks:
@@ -338,42 +339,42 @@ class TestEnd:
         assert str(other.failure) == 'role "b" failed: out of memory'
 
     def test_it_is_named_though_its_lines_end_right_after(self, three: tuple[Mesh, Mesh, Mesh]) -> None:
-        one, other, dealer = three
+        one, other, third = three
         task = Task(lambda: one.receive("b", np.zeros(1, np.int64)))
         other.fail("out of memory")
         closing = Task(other.close)
         error = task.error()
         assert isinstance(error, RoleError)
         assert (error.role, error.reason) == ("b", "out of memory")
-        assert failure(lambda: dealer.finish()) == ("b", "out of memory")
-        at_once(one.close, dealer.close)
+        assert failure(lambda: third.finish()) == ("b", "out of memory")
+        at_once(one.close, third.close)
         closing.result()
 
     @pytest.mark.parametrize("waiting", ["receive", "receive_object", "flush", "finish"])
     def test_a_role_that_vanishes_is_named_wherever_the_others_are(
         self, three: tuple[Mesh, Mesh, Mesh], waiting: str
     ) -> None:
-        one, other, dealer = three
+        one, other, third = three
         if waiting == "flush":
-            one.post("dealer", numbers(1 << 20))
+            one.post("c", numbers(1 << 20))
         task = Task(
             {
-                "receive": lambda: one.receive("dealer", np.zeros(1, np.int64)),
-                "receive_object": lambda: one.receive_object("dealer"),
+                "receive": lambda: one.receive("c", np.zeros(1, np.int64)),
+                "receive_object": lambda: one.receive_object("c"),
                 "flush": one.flush,
                 "finish": one.finish,
             }[waiting]
         )
-        vanish(other)
+        break_lines(other)
         error = task.error()
         assert isinstance(error, RoleError)
         assert (error.role, error.reason) == ("b", "its connection broke")
-        assert failure(lambda: dealer.finish())[0] == "b"
+        assert failure(lambda: third.finish())[0] == "b"
 
     def test_a_role_that_vanishes_while_it_is_sent_to(self, two: tuple[Mesh, Mesh]) -> None:
         one, other = two
         one.post("b", numbers(1 << 20))
-        vanish(other)
+        break_lines(other)
         assert failure(one.flush) == ("b", "its connection broke")
 
     def test_after_a_failure_nothing_more_is_sent_or_received(self, two: tuple[Mesh, Mesh]) -> None:
@@ -383,7 +384,7 @@ class TestEnd:
         for call in (lambda: one.receive("b", np.zeros(1, np.int64)), lambda: one.receive_object("b"), one.finish):
             assert failure(call) == ("b", "out of memory")
 
-    def test_a_reason_is_told_as_text_that_can_be_printed(self, two: tuple[Mesh, Mesh]) -> None:
+    def test_a_reason_arrives_as_text_that_can_be_printed(self, two: tuple[Mesh, Mesh]) -> None:
         one, other = two
         other.fail("caf\udce9\x1b[2J")
         assert failure(lambda: one.receive("b", np.zeros(1, np.int64))) == ("b", "caf??[2J")

@@ -71,7 +71,7 @@ class TestHeader:
         assert unpack_header(packed, sequence) == Header(kind, sequence % 2**32, length)
         assert unpack_header(memoryview(packed + b"more"), sequence) == unpack_header(bytearray(packed), sequence)
 
-    def test_after_the_largest_number_comes_zero(self) -> None:
+    def test_the_number_after_the_largest_is_zero(self) -> None:
         assert pack_header(Kind.MESSAGE, 2**32, 5) == pack_header(Kind.MESSAGE, 0, 5)
         assert unpack_header(pack_header(Kind.MESSAGE, 0, 5), 2**32).sequence == 0
 
@@ -204,8 +204,8 @@ class TestMessages:
     def test_a_field_of_another_type_is_refused_or_that_value(self, field: str, value: object) -> None:
         answer = answer_of(decode_message, changed(**{field: value}))
         if answer is not None:
-            came = getattr(answer, field)
-            assert (list(came) if isinstance(came, tuple) else came) == value
+            decoded = getattr(answer, field)
+            assert (list(decoded) if isinstance(decoded, tuple) else decoded) == value
 
     @pytest.mark.parametrize(
         "values",

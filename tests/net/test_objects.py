@@ -75,7 +75,7 @@ class TestObjects:
         with pytest.raises(ValueError, match=f"^a message of {LARGEST_PAYLOAD + 1} bytes is too long to be sent$"):
             encode_object(bytes(LARGEST_PAYLOAD - overhead + 1))
 
-    def test_what_is_nested_too_deep_is_neither_sent_nor_taken(self) -> None:
+    def test_values_nested_too_deep_are_neither_sent_nor_accepted(self) -> None:
         value: object = "deep"
         for _ in range(16):
             value = [value]
@@ -166,7 +166,7 @@ class TestNothingIsEvaluated:
 
 
 class TestMemory:
-    """A payload of at most 1 MiB cannot make its reader take much more than that."""
+    """Bounds of the memory that a payload of at most 1 MiB can take."""
 
     def peak(self, decode: Callable[[bytes], object], payload: bytes) -> tuple[int, Any]:
         tracemalloc.start()
@@ -186,7 +186,7 @@ class TestMemory:
                 assert peak < LARGEST_PAYLOAD // 4
 
     @pytest.mark.parametrize("field", ["role", "checkpoints", "keys", "digest", "program"])
-    def test_nor_in_a_field_of_a_message(self, field: str) -> None:
+    def test_a_length_in_a_field_that_is_not_there_is_not_allocated(self, field: str) -> None:
         payload = encode_message(HELLO)
         start = payload.index(field.encode()) + len(field)
         for opening in (b"\xdd", b"\xdf", b"\xc6", b"\xdb"):

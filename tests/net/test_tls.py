@@ -23,13 +23,13 @@ from tests.net.lines import (
     tls_pair,
     write_all,
 )
-from tests.net.wire import how_it_ends, shaking
+from tests.net.wire import read_to_the_end, shaking
 
 
 def ends(
     client: str = "a", server: str = "b", client_pins: str = "b", server_pins: str = "a"
 ) -> tuple[TlsLine, TlsLine]:
-    """Two lines before their handshake; each pins the certificate of the role named."""
+    """Two lines before their handshake. Each pins the certificate of the role that is named."""
     dialled, answered = socket_pair()
     return (
         TlsLine(dialled, identity_of(client), {identity_of(client_pins).fingerprint}, server=False),
@@ -91,7 +91,7 @@ class TestHandshake:
         with pytest.raises(RejectedError, match=r"^it did not accept this role's certificate$"):
             tasks[1].result()
         assert client.shown == shown
-        assert server.shown == ""  # the client never told who it is
+        assert server.shown == ""  # the client never showed a certificate
 
     def test_a_wrong_client_is_rejected_by_the_server(self) -> None:
         client, server = ends(client="stranger")
@@ -101,7 +101,7 @@ class TestHandshake:
             tasks[1].result()
         tasks[0].result()  # in TLS 1.3 the client is done before the server looks at its certificate
         with pytest.raises(RejectedError, match=r"^it did not accept this role's certificate$"):
-            how_it_ends(client)
+            read_to_the_end(client)
         assert server.shown == shown
 
     def test_a_certificate_that_says_the_same_name_is_not_the_same(self, folders: Path) -> None:
@@ -115,7 +115,7 @@ class TestHandshake:
             server.shake_hands(soon())
         task.result()
 
-    def test_nobody_is_accepted_where_nothing_is_pinned(self) -> None:
+    def test_no_certificate_is_accepted_where_none_is_pinned(self) -> None:
         dialled, answered = socket_pair()
         client = TlsLine(dialled, identity_of("a"), {identity_of("b").fingerprint}, server=False)
         server = TlsLine(answered, identity_of("b"), (), server=True)
@@ -132,13 +132,13 @@ class TestHandshake:
         at_once(lambda: client.shake_hands(soon()), lambda: server.shake_hands(soon()))
         assert pinned[server.shown] == "c"
 
-    def test_a_silent_peer_is_not_waited_for_for_ever(self) -> None:
+    def test_the_wait_for_a_silent_peer_ends(self) -> None:
         for line in ends():
             with pytest.raises(SilentError, match=r"^it did not respond in time$"):
                 line.shake_hands(0.0)
 
     @pytest.mark.parametrize("server", [False, True])
-    def test_a_peer_that_hangs_up_is_lost(self, server: bool) -> None:
+    def test_a_peer_that_closes_in_the_handshake_is_lost(self, server: bool) -> None:
         line, peer = ends() if not server else reversed(ends())
         peer.close()
         with pytest.raises(LostError):
@@ -165,7 +165,7 @@ class TestHandshake:
 
 
 class TestStandardClient:
-    """Python's own TLS calls."""
+    """A client that uses Python's own TLS."""
 
     def call(self, context: ssl.SSLContext) -> tuple[Task, TlsLine, socket.socket, Callable[[], ssl.SSLSocket]]:
         caller, line = server_end()

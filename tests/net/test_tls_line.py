@@ -18,40 +18,40 @@ from tests.net.lines import (
     tls_pair,
     write_all,
 )
-from tests.net.wire import SECRET, Wire, how_it_ends, read_all_but_the_end
+from tests.net.wire import SECRET, Wire, read_all_but_the_end, read_to_the_end
 
 
 class TestLine:
-    def test_a_line_that_was_closed_says_so(self) -> None:
+    def test_an_end_by_closing_is_recognised(self) -> None:
         client, server = tls_pair()
         write_all(client, b"last words")
         client.close()
         assert read_all_but_the_end(server) == b"last words"
         with pytest.raises(LostError, match=r"^it closed its connection$"):
-            how_it_ends(server)
+            read_to_the_end(server)
 
     @pytest.mark.parametrize("politely", [True, False])
-    def test_what_comes_together_with_the_end_is_read_before_it(self, politely: bool) -> None:
+    def test_bytes_that_arrive_together_with_the_end_are_read_first(self, politely: bool) -> None:
         client, server = tls_pair()
-        said = os.urandom(40_000)  # three records
-        write_all(client, said)
+        sent = os.urandom(40_000)  # three records
+        write_all(client, sent)
         if politely:
             client.close()
         else:
             client._socket.close()
         target = bytearray(100_000)
-        assert server.read_into(memoryview(target)) == len(said)
-        assert target[: len(said)] == said
+        assert server.read_into(memoryview(target)) == len(sent)
+        assert target[: len(sent)] == sent
         for _ in range(2):
             with pytest.raises(LostError, match="^it closed its connection$" if politely else "broke$"):
                 server.read_into(memoryview(target))
 
-    def test_after_close_writing_the_other_can_still_be_heard(self) -> None:
+    def test_after_close_writing_the_other_side_can_still_be_read(self) -> None:
         client, server = tls_pair()
         client.close_writing()
         client.close_writing()
         with pytest.raises(LostError, match=r"^it closed its connection$"):
-            how_it_ends(server)
+            read_to_the_end(server)
         server.close()
 
     def test_nothing_to_read_is_no_error(self) -> None:
@@ -66,12 +66,12 @@ class TestLine:
         while size := client.write(piece):
             written += size
             assert written < 1 << 26
-        came = bytearray()
-        while len(came) < written or not client.write(piece):  # the piece that found no room is tried again
-            came += read_all(server)
-        while len(came) < written + len(piece):
-            came += read_all(server)
-        assert bytes(came) == piece * (written // len(piece) + 1)
+        received = bytearray()
+        while len(received) < written or not client.write(piece):  # the piece that found no room is tried again
+            received += read_all(server)
+        while len(received) < written + len(piece):
+            received += read_all(server)
+        assert bytes(received) == piece * (written // len(piece) + 1)
 
     def test_what_was_decrypted_and_not_read_is_pending(self) -> None:
         client, server = tls_pair()
@@ -87,19 +87,19 @@ class TestLine:
         sent = {line: random.Random(line.fileno()).randbytes(5_000_000) for line in (client, server)}
 
         def talk(line: TlsLine) -> bytes:
-            left, came = memoryview(sent[line]), bytearray()
-            while left or len(came) < 5_000_000:
+            left, received = memoryview(sent[line]), bytearray()
+            while left or len(received) < 5_000_000:
                 if left:
                     left = left[line.write(left) :]
-                came += read_all(line)
-            return bytes(came)
+                received += read_all(line)
+            return bytes(received)
 
         assert at_once(lambda: talk(client), lambda: talk(server)) == [sent[server], sent[client]]
         client.close()
         server.close()
 
     @pytest.mark.parametrize("how", ["close", "close_writing", "write"])
-    def test_a_closed_line_touches_nobody_elses_connection(self, how: str) -> None:
+    def test_a_closed_line_touches_no_other_connection(self, how: str) -> None:
         client, _server = tls_pair()
         calls: dict[str, Callable[[], object]] = {
             "close": client.close,
@@ -135,7 +135,7 @@ class TestLine:
 
 
 class TestExportedKey:
-    def test_both_ends_and_nobody_else_have_it(self) -> None:
+    def test_it_is_equal_at_both_ends_and_different_on_other_lines(self) -> None:
         client, server = tls_pair()
         other, _ = tls_pair()
         key = client.exported_key("masks", b"session")

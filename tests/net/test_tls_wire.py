@@ -10,7 +10,7 @@ from tests.net.lines import (
     read_all,
     write_all,
 )
-from tests.net.wire import APPLICATION_DATA, HEADER, SECRET, Wire, how_it_ends, read_all_but_the_end, records
+from tests.net.wire import APPLICATION_DATA, HEADER, SECRET, Wire, read_all_but_the_end, read_to_the_end, records
 
 
 class TestOnTheWire:
@@ -26,11 +26,11 @@ class TestOnTheWire:
         for secret in (SECRET, SECRET[::-1]):
             for start in range(0, len(secret) - 8, 8):
                 assert secret[start : start + 8] not in seen
-        for name in ("a", "b"):  # a listener does not even learn who talks
+        for name in ("a", "b"):  # the bytes do not even show whose line it is
             assert identity_of(name).certificate.public_bytes(Encoding.DER) not in seen
             assert bytes.fromhex(identity_of(name).fingerprint) not in seen
 
-    def test_each_direction_is_a_row_of_whole_records(self) -> None:
+    def test_each_direction_is_a_sequence_of_whole_records(self) -> None:
         wire = Wire()
         for payload in (b"x", SECRET, os.urandom(100_000)):
             write_all(wire.client, payload)
@@ -59,7 +59,7 @@ class TestOnTheWire:
             assert wire.server.read_into(got) == len(b"before")
             assert bytes(got[:6]) == b"before"
             with pytest.raises(LostError):
-                how_it_ends(wire.server)
+                read_to_the_end(wire.server)
 
     def test_a_replayed_record_is_refused(self) -> None:
         wire = Wire()
@@ -68,40 +68,40 @@ class TestOnTheWire:
         assert read_all(wire.server) == b"once"
         wire.deliver(record)
         with pytest.raises(LostError, match=r"^TLS failed"):
-            how_it_ends(wire.server)
+            read_to_the_end(wire.server)
 
     def test_swapped_records_are_refused(self) -> None:
         wire = Wire()
         first, second = wire.sent(b"first", b"second")
         wire.deliver(second, first)
         with pytest.raises(LostError, match=r"^TLS failed"):
-            how_it_ends(wire.server)
+            read_to_the_end(wire.server)
 
     def test_a_dropped_record_is_noticed(self) -> None:
         wire = Wire()
         _, second = wire.sent(b"first", b"second")
         wire.deliver(second)
         with pytest.raises(LostError, match=r"^TLS failed"):
-            how_it_ends(wire.server)
+            read_to_the_end(wire.server)
 
     def test_an_inserted_record_is_refused(self) -> None:
         wire = Wire()
         wire.deliver(b"\x17\x03\x03\x00\x20" + bytes(32))
         with pytest.raises(LostError, match=r"^TLS failed"):
-            how_it_ends(wire.server)
+            read_to_the_end(wire.server)
 
     def test_a_record_of_another_line_is_refused(self) -> None:
         wire, other = Wire(), Wire()
         wire.deliver(*other.sent(b"for another"))
         with pytest.raises(LostError, match=r"^TLS failed"):
-            how_it_ends(wire.server)
+            read_to_the_end(wire.server)
 
     def test_a_record_sent_back_to_its_sender_is_refused(self) -> None:
         wire = Wire()
         [record] = wire.sent(b"to the server")
         wire.to_client.sendall(record)
         with pytest.raises(LostError, match=r"^TLS failed"):
-            how_it_ends(wire.client)
+            read_to_the_end(wire.client)
 
     @pytest.mark.parametrize("kept", [0, 1, 4, 5, 6, 100, -1])
     def test_a_cut_record_delivers_nothing(self, kept: int) -> None:
@@ -111,13 +111,13 @@ class TestOnTheWire:
         assert read_all(wire.server) == b""
         wire.cut()
         with pytest.raises(LostError, match=r"^its connection broke$"):
-            how_it_ends(wire.server)
+            read_to_the_end(wire.server)
 
-    def test_an_end_between_two_records_is_not_taken_for_the_end_of_the_talk(self) -> None:
+    def test_a_cut_between_two_records_is_not_taken_for_a_close(self) -> None:
         wire = Wire()
         [record] = wire.sent(b"something")
         wire.deliver(record)
         wire.cut()
         assert read_all_but_the_end(wire.server) == b"something"
         with pytest.raises(LostError, match=r"^its connection broke$"):
-            how_it_ends(wire.server)
+            read_to_the_end(wire.server)

@@ -32,15 +32,15 @@ class TestWhatIsHeard:
     def test_ready_and_done_of_each_role(self, watching: Watching) -> None:
         watch, lab, shop = watching("lab", "shop")
         assert (watch.sessions(), watch.done()) == ({}, {})
-        lab.says(Ready(SESSION))
-        shop.says(alive(), Ready(bytes(32)), alive())
+        lab.send(Ready(SESSION))
+        shop.send(alive(), Ready(bytes(32)), alive())
         assert watch.sessions() == {"lab": SESSION, "shop": bytes(32)}
-        lab.says(Done(12, 345))
+        lab.send(Done(12, 345))
         assert watch.done() == {"lab": Done(12, 345)}
         watch.check()
         assert not has_alarm(watch)
 
-    def test_what_came_before_the_watch_heard_the_role_is_not_lost(self, watching: Watching) -> None:
+    def test_messages_from_before_the_line_was_added_are_received(self, watching: Watching) -> None:
         watch, _ = watching("lab")
         here, there = channel_pair("me", "shop")
         for message in (alive(), Ready(SESSION), Done(1, 2)):
@@ -54,20 +54,20 @@ class TestWhatIsHeard:
         watch, lab = watching("lab")
         waiting = Task(lambda: watch.wait(lambda: "lab" in watch.sessions()))
         assert not waiting.ended
-        lab.says(Ready(SESSION))
+        lab.send(Ready(SESSION))
         waiting.result()
 
 
 class TestWhatIsTold:
-    def test_that_this_role_is_alive_and_what_it_does(self, watching: Watching) -> None:
+    def test_the_activity_of_this_role(self, watching: Watching) -> None:
         watch, lab = watching("lab")
-        lab.hears(Alive)
+        lab.receive(Alive)
         watch.traffic.waits_for = "lab"
         watch.traffic.waited()
         watch.traffic.waited()
         watch.traffic.sent(100)
         watch.traffic.sent(20.0)
-        while (message := lab.hears(Alive)).waits_for != "lab":
+        while (message := lab.receive(Alive)).waits_for != "lab":
             pass
         assert (message.rounds, message.bytes_sent) == (2, 120)
         assert message.cpu_s >= 0
@@ -78,41 +78,41 @@ class TestWhatIsTold:
         watch.traffic.rounds, watch.traffic.bytes_sent = 7, 89
         watch.tell_done()
         for peer in peers:
-            assert peer.hears(Ready | Done) == Ready(SESSION)
-            assert peer.hears(Ready | Done) == Done(7, 89)
+            assert peer.receive(Ready | Done) == Ready(SESSION)
+            assert peer.receive(Ready | Done) == Done(7, 89)
 
     def test_a_failure_to_all_and_once(self, watching: Watching) -> None:
         watch, *peers = watching("lab", "shop")
         watch.fail(RoleError("me", "out of memory"))
         watch.fail(RoleError("lab", "something that follows from it"))
         for peer in peers:
-            assert peer.hears(Abort) == Abort("me", "out of memory")
+            assert peer.receive(Abort) == Abort("me", "out of memory")
         assert failure_of(watch) == ("me", "out of memory")
         closing = Task(watch.close)
         for peer in peers:
             with pytest.raises(LostError):
-                peer.hears(Abort)
+                peer.receive(Abort)
             peer.line.close()
         closing.result()
 
-    def test_a_failure_to_a_role_that_comes_later(self, watching: Watching) -> None:
+    def test_a_failure_to_a_role_that_connects_later(self, watching: Watching) -> None:
         watch, _ = watching("lab")
         watch.fail(RoleError("me", "out of memory"))
         shop = Peer(watch, "shop")
-        assert shop.hears(Abort) == Abort("me", "out of memory")
+        assert shop.receive(Abort) == Abort("me", "out of memory")
         shop.line.close()
 
     def test_a_long_reason_is_cut(self, watching: Watching) -> None:
         watch, lab = watching("lab")
         watch.fail(RoleError("me", "x" * 5000))
-        assert lab.hears(Abort).reason == "x" * 1000
+        assert lab.receive(Abort).reason == "x" * 1000
 
-    def test_a_reason_with_what_is_no_text_is_told(self, watching: Watching) -> None:
+    def test_a_reason_with_bytes_that_are_no_text_is_reported(self, watching: Watching) -> None:
         watch, lab = watching("lab")
         watch.fail(RoleError("me", "/data/caf\udce9.csv: No such file or directory"))
-        assert lab.hears(Abort) == Abort("me", "/data/caf?.csv: No such file or directory")
+        assert lab.receive(Abort) == Abort("me", "/data/caf?.csv: No such file or directory")
 
-    def test_a_failure_is_told_though_another_thread_closes_at_once(
+    def test_a_failure_is_reported_though_another_thread_closes_at_once(
         self, watching: Watching, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         watch, lab = watching("lab")
@@ -132,12 +132,12 @@ class TestWhatIsTold:
         with pytest.raises(RoleError):
             watch.wait(lambda: False)
         closing = Task(close)
-        assert lab.hears(Abort) == Abort("me", "out of memory")
+        assert lab.receive(Abort) == Abort("me", "out of memory")
         lab.line.close()
         failing.result()
         closing.result()
 
-    def test_a_failure_is_told_to_a_role_that_comes_at_the_same_moment(
+    def test_a_failure_is_reported_to_a_role_that_connects_at_the_same_moment(
         self, watching: Watching, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         watch, _ = watching("lab")
@@ -157,19 +157,19 @@ class TestWhatIsTold:
         assert message == Abort("me", "out of memory")
         there.line.close()
 
-    def test_what_was_told_before_the_end_arrives(self, watching: Watching) -> None:
+    def test_reports_from_before_the_end_arrive(self, watching: Watching) -> None:
         watch, lab = watching("lab")
         watch.tell_ready(SESSION)
         watch.tell_done()
         closing = Task(watch.close)
-        assert lab.hears(Ready | Done) == Ready(SESSION)
-        assert lab.hears(Ready | Done) == Done(0, 0)
+        assert lab.receive(Ready | Done) == Ready(SESSION)
+        assert lab.receive(Ready | Done) == Done(0, 0)
         with pytest.raises(LostError, match=r"^it closed its connection$"):
-            lab.hears(Done)
+            lab.receive(Done)
         lab.line.close()
         closing.result()
 
-    def test_two_watches_end_together(self) -> None:
+    def test_two_watches_close_together(self) -> None:
         one, other = Watch("a", ["b"], LONG), Watch("b", ["a"], LONG)
         here, there = channel_pair()
         one.add(here)
@@ -186,36 +186,36 @@ class TestWhatIsTold:
 
 
 class TestAbort:
-    def test_the_reason_is_taken_over(self, watching: Watching) -> None:
+    def test_the_reason_is_kept(self, watching: Watching) -> None:
         watch, lab, shop = watching("lab", "shop")
-        lab.says(Abort("lab", "out of memory"))
+        lab.send(Abort("lab", "out of memory"))
         assert failure_of(watch) == ("lab", "out of memory")
         eventually(lambda: has_alarm(watch))
-        assert shop.hears(Abort) == Abort("lab", "out of memory")
+        assert shop.receive(Abort) == Abort("lab", "out of memory")
 
-    def test_so_is_the_role_that_it_names(self, watching: Watching) -> None:
+    def test_another_role_may_be_named_as_the_cause(self, watching: Watching) -> None:
         watch, lab, _ = watching("lab", "shop")
-        lab.says(Abort("shop", "it closed its connection"))
+        lab.send(Abort("shop", "it closed its connection"))
         assert failure_of(watch) == ("shop", "it closed its connection")
 
-    def test_even_this_one(self, watching: Watching) -> None:
+    def test_that_may_be_this_role(self, watching: Watching) -> None:
         watch, lab = watching("lab")
-        lab.says(Abort("me", "it sent nonsense"))
+        lab.send(Abort("me", "it sent nonsense"))
         assert failure_of(watch) == ("me", "it sent nonsense")
 
-    def test_a_role_that_nobody_knows_is_the_teller_itself(self, watching: Watching) -> None:
+    def test_a_failure_of_an_unknown_role_counts_as_the_senders(self, watching: Watching) -> None:
         watch, lab = watching("lab")
-        lab.says(Abort("somebody", "x"))
+        lab.send(Abort("somebody", "x"))
         assert failure_of(watch) == ("lab", "x")
 
-    def test_it_cannot_steer_a_terminal(self, watching: Watching) -> None:
+    def test_it_cannot_control_a_terminal(self, watching: Watching) -> None:
         watch, lab = watching("lab")
-        lab.says(Abort("lab", "\x1b[2J\x1b]0;mine\x07\r\nall is well \u202e\x9b1m é 数"))
+        lab.send(Abort("lab", "\x1b[2J\x1b]0;mine\x07\r\nall is well \u202e\x9b1m é 数"))
         assert failure_of(watch)[1] == "?[2J?]0;mine???all is well ??1m é 数"
 
-    def test_who_is_done_can_still_end_the_run(self, watching: Watching) -> None:
+    def test_a_role_that_is_done_can_still_end_the_run(self, watching: Watching) -> None:
         watch, lab = watching("lab")
-        lab.says(Ready(SESSION), Done(1, 2), Abort("lab", "its disk is full"))
+        lab.send(Ready(SESSION), Done(1, 2), Abort("lab", "its disk is full"))
         assert failure_of(watch) == ("lab", "its disk is full")
 
     @pytest.mark.parametrize("text", ["plain", "é 数 😀", ""])
@@ -234,7 +234,7 @@ class TestOutOfOrder:
         ],
         ids=["done before ready", "ready twice", "refusal", "hello"],
     )
-    def test_a_message_that_is_not_due(self, watching: Watching, messages: list[Message]) -> None:
+    def test_a_message_that_is_not_expected(self, watching: Watching, messages: list[Message]) -> None:
         watch, lab = watching("lab")
         for message in messages:
             lab.channel.send_message(message, soon())
@@ -274,11 +274,11 @@ class TestGivingUp:
         eventually(lambda: given_up)
         assert given_up == [watch.failure]
 
-    def test_the_others_are_told_before(self, watching: Watching, clock: Clock) -> None:
+    def test_the_others_get_a_report_before(self, watching: Watching, clock: Clock) -> None:
         given_up: list[RoleError] = []
         watch, lab = watching("lab", give_up=given_up.append)
         watch.fail(RoleError("me", "out of memory"))
-        assert lab.hears(Abort) == Abort("me", "out of memory")
+        assert lab.receive(Abort) == Abort("me", "out of memory")
         clock.jump(6)
         eventually(lambda: given_up)
 
@@ -286,14 +286,14 @@ class TestGivingUp:
         given_up: list[RoleError] = []
         watch, lab = watching("lab", give_up=given_up.append)
         watch.fail(RoleError("lab", "lost"))
-        lab.hears(Abort)
+        lab.receive(Abort)
         lab.line.close()
         watch.close()
         clock.jump(60)
         assert not watch._thread.is_alive()
         assert not given_up
 
-    def test_nothing_is_given_up_before_its_time(self, clock: Clock) -> None:
+    def test_no_run_is_given_up_too_early(self, clock: Clock) -> None:
         class Slow(Watch):
             """A watch whose failing thread is slow, so that its own thread runs in between."""
 
@@ -311,15 +311,15 @@ class TestGivingUp:
 
 
 class TestBlame:
-    def test_another_roles_word_comes_first(self, watching: Watching) -> None:
+    def test_another_roles_report_counts_first(self, watching: Watching) -> None:
         watch, lab, _ = watching("lab", "shop")
-        lab.says(Abort("lab", "out of memory"))
+        lab.send(Abort("lab", "out of memory"))
         failure = watch.blame("shop", "it closed its connection")
         assert (failure.role, failure.reason) == ("lab", "out of memory")
 
-    def test_without_one_it_is_who_was_lost(self, watching: Watching) -> None:
+    def test_without_a_report_the_lost_role_is_named(self, watching: Watching) -> None:
         watch, lab = watching("lab")
         failure = watch.blame("lab", "it closed its connection")
         assert (failure.role, failure.reason) == ("lab", "it closed its connection")
         assert failure is watch.failure
-        assert lab.hears(Abort) == Abort("lab", "it closed its connection")
+        assert lab.receive(Abort) == Abort("lab", "it closed its connection")

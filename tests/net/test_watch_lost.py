@@ -27,80 +27,80 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 class TestLost:
     def test_a_role_that_closes_its_line(self, watching: Watching) -> None:
         watch, lab, _ = watching("lab", "shop")
-        lab.says(Ready(SESSION))
+        lab.send(Ready(SESSION))
         lab.line.close()
         role, reason = failure_of(watch)
         assert role == "lab"
         assert reason in ("it closed its connection", "its connection broke")
         eventually(lambda: has_alarm(watch))
 
-    def test_a_role_whose_machine_hangs_up(self, watching: Watching) -> None:
+    def test_a_role_whose_connection_breaks(self, watching: Watching) -> None:
         watch, _, shop = watching("lab", "shop")
-        shop.vanishes()
+        shop.break_line()
         assert failure_of(watch) == ("shop", "its connection broke")
 
-    def test_the_others_are_told_whom_it_was(self, watching: Watching) -> None:
+    def test_the_others_get_a_report_that_names_it(self, watching: Watching) -> None:
         watch, lab, shop = watching("lab", "shop")
-        lab.vanishes()
-        assert shop.hears(Abort) == Abort("lab", "its connection broke")
+        lab.break_line()
+        assert shop.receive(Abort) == Abort("lab", "its connection broke")
         assert failure_of(watch)[0] == "lab"
 
-    def test_whatever_a_role_says_after_done_does_no_harm(self, watching: Watching) -> None:
+    def test_a_message_after_done_does_no_harm(self, watching: Watching) -> None:
         watch, lab, shop = watching("lab", "shop")
-        lab.says(Ready(SESSION), Done(1, 2))
+        lab.send(Ready(SESSION), Done(1, 2))
         lab.channel.send_message(Done(3, 4), soon())
         eventually(lambda: watch._peers["lab"].gone)
-        shop.says(Ready(SESSION))
+        shop.send(Ready(SESSION))
         assert watch.done() == {"lab": Done(1, 2)}
         assert watch.failure is None
 
     def test_only_the_first_counts(self, watching: Watching) -> None:
         watch, lab, shop = watching("lab", "shop")
-        lab.vanishes()
+        lab.break_line()
         first = failure_of(watch)
-        shop.vanishes()
+        shop.break_line()
         shop.line.close()
         watch.fail(RoleError("me", "too late"))
         assert failure_of(watch) == first
 
     def test_an_end_after_done_is_no_loss(self, watching: Watching) -> None:
         watch, lab, shop = watching("lab", "shop")
-        lab.says(Ready(SESSION), Done(1, 2))
+        lab.send(Ready(SESSION), Done(1, 2))
         lab.line.close()
-        shop.says(Ready(SESSION), alive(), Done(3, 4))  # heard after the end of the other line
-        shop.vanishes()
+        shop.send(Ready(SESSION), alive(), Done(3, 4))  # received after the end of the other line
+        shop.break_line()
         watch.wait(lambda: len(watch.done()) == 2)
         eventually(lambda: all(peer.gone for peer in watch._peers.values()))
         assert watch.failure is None
         assert not has_alarm(watch)
 
-    def test_whatever_way_a_line_ends(self, watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_line_that_ends_with_any_error(self, watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
         watch, lab = watching("lab")
 
         def ended(line: TlsLine, target: memoryview) -> None:
             raise RejectedError("it did not accept this role's certificate")
 
-        lab.hears(Alive)
+        lab.receive(Alive)
         monkeypatch.setattr(TlsLine, "read_into", ended)
         write_all(lab.line, b"x")
         assert failure_of(watch) == ("lab", "it did not accept this role's certificate")
 
-    def test_after_a_failure_nobody_waits(self, watching: Watching) -> None:
+    def test_a_failure_ends_all_waiting(self, watching: Watching) -> None:
         watch, lab = watching("lab")
         waiting = Task(lambda: watch.wait(lambda: False))
-        lab.vanishes()
+        lab.break_line()
         assert isinstance(waiting.error(), RoleError)
         with pytest.raises(RoleError):
             watch.check()
 
 
 class TestSilent:
-    def test_silence_is_told_after_the_timeout(self, watching: Watching, clock: Clock) -> None:
+    def test_silence_is_a_failure_after_the_timeout(self, watching: Watching, clock: Clock) -> None:
         watch, lab, shop = watching("lab", "shop", timeout=60.0)
-        lab.says(Ready(SESSION))
-        shop.says(Ready(SESSION))
+        lab.send(Ready(SESSION))
+        shop.send(Ready(SESSION))
         pass_time(watch, clock, 50)
-        shop.says(alive(rounds=1))
+        shop.send(alive(rounds=1))
         pass_time(watch, clock, 50)
         assert failure_of(watch) == ("lab", "it has not answered for 60 seconds")
 
@@ -108,17 +108,17 @@ class TestSilent:
         watch, _ = watching("lab", timeout=1.0)
         assert failure_of(watch) == ("lab", "it has not answered for 1 seconds")
 
-    def test_who_speaks_is_not_silent(self, watching: Watching, clock: Clock) -> None:
+    def test_a_role_that_reports_is_not_silent(self, watching: Watching, clock: Clock) -> None:
         watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION))
+        lab.send(Ready(SESSION))
         for rounds in range(10):
             pass_time(watch, clock, 50)
-            lab.says(alive(rounds=rounds))
+            lab.send(alive(rounds=rounds))
         assert watch.failure is None
 
-    def test_who_was_stopped_itself_blames_nobody(self, watching: Watching, clock: Clock) -> None:
+    def test_a_role_that_was_stopped_itself_blames_no_other(self, watching: Watching, clock: Clock) -> None:
         watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION), alive())
+        lab.send(Ready(SESSION), alive())
         woken = threading.Event()
 
         def sleep() -> None:  # as where the machine sleeps
@@ -127,79 +127,79 @@ class TestSilent:
 
         watch._command(sleep)
         assert woken.wait(PATIENCE)
-        lab.says(alive())
+        lab.send(alive())
         assert watch.failure is None
         pass_time(watch, clock, 100)
         assert failure_of(watch)[0] == "lab"
 
-    def test_who_is_done_may_be_silent(self, watching: Watching, clock: Clock) -> None:
+    def test_a_role_that_is_done_may_be_silent(self, watching: Watching, clock: Clock) -> None:
         watch, lab, shop = watching("lab", "shop", timeout=60.0)
-        lab.says(Ready(SESSION), Done(1, 2))
-        shop.says(Ready(SESSION))
+        lab.send(Ready(SESSION), Done(1, 2))
+        shop.send(Ready(SESSION))
         for rounds in range(5):
             pass_time(watch, clock, 50)
-            shop.says(alive(rounds=rounds))
+            shop.send(alive(rounds=rounds))
         assert watch.failure is None
 
 
 class TestStandingStill:
-    def test_a_role_that_says_it_works_and_does_not(self, watching: Watching, clock: Clock) -> None:
+    def test_a_role_that_reports_work_without_progress(self, watching: Watching, clock: Clock) -> None:
         watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION), alive())
+        lab.send(Ready(SESSION), alive())
         pass_time(watch, clock, 50)
-        lab.says(alive(cpu_s=0.1))
+        lab.send(alive(cpu_s=0.1))
         pass_time(watch, clock, 50)
         assert failure_of(watch) == ("lab", "it has made no progress for 60 seconds")
 
     def test_a_role_that_works(self, watching: Watching, clock: Clock) -> None:
         watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION), alive())
+        lab.send(Ready(SESSION), alive())
         for beat in range(1, 10):
             pass_time(watch, clock, 50)
-            lab.says(alive(cpu_s=2.0 * beat))
+            lab.send(alive(cpu_s=2.0 * beat))
         assert watch.failure is None
 
     def test_a_role_whose_rounds_go_on(self, watching: Watching, clock: Clock) -> None:
         watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION), alive())
+        lab.send(Ready(SESSION), alive())
         for beat in range(1, 10):
             pass_time(watch, clock, 50)
-            lab.says(alive(rounds=beat))
+            lab.send(alive(rounds=beat))
         assert watch.failure is None
 
     def test_a_role_whose_lines_move(self, watching: Watching, clock: Clock) -> None:
         watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION), alive())
+        lab.send(Ready(SESSION), alive())
         for beat in range(1, 10):
             pass_time(watch, clock, 50)
-            lab.says(alive(moved=beat))
+            lab.send(alive(moved=beat))
         assert watch.failure is None
 
     def test_a_role_that_waits_for_another(self, watching: Watching, clock: Clock) -> None:
         watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION))
+        lab.send(Ready(SESSION))
         for _ in range(10):
             pass_time(watch, clock, 50)
-            lab.says(alive(waits_for="shop"))
+            lab.send(alive(waits_for="shop"))
         assert watch.failure is None
 
-    def test_a_role_that_has_not_met_all_yet(self, watching: Watching, clock: Clock) -> None:
+    def test_a_role_that_is_not_ready_yet(self, watching: Watching, clock: Clock) -> None:
         watch, lab = watching("lab", timeout=60.0)
         for _ in range(10):
-            lab.says(alive())
+            lab.send(alive())
             pass_time(watch, clock, 50)
-        lab.says(alive())
+        lab.send(alive())
         assert watch.failure is None
 
     def test_all_roles_wait_for_each_other(self, watching: Watching, clock: Clock) -> None:
         watch, lab, shop = watching("lab", "shop", timeout=60.0)
         watch.traffic.waits_for = "shop"
         for peer in (lab, shop):
-            peer.says(Ready(SESSION), alive(waits_for="me"))
+            peer.send(Ready(SESSION), alive(waits_for="me"))
         for _ in range(3):
             pass_time(watch, clock, 50)
-            lab.says(alive(waits_for="me"))
-            shop.says(alive(waits_for="me"))
+            lab.send(alive(waits_for="me"))
+            shop.send(alive(waits_for="me"))
         assert watch.failure is None
         pass_time(watch, clock, 50)
         assert failure_of(watch) == ("shop", "the run has made no progress for 180 seconds")
@@ -208,9 +208,9 @@ class TestStandingStill:
         watch, lab, shop = watching("lab", "shop", timeout=60.0)
         watch.traffic.waits_for = "shop"
         for peer in (lab, shop):
-            peer.says(Ready(SESSION))
+            peer.send(Ready(SESSION))
         for beat in range(1, 10):
             pass_time(watch, clock, 50)
-            lab.says(alive(waits_for="shop"))
-            shop.says(alive(cpu_s=2.0 * beat))
+            lab.send(alive(waits_for="shop"))
+            shop.send(alive(cpu_s=2.0 * beat))
         assert watch.failure is None

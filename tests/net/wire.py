@@ -23,7 +23,7 @@ def shaking(line: TlsLine) -> Task:
     return Task(lambda: line.shake_hands(soon()))
 
 
-def how_it_ends(line: TlsLine) -> None:
+def read_to_the_end(line: TlsLine) -> None:
     """Read until the line ends, which raises; nothing may arrive before."""
     while True:
         assert read_all(line) == b""
@@ -70,16 +70,16 @@ class Wire:
             task.result()
 
     def taken(self, end: socket.socket) -> bytes:
-        """All that has come to this end of the wire by now."""
-        came = bytearray()
+        """All bytes that have arrived at this end of the wire by now."""
+        arrived = bytearray()
         with contextlib.suppress(BlockingIOError):
             while piece := end.recv(1 << 16):
-                came += piece
-        self.seen += came
-        return bytes(came)
+                arrived += piece
+        self.seen += arrived
+        return bytes(arrived)
 
     def sent(self, *payloads: bytes) -> list[bytes]:
-        """The records in which the client sends these payloads; they go nowhere."""
+        """The records in which the client sends these payloads. They are not delivered."""
         found = []
         for payload in payloads:
             write_all(self.client, payload)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from secure_kmeans.job import Clustering, Party, Scaling
+from secure_kmeans.job import Clustering, Scaling
 from secure_kmeans.job.ledger import ALL, Entry
 from secure_kmeans.job.model import KMeansModel, KMeansOwn, KMeansResult
 from secure_kmeans.job.result import Costs
@@ -15,6 +15,7 @@ from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.report.kmeans import InTheClear, report_in_the_clear, report_of_kmeans
 from secure_kmeans.report.sections import KMeansReport
 from secure_kmeans.tables import Table
+from tests.jobs import a_job_of
 
 STARTED = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 TABLES = {
@@ -48,7 +49,7 @@ def clustering_with(**values: Any) -> Clustering:
 
 
 def job_with(**values: Any) -> ShkJob:
-    return ShkJob.of(**(CLUSTERING | {"parties": Party.named("a", "b"), "seed": 5} | values))
+    return a_job_of(ShkJob, "a", "b", **(CLUSTERING | {"seed": 5} | values))
 
 
 def model_with(**values: Any) -> KMeansModel:

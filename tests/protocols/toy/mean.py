@@ -14,7 +14,7 @@ from secure_kmeans.errors import DataError
 from secure_kmeans.job import Endpoint, Job, Kind, Role
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, Entry, When
 from secure_kmeans.job.result import Common, Own, Result
-from secure_kmeans.protocols.base import Context, Protocol, RunResult
+from secure_kmeans.protocols.base import Context, Protocol
 from secure_kmeans.report.report import Report, Section, common_part
 from secure_kmeans.tables import Table
 
@@ -81,12 +81,12 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: list[dict[str, Any]]
 
 
-class MeanProtocol(Protocol[MeanJob]):
+class MeanProtocol(Protocol[MeanJob, MeanResult]):
     """A private mean."""
 
     name = "mean"
     Job: type[MeanJob] = MeanJob
-    Result: type[MeanResult] = MeanResult
+    Result = MeanResult
 
     def check(self, job: MeanJob, role: Role, table: Table) -> list[str]:
         """Refuse numbers that are too large."""
@@ -155,30 +155,25 @@ class MeanProtocol(Protocol[MeanJob]):
         context.keep(len(means), msgspec.msgpack.encode(State(counts, means, ledger)))
 
     def _exchange_counts(self, context: Context[MeanJob], own: int) -> list[int]:
-        others = [party for party in context.parties if party != context.role.name]
         context.ledger.record(ROW_COUNTS)
-        for party in others:
-            context.send(party, np.array([own]))
-        counts = {party: int(context.receive(party, np.empty(1, np.int64), disclosure=None)[0]) for party in others}
-        for party, count in counts.items():
+        counts = [int(count[0]) for count in context.exchange(np.array([own]))]
+        for party, count in zip(context.parties, counts, strict=True):
             if count < 0:
                 raise context.mesh.blame(party, "it sent a negative number of rows")
-        return [{**counts, context.role.name: own}[party] for party in context.parties]
+        return counts
 
-    def in_the_clear(self, job: MeanJob, tables: Mapping[str, Table], results: Sequence[RunResult]) -> list[float]:
+    def in_the_clear(self, job: MeanJob, tables: Mapping[str, Table], results: Sequence[MeanResult]) -> list[float]:
         """The means of all rows."""
         means: list[float] = np.concatenate([table.rows for table in tables.values()]).mean(axis=0).tolist()
         return means
 
     def report(
-        self, job: MeanJob, results: Sequence[RunResult], clear: list[float] | None, names: Sequence[str] | None = None
+        self, job: MeanJob, results: Sequence[MeanResult], clear: list[float] | None, names: Sequence[str] | None = None
     ) -> MeanReport:
         """The report."""
-        common = results[0].common
-        assert isinstance(common, Means)
         return MeanReport(
             **common_part(job, results, job.columns),
-            result=MeanSection(means=common.means),
+            result=MeanSection(means=results[0].common.means),
             plaintext=None if clear is None else MeanSection(means=clear),
         )
 
