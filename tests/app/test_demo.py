@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from secure_kmeans.data import read_table
 
+from secure_kmeans.app import demo
 from secure_kmeans.job import Scaling
 from secure_kmeans.plaintext.kmeans import KMeansRun, number_of_best
 from secure_kmeans.plaintext.losses import inertia

@@ -1,10 +1,14 @@
+from typing import Any
+
 import numpy as np
 import pytest
-from secure_kmeans.data import Table
-from secure_kmeans.plan import coarse_columns, party_names, propose_job, propose_prediction
 
+from secure_kmeans.app.proposal import Bounds, party_names, propose_clustering, propose_job, propose_prediction
 from secure_kmeans.errors import DataError, JobError, SecureKMeansError
-from secure_kmeans.job import Party, Scaling
+from secure_kmeans.job import Clustering, Party, Scaling
+from secure_kmeans.protocols.kmeans_checks import advice_on_digits, check_fit, check_prediction, coarse_columns
+from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.tables import Table
 
 FIRST = Table("a.csv", ("x", "y"), np.array([[1.0, 1.0], [1.0, 2.0]]))
 SECOND = Table("b.csv", ("x", "y"), np.array([[4.0, 1.0], [4.0, 2.0], [3.0, 0.5]]))
@@ -74,7 +78,7 @@ class TestFit:
         assert str(caught.value).startswith('b.csv: column "x", row 1: the number is outside the agreed bounds')
 
     def test_a_clustering_in_the_clear_is_the_job_s(self) -> None:
-        keys = {"init": "random", "n_init": 3, "max_iter": 7}
+        keys: dict[str, Any] = {"init": "random", "n_init": 3, "max_iter": 7}
         job = propose_job([FIRST, SECOND], 2, **keys)
         clustering = propose_clustering([FIRST, SECOND], 2, **keys)
         assert type(clustering) is Clustering
