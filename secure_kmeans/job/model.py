@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from secure_kmeans.job.result import Common, Own, Result
 
 
@@ -48,7 +50,7 @@ class KMeansOwn(Own):
     """
 
     labels: list[int]
-    seconds_by_iteration: list[float] = []
+    seconds_by_iteration: list[float] = Field(default_factory=list)
 
 
 class KMeansResult(Result):

@@ -25,7 +25,7 @@ USUAL: Final = "shk"
 """The protocol of a job that names none."""
 
 
-def protocol_of(name: str) -> Protocol[Any]:
+def protocol_of(name: str) -> Protocol[Any, Any]:
     """The protocol of this name.
 
     Raises
@@ -38,7 +38,7 @@ def protocol_of(name: str) -> Protocol[Any]:
         known = ", ".join(f'"{each}"' for each in sorted({*PROTOCOLS, *_brought_by_others()}))
         raise JobError(f"protocol: there is no protocol of this name; it should be one of {known}")
     module, _, attribute = where.partition(":")
-    protocol: Protocol[Any] = getattr(importlib.import_module(module), attribute)
+    protocol: Protocol[Any, Any] = getattr(importlib.import_module(module), attribute)
     return protocol
 
 

@@ -6,15 +6,18 @@ A protocol is a folder with a job class, a subclass of :class:`Protocol` and a l
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 
-from secure_kmeans.job import Job, Role
+from secure_kmeans.errors import ProtocolError
+from secure_kmeans.job import SEEDS, Job, Role
 from secure_kmeans.job.ledger import ALL, Disclosure, Ledger
 from secure_kmeans.job.result import Progress, Result
 from secure_kmeans.net.mesh import Mesh
@@ -23,6 +26,9 @@ from secure_kmeans.report.report import Report
 from secure_kmeans.tables import Table
 
 J = TypeVar("J", bound=Job)
+R = TypeVar("R", bound=Result)
+
+_NONCE_BYTES: Final = 32
 
 Keep = Callable[[int, bytes], None]
 """Callback(iteration, state): saves what a party needs to resume after this iteration."""
@@ -67,6 +73,39 @@ class Context(Generic[J]):
         """This role's position among all roles; a party's is its rank."""
         return self.mesh.roles.index(self.role.name)
 
+    def exchange(self, own: np.ndarray) -> list[np.ndarray]:
+        """Send numbers to every other party, and return every party's, in rank order. All have one shape. Rounds: 1."""
+        others = [party for party in self.parties if party != self.role.name]
+        received = {party: np.empty_like(own) for party in others}
+        self.mesh.traffic.waited()
+        self.mesh.traffic.sent(own.nbytes * len(others))
+        self.mesh.exchange(dict.fromkeys(others, own), received)
+        return [received.get(party, own) for party in self.parties]
+
+    def toss_coins(self) -> int:
+        """Seed of the public coins: the job's, or 53 bits that no party chose.
+
+        Every party commits to a nonce, then shows it. The seed is the hash of all nonces, so it is uniform as long as
+        one party's nonce is (Blum, 1983; the commitment is SHA-256 of a nonce of 32 bytes). Rounds: 2.
+
+        Raises
+        ------
+        ProtocolError
+            Where a party shows another nonce than it committed to.
+        """
+        if self.job.seed is not None:
+            return self.job.seed
+        nonce = os.urandom(_NONCE_BYTES)
+        commitments = self._exchange_bytes(_commitment(self.rank, nonce))
+        nonces = self._exchange_bytes(nonce)
+        for rank, (commitment, shown) in enumerate(zip(commitments, nonces, strict=True)):
+            if commitment != _commitment(rank, shown):
+                raise ProtocolError(f'party "{self.parties[rank]}" did not keep to its coin: nothing was computed')
+        return int.from_bytes(hashlib.sha256(b"coins" + b"".join(nonces)).digest(), "big") % SEEDS
+
+    def _exchange_bytes(self, own: bytes) -> list[bytes]:
+        return [numbers.tobytes() for numbers in self.exchange(np.frombuffer(own, dtype=np.int64))]
+
     def send(self, peer: str, numbers: np.ndarray) -> None:
         """Send a contiguous array to another role."""
         self.mesh.post(peer, numbers)
@@ -101,7 +140,11 @@ class Context(Generic[J]):
         return into
 
 
-class Protocol(ABC, Generic[J]):
+def _commitment(rank: int, nonce: bytes) -> bytes:
+    return hashlib.sha256(b"commitment %d " % rank + nonce).digest()
+
+
+class Protocol(ABC, Generic[J, R]):
     """One protocol: how its job is checked, run, compared and reported.
 
     All methods but :meth:`run` are called without a network, and import nothing that takes seconds.
@@ -109,7 +152,7 @@ class Protocol(ABC, Generic[J]):
 
     name: ClassVar[str]
     Job: type[J]
-    Result: type[Result]
+    Result: type[R]
 
     def columns(self, job: J, party: str) -> tuple[str, ...]:
         """The columns that a party's table has to have."""
@@ -135,7 +178,7 @@ class Protocol(ABC, Generic[J]):
         """All that a run of this job may disclose; of any job where it is None."""
 
     @abstractmethod
-    def run(self, context: Context[J]) -> Result | None:
+    def run(self, context: Context[J]) -> R | None:
         """Take part as ``context.role``. Returns a party's result; a helper has none."""
 
     def state_bytes(self, job: J) -> int:
@@ -153,13 +196,13 @@ class Protocol(ABC, Generic[J]):
             process.join()
         return all(process.exitcode == 0 for process in processes)
 
-    def in_the_clear(self, job: J, tables: Mapping[str, Table], results: Sequence[Result]) -> Any:
+    def in_the_clear(self, job: J, tables: Mapping[str, Table], results: Sequence[R]) -> Any:
         """The same computed without protection, to compare with; None where a protocol has no such run."""
         del job, tables, results
         return None
 
     @abstractmethod
-    def report(self, job: J, results: Sequence[Result], clear: Any, names: Sequence[str] | None = None) -> Report:
+    def report(self, job: J, results: Sequence[R], clear: Any, names: Sequence[str] | None = None) -> Report:
         """The report of a run.
 
         Parameters
@@ -174,7 +217,7 @@ class Protocol(ABC, Generic[J]):
         """
 
     def write(
-        self, folder: ResultsFolder, report: Report, results: Sequence[Result], tables: Mapping[str, Table], clear: Any
+        self, folder: ResultsFolder, report: Report, results: Sequence[R], tables: Mapping[str, Table], clear: Any
     ) -> None:
         """Write the run's files beside the report: of the parties in ``results``, whose rows are in ``tables``."""
         del results, tables, clear

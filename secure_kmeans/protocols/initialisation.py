@@ -1,11 +1,11 @@
-"""Where the centroids of SHK start, computed on shares; nothing is revealed.
+"""Where the centroids start, computed on shares. Nothing is revealed.
 
 ``farthest`` is Algorithm 1 of "Privacy Preserving Two Party K Means Clustering" (Kothari, Kaushik),
 ``k-means++`` the draw of Arthur and Vassilvitskii (2007), ``random`` step 1 of GMV's Algorithm 5. All
 three take their randomness from public coins, and the plaintext's initialisations
 (:mod:`secure_kmeans.plaintext.initialisation`) take the same rows from the same coins.
 
-r restarts are computed side by side. Symbols: X the rows, C the centroids so far, D the squared distance
+r starts are computed side by side. Symbols: X the rows, C the centroids so far, D the squared distance
 of each row to the nearest of them.
 
 Differs from the paper: the distances stay squared, which changes no maximum.
@@ -14,84 +14,106 @@ Differs from the paper: the distances stay squared, which changes no maximum.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
+import torch
 
-from secure_kmeans.job import Job
+from secure_kmeans.job import Clustering
+from secure_kmeans.job.coins import Coins, DrawGrid
+from secure_kmeans.job.result import Progress
+from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.mpc.crypten_adapter import Shared
 from secure_kmeans.mpc.engine import Engine
 from secure_kmeans.mpc.rounds import Step
-from secure_kmeans.mpc.session import Session
+from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.protocols.distances import bits_of_a_difference, squared_distances, squared_norms
-from secure_kmeans.public_coins import Coins, DrawGrid
 
-Report = Callable[[int, int], None]
+Chosen = Callable[[int, int], None]
+"""Callback(centroids so far, of how many)."""
 
-_GROUPS_AT_ONCE = 1 << 17
+_GROUPS_AT_ONCE: Final = 1 << 17
 """Bounds the memory of a tournament's stage."""
 
-_FEW = 4096
+_FEW: Final = 4096
 """Up to so many candidates a stage of a tournament takes groups of 8, above groups of 4."""
 
 
 def first_centroids(
-    session: Session,
-    job: Job,
+    sharing: Sharing,
+    clustering: Clustering,
     own_rows: np.ndarray,
     counts: list[int],
-    X: np.ndarray,
-    report: Callable[[str, int, int], None],
-) -> tuple[int | None, np.ndarray]:
-    """[SHK] step 1, for all restarts: the seed of the coins and the first centroids, (r, k, d) shares."""
-    if job.centroids is not None:
-        return None, session.from_public(job.scaling.apply(np.array(job.centroids)))[None]
-    engine = session.engine
-    seed = session.toss_coins() if job.seed is None else job.seed
-    coins = Coins.draw(seed, job.init, sum(counts), job.n_clusters, job.n_init)
-
-    def chosen(number: int, of: int) -> None:
-        if engine.acts:
-            report("initialisation", number, of)
-
-    if job.init == "random":
-        return seed, random_rows(X, coins)
-    if job.init == "farthest":
-        bits = bits_of_a_difference(job, job.precision_bits)
-        return seed, engine.run(farthest(engine, X, job.n_clusters, coins, bits, chosen))
-    grid = DrawGrid.fitting(sum(counts), X.shape[1], job.scaling.largest)
-    X_coarse = session.share_rows(session.fixed_point.on_grid(own_rows), counts, grid.row_bits)
-    bits = bits_of_a_difference(job, grid.row_bits)
-    step = k_means_plus_plus(engine, X, X_coarse, grid, job.n_clusters, coins, bits, chosen)
-    return seed, engine.run(step)
-
-
-def random_rows(X: np.ndarray, coins: Coins) -> np.ndarray:
-    """[SHK] step 1: the rows that the coins name. (r, k, d) shares. Rounds: 0."""
-    return X[coins.rows]
-
-
-def farthest(
-    engine: Engine, X: np.ndarray, n_clusters: int, coins: Coins, bits: int, report: Report
-) -> Step[np.ndarray]:
-    """A row that the coins name, then, again and again, the row farthest from all centroids so far.
+    X: Shared,
+    toss_coins: Callable[[], int],
+    progress: Progress,
+) -> tuple[int | None, Shared]:
+    """[SHK] step 1, for all starts.
 
     Parameters
     ----------
-    X : (n, d) shares, f fractional bits
+    sharing : Sharing
+    clustering : Clustering
+    own_rows : (n of this party, d) float64, scaled
+    counts : list of int
+        Every party's number of rows.
+    X : (n, d) encrypted tensor
+    toss_coins : callable
+        The seed of the public coins, where no centroids are given.
+    progress : Progress
+
+    Returns
+    -------
+    The seed of the coins, None where none were needed, and the first centroids, (r, k, d).
+    """
+    if clustering.centroids is not None:
+        return None, sharing.enter_public(clustering.scaling.apply(np.array(clustering.centroids))[None])
+    engine, n = sharing.engine, sum(counts)
+    seed = toss_coins()
+    coins = Coins.draw(seed, clustering.init, n, clustering.n_clusters, clustering.n_init)
+
+    def chosen(number: int, of: int) -> None:
+        if engine.takes_part:
+            progress("initialisation", number, of)
+
+    if clustering.init == "random":
+        return seed, random_rows(X, coins)
+    if clustering.init == "farthest":
+        bits = bits_of_a_difference(clustering, clustering.precision_bits)
+        return seed, engine.execute(farthest(engine, X, clustering.n_clusters, coins, bits, chosen))
+    grid = DrawGrid.fitting(n, len(clustering.columns), clustering.scaling.largest)
+    X_coarse = sharing.enter_rows(sharing.fixed_point.on_grid(own_rows), counts, grid.row_bits)
+    bits = bits_of_a_difference(clustering, grid.row_bits)
+    step = k_means_plus_plus(engine, X, X_coarse, grid, clustering.n_clusters, coins, bits, chosen)
+    return seed, engine.execute(step)
+
+
+def random_rows(X: Shared, coins: Coins) -> Shared:
+    """[SHK] step 1: the rows that the coins name, (r, k, d). Rounds: 0."""
+    return X[torch.from_numpy(coins.rows)]
+
+
+def farthest(engine: Engine, X: Shared, n_clusters: int, coins: Coins, bits: int, chosen: Chosen) -> Step[Shared]:
+    """A row that the coins name, then each time the row farthest from all centroids so far.
+
+    Parameters
+    ----------
+    X : (n, d), f fractional bits
     n_clusters : int
     coins : Coins
     bits : int
         That hold the difference of two squared distances.
-    report : callable
-        Told after each centroid how many there are.
+    chosen : callable
+        Called after each centroid.
 
     Returns
     -------
-    (r, k, d) shares. A tie goes to the first row, as ``numpy.argmax`` breaks it.
+    (r, k, d). A tie goes to the first row, as ``numpy.argmax`` breaks it.
 
     Rounds: 1 for the norms; for each centroid after the first 2 for the distances, from the third on a comparison and a
     product for the minimum, and a tournament.
     """
-    centroid = X[coins.rows[:, 0]]  # (r, d)                            Algorithm 1, line 2
+    centroid = X[torch.from_numpy(coins.rows[:, 0])]  # (r, d)          Algorithm 1, line 2
     norms = yield from squared_norms(engine, X)
     centroids, nearest = [centroid], None
     for number in range(2, n_clusters + 1):  #                          line 3
@@ -99,20 +121,20 @@ def farthest(
         nearest = distance if nearest is None else (yield from _smaller(engine, nearest, distance, bits))
         centroid = yield from row_of_largest(engine, nearest, X, bits)  #  lines 7 and 8
         centroids.append(centroid)
-        report(number, n_clusters)
-    return np.stack(centroids, axis=1)
+        chosen(number, n_clusters)
+    return crypten.stack(centroids, dim=1)
 
 
 def k_means_plus_plus(
     engine: Engine,
-    X: np.ndarray,
-    X_coarse: np.ndarray,
+    X: Shared,
+    X_coarse: Shared,
     grid: DrawGrid,
     n_clusters: int,
     coins: Coins,
     bits: int,
-    report: Report,
-) -> Step[np.ndarray]:
+    chosen: Chosen,
+) -> Step[Shared]:
     """As :func:`farthest`, but the next row is drawn with probability proportional to D.
 
     A public draw u in [0, 1) picks the first row i with ``D_0 + ... + D_i > u (D_0 + ... + D_{n-1})``,
@@ -121,8 +143,8 @@ def k_means_plus_plus(
 
     Parameters
     ----------
-    X : (n, d) shares, f fractional bits
-    X_coarse : (n, d) shares
+    X : (n, d), f fractional bits
+    X_coarse : (n, d)
         The same rows with ``grid.row_bits`` fractional bits, from which the distances are taken: with fewer
         bits, ``D`` times the draw fits the ring and nothing has to be truncated.
     grid : DrawGrid
@@ -131,65 +153,66 @@ def k_means_plus_plus(
 
     Returns
     -------
-    (r, k, d) shares.
+    (r, k, d).
 
     Rounds: 1 for the norms; for each centroid after the first 2 for the distances, from the third on a comparison and a
     product for the minimum, a comparison, and a product.
     """
-    d = X.shape[1]
-    both = np.concatenate([X, X_coarse], axis=1)
-    chosen = both[coins.rows[:, 0]]  # (r, 2 d)
+    d = X.size(1)
+    both = crypten.cat([X, X_coarse], dim=1)
+    centroid = both[torch.from_numpy(coins.rows[:, 0])]  # (r, 2 d)
     norms = yield from squared_norms(engine, X_coarse)
-    centroids, nearest = [chosen[:, :d]], None
+    centroids, nearest = [centroid[:, :d]], None
     for number in range(2, n_clusters + 1):
-        distance = yield from squared_distances(engine, X_coarse, norms, chosen[:, d:])
+        distance = yield from squared_distances(engine, X_coarse, norms, centroid[:, d:])
         nearest = distance if nearest is None else (yield from _smaller(engine, nearest, distance, bits))
-        reached = nearest.cumsum(axis=1)  # (r, n): D_0 + ... + D_i, local
-        draws = grid.round(coins.draws[:, number - 2])[:, None]
-        passed = yield from engine.less_than(reached[:, -1:] * draws, reached << grid.draw_bits)
-        passed[:, -1] = engine.public(np.ones(len(draws), dtype=np.int64))
-        one_hot = np.concatenate([passed[:, :1], np.diff(passed, axis=1)], axis=1)
-        chosen = yield from engine.matmul(one_hot, both)
-        centroids.append(chosen[:, :d])
-        report(number, n_clusters)
-    return np.stack(centroids, axis=1)
+        reached = nearest.cumsum(1)  # (r, n): D_0 + ... + D_i
+        draws = torch.from_numpy(grid.round(coins.draws[:, number - 2])[:, None])
+        passed = yield from engine.less_than(reached[:, -1:] * draws, reached * (1 << grid.draw_bits))
+        last = engine.public(np.ones((len(draws), 1), dtype=np.int64))
+        passed = crypten.cat([passed[:, :-1], last], dim=1)
+        one_hot = crypten.cat([passed[:, :1], passed[:, 1:] - passed[:, :-1]], dim=1)
+        centroid = yield from engine.matmul(one_hot, both)
+        centroids.append(centroid[:, :d])
+        chosen(number, n_clusters)
+    return crypten.stack(centroids, dim=1)
 
 
-def row_of_largest(engine: Engine, values: np.ndarray, rows: np.ndarray, bits: int) -> Step[np.ndarray]:
+def row_of_largest(engine: Engine, values: Shared, rows: Shared, bits: int) -> Step[Shared]:
     """The row that belongs to the largest value; at a tie the first such row.
 
     Parameters
     ----------
-    values : (r, n) shares
-    rows : (n, d) shares
+    values : (r, n)
+    rows : (n, d)
     bits : int
         That hold the difference of two values.
 
     Returns
     -------
-    (r, d) shares. Neither the row's number nor its value is opened.
+    (r, d). Neither the row's number nor its value is opened.
 
     Rounds: for each stage of the tournament those of an argmin and one product. A stage leaves one candidate in eight
     (of at most 4096) or one in four.
     """
-    r, n = values.shape
-    d = rows.shape[1]
-    candidates = np.concatenate([values[:, :, None], np.broadcast_to(rows, (r, n, d))], axis=2)
-    while (m := candidates.shape[1]) > 1:
+    r, n = values.size()
+    d = rows.size(1)
+    candidates = crypten.cat([values.unsqueeze(2), rows.expand(r, n, d)], dim=2)
+    while (m := candidates.size(1)) > 1:
         group = min(m, 8 if r * m <= _FEW else 4)
         if m % group:  # copies of the last one, which no tie prefers
-            last = np.repeat(candidates[:, -1:], -m % group, axis=1)
-            candidates = np.concatenate([candidates, last], axis=1)
+            last = candidates[:, -1:].expand(r, -m % group, 1 + d)
+            candidates = crypten.cat([candidates, last], dim=1)
         groups = candidates.reshape(-1, group, 1 + d)
         winners = []
-        for start in range(0, len(groups), _GROUPS_AT_ONCE):
+        for start in range(0, groups.size(0), _GROUPS_AT_ONCE):
             block = groups[start : start + _GROUPS_AT_ONCE]
-            best = yield from engine.argmin_one_hot(-block[..., 0].T, bits)
-            winners.append((yield from engine.multiply(best.T[:, :, None], block)).sum(axis=1))
-        candidates = np.concatenate(winners).reshape(r, -1, 1 + d)
+            best = yield from engine.argmin_one_hot(-block[:, :, 0].t(), bits)
+            winners.append((yield from engine.multiply(best.t().unsqueeze(2), block)).sum(1))
+        candidates = crypten.cat(winners).reshape(r, -1, 1 + d)
     return candidates[:, 0, 1:]
 
 
-def _smaller(engine: Engine, left: np.ndarray, right: np.ndarray, bits: int) -> Step[np.ndarray]:
+def _smaller(engine: Engine, left: Shared, right: Shared, bits: int) -> Step[Shared]:
     """Elementwise minimum; ``left`` at a tie. Rounds: those of a comparison, and one product."""
     return left + (yield from engine.multiply((yield from engine.less_than(right, left, bits)), right - left))

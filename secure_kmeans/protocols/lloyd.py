@@ -1,378 +1,290 @@
-"""Secure horizontal k-means: GMV's Algorithm 5 (SHK-means) on additive shares.
+"""Lloyd's loop on additive shares, whichever protocol has entered the rows.
 
-D. Hurtado Ramirez, J. M. Aunon, "Privacy preserving k-means clustering: a secure multi-party computation
-approach" (2020), with the initialisations of :mod:`secure_kmeans.protocols.initialisation`.
+The steps are those of GMV's Algorithm 5 (SHK-means): D. Hurtado Ramirez, J. M. Aunon, "Privacy preserving k-means
+clustering: a secure multi-party computation approach" (2020).
 
-Symbols: X the rows of all parties, one below the other (n, d); C the centroids (k, d); H the assignment,
-one-hot (n, k); T = H^T X the sums (k, d); t the cluster sizes (k); Delta the movement of all centroids.
-r restarts run side by side: their centroids lie one below the other, (r, k, d).
+Symbols: X the rows of all parties (n, d); C the centroids (k, d); H the assignment, one-hot (n, k); T = H^T X the sums
+(k, d); t the cluster sizes (k); Delta the movement of all centroids. r starts run side by side: C is (r, k, d).
 
 Differs from the paper:
 
 - step 2 compares scores, ``|c|^2 - 2 x . c``, not distances, and never rounds them;
 - a tie goes to the lowest index, so each row of H has exactly one 1;
-- step 5 reveals the sizes t, unless the job hides them; where one is 0 the old centroid is kept;
+- step 5 reveals the sizes t, unless they stay hidden; where one is 0 the old centroid is kept;
 - step 5 rounds the means to the nearest number of the fixed point, exactly: a run can be repeated to the last bit;
 - steps 6, 8 and 9 stop at ``Delta <= epsilon``, and are made beside step 2 of the next iteration, which opens the same
   numbers: whether a step was the last one is known when the rows have been labelled anew, as they have to be anyway.
 
-Reveals: the sizes, unless hidden, and one stop bit for each restart and iteration; with several restarts the number of
-the best; at the end the centroids and their sizes to all parties, and to each party the labels of its rows.
-The dealer walks through the same protocol with empty hands; it is told shapes: the numbers of rows, and after each
-labelling which restarts go on.
+Reveals: the sizes, unless hidden, and one stop bit for each start and iteration; with several starts the number of the
+best.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 
-from secure_kmeans.errors import JobError, StateError
-from secure_kmeans.fixed_point import RING_BITS, bits_to_hold
-from secure_kmeans.job import Job
-from secure_kmeans.ledger import What
+from secure_kmeans.errors import JobError
+from secure_kmeans.job import Clustering
+from secure_kmeans.job.fixed_point import RING_BITS, bits_to_hold
+from secure_kmeans.job.ledger import Disclosure
+from secure_kmeans.mpc.crypten_adapter import Shared
 from secure_kmeans.mpc.division import LARGEST_COUNT_BITS
-from secure_kmeans.mpc.engine import LABEL_BYTES, Assignment, Centroids
+from secure_kmeans.mpc.engine import RowsOfAnEngine
 from secure_kmeans.mpc.kernels import from_plane, words_for
 from secure_kmeans.mpc.packing import RING_BYTES, bytes_for
 from secure_kmeans.mpc.rounds import Step
-from secure_kmeans.mpc.session import Session
-from secure_kmeans.protocols import initialisation
+from secure_kmeans.mpc.rows import Assignment
+from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.protocols.distances import bits_of_a_difference
-from secure_kmeans.protocols.resumption import Keep, State, keep_nothing, known_to_the_dealer, restarts_among
+from secure_kmeans.protocols.lookahead import Lookahead, ScheduleLine
+from secure_kmeans.protocols.tally import Resumption, Tally
 
 
-@dataclass
-class Clustering:
-    """What SHK reveals to one party.
-
-    Attributes
-    ----------
-    centroids : (k, d) float64, scaled
-    sizes : (k,) int64 or None
-        Of all parties' rows, with the final centroids; None where the job hides them.
-    labels : (own rows,) int64
-    n_iter : int
-    converged : bool
-        The stop bit was 1 before ``max_iter`` was reached.
-    best_restart : int
-    seed : int or None
-        What the public coins were drawn from; None where none were needed.
-    sizes_by_iteration : list of (k,) lists
-        Of the best restart; empty where the job hides them.
-    seconds : list of float
-        Of each iteration.
-    """
-
-    centroids: np.ndarray
-    sizes: np.ndarray | None
-    labels: np.ndarray
-    n_iter: int
-    converged: bool
-    best_restart: int = 0
-    seed: int | None = None
-    sizes_by_iteration: list[list[int]] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-
-
-Report = Callable[[str, int, int], None]
-"""Told the phase, how much of it is done, and of how much."""
-
-
-def fit(
-    session: Session,
-    job: Job,
-    own_rows: np.ndarray,
-    report: Report,
-    keep: Keep = keep_nothing,
-    resumed: State | None = None,
-) -> Clustering:
-    """Cluster the rows of all parties.
-
-    Parameters
-    ----------
-    session : Session
-    job : Job
-    own_rows : (n of this party, d) float64, scaled, |x| <= ``job.scaling.largest``
-    report : callable
-        Progress.
-    keep : callable, optional
-    resumed : State, optional
-        Go on from here, as all parties do, instead of from the start; the shares are made anew.
-
-    Returns
-    -------
-    Clustering; at the dealer one without content.
-
-    Raises
-    ------
-    ProtocolError
-        Where a party does not keep to the protocol.
-    StateError
-        Where a party has another number of rows than when the state was kept.
-
-    Notes
-    -----
-    Rounds of an iteration: 1 for the centroids, those of an argmin (with Delta and the stop bit beside it), 2 for T
-    and t, 1 to reveal t, those of one division.
-    """
-    counts = session.row_counts(len(own_rows))
-    X = session.share_rows(own_rows, counts)  # (n, d)
-    if resumed is not None and resumed.counts != counts:
-        raise StateError("a party has another number of rows than when the state was kept; start without --resume")
-    known = known_to_the_dealer(session, job, resumed)
-    if known is None:
-        seed, C = initialisation.first_centroids(session, job, own_rows, counts, X, report)  # [SHK] step 1
-        runs = Restarts(session, job, X, C)
-    else:
-        seed = None if resumed is None else resumed.seed
-        runs = Restarts.resumed(session, job, X, known, resumed)
-    keep(runs.state(counts, seed))
-    for _ in runs.iterations():  # steps 2 to 9
-        keep(runs.state(counts, seed))
-        report("iterations", runs.iteration, job.max_iter)
-    best = runs.best()
-    clustering = runs.finish(best, counts)
-    clustering.seed = seed
-    return clustering
-
-
-def predict(session: Session, job: Job, own_rows: np.ndarray) -> np.ndarray:
-    """Labels of new rows by public centroids, computed on shares; only their owner learns them.
-
-    Parameters
-    ----------
-    session, job
-    own_rows : (new rows of this party, d) float64, scaled
-
-    Returns
-    -------
-    (new rows of this party,) int64
-    """
-    engine = session.engine
-    counts = session.row_counts(len(own_rows))
-    C = session.from_public(job.scaling.apply(np.array(job.centroids)))[None]
-    if not sum(counts):
-        return np.empty(0, dtype=np.int64)
-    engine.run(engine.enter(session.share_rows(own_rows, counts), 1, job.n_clusters, RING_BITS))
-    H = engine.run(engine.label(engine.run(engine.centroids(C)), RING_BITS))
-    numbers, _ = engine.run(engine.labels(H))
-    return session.reveal_to_owners(numbers, counts, what=What.OWN_LABELS, size=LABEL_BYTES)
-
-
-class Restarts:
-    """Lloyd's iterations of r restarts side by side.
-
-    The dealer works ahead: what it deals for a labelling is for the restarts that were known to go on two labellings
-    before. One that has stopped since rides along, and its results are dropped.
+@dataclass(frozen=True)
+class Revealed:
+    """What Lloyd's loop reveals; each is a disclosure of the protocol that runs the loop.
 
     Attributes
     ----------
-    C : (r, k, d) shares
-    converged : (r,) bool
-    sizes : for each restart the revealed sizes of each of its iterations
-    n_iter : (r,) ints
-    iteration : int
-    seconds : list of float
+    sizes : Disclosure or None
+        None where the sizes stay secret.
+    stop_bit : Disclosure
+    best_restart : Disclosure
     """
 
-    def __init__(self, session: Session, job: Job, X: np.ndarray, C: np.ndarray) -> None:
-        self.session, self.engine, self.job = session, session.engine, job
-        self.C = self._C_before = C
-        r, k, _ = C.shape
-        self._running = np.ones(r, dtype=bool)
-        self.converged = np.zeros(r, dtype=bool)
-        self.sizes: list[list[list[int]]] = [[] for _ in range(r)]
-        self.n_iter = np.zeros(r, dtype=np.int64)
-        self.iteration = 0
-        self.seconds: list[float] = []
-        scale = session.fixed_point.scale
-        self._n = len(X)
-        self._bits = bits_of_a_difference(job, job.precision_bits)
-        self._largest = math.ceil(1.02 * job.scaling.largest * scale)
-        self._size = min(RING_BYTES, bytes_for(bits_to_hold(float(self._n) * self._largest) + 2))
-        self._epsilon = int(min(job.tol * scale**2, 2.0 ** (RING_BITS - 2)))
-        self._seen: tuple[np.ndarray, Centroids] | None = None
-        self._labelled: Assignment | None = None
-        if job.hide_counts and bits_to_hold(float(self._n) + 1) > LARGEST_COUNT_BITS:
-            raise JobError(f"hide_counts: at most {(1 << LARGEST_COUNT_BITS) - 1:,} rows can be counted in secret")
-        self.engine.run(self.engine.enter(X, r, k, self._bits))
+    sizes: Disclosure | None
+    stop_bit: Disclosure
+    best_restart: Disclosure
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Public bounds of a clustering's numbers in the ring, which decide how many bits travel.
+
+    Attributes
+    ----------
+    score_bits : int
+        Two scores of a row differ by a number of so many bits.
+    largest : int
+        Bound of a coordinate of a centroid.
+    sum_bytes : int
+        Sums and sizes are needed modulo 2^(8 sum_bytes).
+    epsilon : int
+        Bound of Delta at which a start has converged.
+    """
+
+    score_bits: int
+    largest: int
+    sum_bytes: int
+    epsilon: int
 
     @classmethod
-    def resumed(
-        cls, session: Session, job: Job, X: np.ndarray, known: tuple[int, np.ndarray, bool], state: State | None
-    ) -> Restarts:
-        """The restarts as they were, under fresh shares; the dealer has no state."""
-        iteration, active, moved = known
-        shape = (1 if job.centroids is not None else job.n_init, job.n_clusters, len(job.columns))
-        nothing = bytes(8 * math.prod(shape))
-        kept = [nothing, nothing] if state is None else [state.centroids, state.before or nothing]
-        C, before = (session.shared_anew(np.frombuffer(share, dtype=np.int64).reshape(shape)) for share in kept)
-        runs = cls(session, job, X, C)
-        runs.iteration = iteration
-        runs._running[:] = False
-        runs._running[active] = True
-        if state is not None:
-            runs.n_iter = np.array(state.n_iter, dtype=np.int64)
-            runs.converged = np.array(state.converged, dtype=bool)
-            runs.sizes, runs.seconds = list(state.sizes), list(state.seconds)
-            session.ledger.entries[:] = state.ledger
-        if moved:
-            runs._C_before = before
-            runs._seen = active, session.engine.run(session.engine.centroids(before[active]))
-        return runs
-
-    @property
-    def active(self) -> np.ndarray:
-        """Those still running, ints."""
-        return np.flatnonzero(self._running)
-
-    def state(self, counts: list[int], seed: int | None) -> State:
-        """What this party needs to go on from here."""
-        r, k, d = self.C.shape
-        return State(
-            iteration=self.iteration,
-            counts=counts,
-            seed=seed,
-            shape=(r, k, d),
-            centroids=self.C.tobytes(),
-            before=self._C_before.tobytes() if self._seen is not None else b"",
-            active=self.active.tolist(),
-            converged=self.converged.tolist(),
-            sizes=[list(sizes) for sizes in self.sizes],
-            n_iter=self.n_iter.tolist(),
-            seconds=list(self.seconds),
-            ledger=list(self.session.ledger.entries),
+    def of(cls, clustering: Clustering, n: int) -> Bounds:
+        """The bounds for n rows."""
+        scale = 1 << clustering.precision_bits
+        largest = math.ceil(1.02 * clustering.scaling.largest * scale)
+        return cls(
+            score_bits=bits_of_a_difference(clustering, clustering.precision_bits),
+            largest=largest,
+            sum_bytes=min(RING_BYTES, bytes_for(bits_to_hold(float(n) * largest) + 2)),
+            epsilon=int(min(clustering.tol * scale**2, 2.0 ** (RING_BITS - 2))),
         )
 
+
+class Lloyd:
+    """Lloyd's iterations of r starts side by side.
+
+    Parameters
+    ----------
+    sharing : Sharing
+    clustering : Clustering
+    rows : rows that an engine has entered
+    C : (r, k, d) encrypted tensor
+    line : ScheduleLine
+    revealed : Revealed
+
+    Attributes
+    ----------
+    C : (r, k, d) encrypted tensor
+    C_before : (r, k, d) encrypted tensor
+        The centroids one iteration earlier.
+    tally : Tally
+    moved : bool
+        Whether an iteration has been labelled, so that ``C_before`` counts.
+    assignment : Assignment or None
+        Of the last labelling.
+    """
+
+    def __init__(
+        self,
+        sharing: Sharing,
+        clustering: Clustering,
+        rows: RowsOfAnEngine,
+        C: Shared,
+        line: ScheduleLine,
+        revealed: Revealed,
+    ) -> None:
+        self.sharing, self.engine = sharing, sharing.engine
+        self.clustering, self.rows, self.revealed = clustering, rows, revealed
+        self.C = self.C_before = C
+        self.bounds = Bounds.of(clustering, len(rows))
+        self.tally = Tally(C.size(0))
+        self.assignment: Assignment | None = None
+        self._line = line
+        self._prepared: tuple[np.ndarray, Any] | None = None  # the last batch, and its centroids
+        if revealed.sizes is None and bits_to_hold(float(len(rows)) + 1) > LARGEST_COUNT_BITS:
+            raise JobError(f"hide_counts: at most {(1 << LARGEST_COUNT_BITS) - 1:,} rows can be counted in secret")
+
+    @property
+    def moved(self) -> bool:
+        """Whether an iteration has been labelled, so that ``C_before`` counts."""
+        return self._prepared is not None
+
+    def resume(self, resumption: Resumption, C_before: Shared) -> None:
+        """Take up a run after an iteration, with the centroids one iteration earlier."""
+        self.tally.continue_from(resumption.iteration, resumption.running)
+        if resumption.moved:
+            self.C_before = C_before
+            before = C_before[torch.from_numpy(resumption.running)]
+            self._prepared = resumption.running, self.engine.execute(self.engine.centroids(before))
+
     def iterations(self) -> Iterator[None]:
-        """[SHK] steps 2 to 9 until all restarts have stopped; yields after each iteration.
-
-        The dealer's iterations are those that it deals. A party whose restarts have all stopped passes over what was
-        dealt ahead.
-        """
-        known = [self.active, self.active]  # for each labelling, which restarts were known to go on when it was dealt
-        last = self.job.max_iter - self.iteration
-        for labelling in range(last + 1):
-            if self.session.deals and labelling >= 2:
-                known.append(self._heard(known))
-            riding = known[labelling] if self.session.dealt_ahead else self.active
-            if not riding.size:
-                break
-            began, over = time.perf_counter(), not self.active.size
-            with self.session.passing_over(over):
-                H = self._look(riding)
-            if not self.session.deals:
-                known.append(self.active)
-                if not over:
-                    self.session.tell(self.active.tolist())
-            if labelling == last or not (self.session.dealt_ahead or self.active.size):
-                break
-            with self.session.passing_over(not self.active.size):
-                self._move(H, riding)
-            if self.active.size:
-                self.seconds.append(time.perf_counter() - began)
+        """[SHK] steps 2 to 9 until every start has stopped; yields after each iteration of the parties."""
+        tally, engine = self.tally, self.engine
+        turns = self.clustering.max_iter - tally.iteration + 1
+        ahead = Lookahead(self._line, is_dealer=engine.is_dealer, has_dealer=engine.has_dealer, turns=turns)
+        for batch in ahead.batches(lambda: tally.running):
+            began, passed = time.perf_counter(), tally.all_stopped
+            with self._drawing_only_if(passed):
+                H = self.label_rows(batch)  # steps 2, 6, 8, 9
+            ahead.announce(tally.running, passed=passed)
+            if ahead.is_last(tally.running):
+                continue
+            with self._drawing_only_if(tally.all_stopped):
+                self.update_centroids(H, batch)  # steps 3, 4, 5, 7
+            if not tally.all_stopped:
+                tally.seconds.append(time.perf_counter() - began)
                 yield
-        while self.session.deals and len(known) < last + 3 and known[-1].size:
-            known.append(self._heard(known))
 
-    def _heard(self, known: list[np.ndarray]) -> np.ndarray:
-        return restarts_among(self.session.hear(), known[-1])
+    def _drawing_only_if(self, passed: bool) -> AbstractContextManager[Any]:
+        """At a party whose starts have all stopped: only draw what the dealer has dealt ahead."""
+        return self.engine.drawing_only() if passed and self.engine.takes_part else nullcontext()
 
-    def _look(self, riding: np.ndarray) -> Assignment:
-        """[SHK] steps 2, 6, 8 and 9: label the rows, and find out what the last iteration has moved."""
-        now = self.engine.run(self.engine.centroids(self.C[riding]))
-        label = self.engine.label(now, self._bits)
-        if self._seen is None:
-            H = self.engine.run(label)
+    def label_rows(self, batch: np.ndarray) -> Assignment:
+        """[SHK] steps 2, 6, 8 and 9: assign the rows to the centroids, and reveal which starts have converged."""
+        engine = self.engine
+        now = engine.execute(engine.centroids(self._of(self.C, batch)))
+        label = self.rows.label(now, self.bounds.score_bits)  # step 2
+        if self._prepared is None:
+            H: Assignment = engine.execute(label)
         else:
-            ridden, before = self._seen
-            before = before[np.searchsorted(ridden, riding)]
-            stopped, H = self.engine.together(self._stopped(before, now, riding), label)
-            if self.engine.acts:
-                self.converged[stopped] = True
-                self._running[stopped] = False
-        self._seen = riding, now
-        if self.engine.acts or self.session.deals:
-            self._labelled = H
+            earlier, before = self._prepared
+            before = before if len(earlier) == len(batch) else before[np.searchsorted(earlier, batch)]
+            converged, H = engine.together(self._converged(before, now, batch), label)
+            if engine.takes_part:
+                self.tally.stop(converged)
+        self._prepared = batch, now
+        if engine.takes_part or engine.is_dealer:
+            self.assignment = H
         return H
 
-    def _stopped(self, before: Centroids, now: Centroids, riding: np.ndarray) -> Step[np.ndarray]:
-        """Which of the running restarts have moved by no more than epsilon."""
-        moved_more = yield from self.engine.moved_more(before, now, self._epsilon)
-        running = self._running[riding]
-        shown = np.zeros(words_for(len(riding)), dtype=np.uint64)
-        shown.view(np.uint8)[: -(-len(riding) // 8)] = np.packbits(running, bitorder="little")
-        revealed = yield from self.session.revealing(moved_more & shown, what=What.STOP_BIT, iteration=self.iteration)
-        moved = np.empty(len(riding), dtype=np.int64)
-        from_plane(revealed, moved)
-        return riding[running & (moved == 0)]
+    def _converged(self, before: Any, now: Any, batch: np.ndarray) -> Step[np.ndarray]:
+        """[SHK] steps 6, 8 and 9: those of the running starts that have moved by no more than epsilon."""
+        moved_more = yield from self.engine.moved_more(before, now, self.bounds.epsilon)
+        running = self.tally.of(batch)
+        shown = np.zeros(words_for(len(batch)), dtype=np.uint64)
+        shown.view(np.uint8)[: -(-len(batch) // 8)] = np.packbits(running, bitorder="little")
+        bits = moved_more & torch.from_numpy(shown.view(np.int64))
+        opened = yield from self.sharing.revealing(bits, self.revealed.stop_bit, iteration=self.tally.iteration)
+        moved = np.empty(len(batch), dtype=np.int64)
+        from_plane(opened, moved)
+        return batch[running & (moved == 0)]
 
-    def _move(self, H: Assignment, riding: np.ndarray) -> None:
+    def update_centroids(self, H: Assignment, batch: np.ndarray) -> None:
         """[SHK] steps 3, 4, 5 and 7: each centroid becomes the mean of its rows."""
-        run, (r, k, d) = self.engine.run, (len(riding), *self.C.shape[1:])
-        running = self._running[riding]
-        C = self.C[riding]
-        self.iteration += bool(self.active.size)
-        if self.job.hide_counts:
-            T, t = run(self.engine.sums(H, RING_BYTES))
-            means = run(self.engine.divided_by_secret(T.reshape(-1, d), t.reshape(-1), C.reshape(-1, d), self._largest))
+        running, C = self.tally.of(batch), self._of(self.C, batch)
+        self.tally.iteration += bool(running.any())
+        if self.revealed.sizes is None:
+            means, sizes = self._means_by_secret_sizes(H, C), None
         else:
-            T, t = run(self.engine.sums(H, self._size))  # steps 3 and 4
-            reveal = self.session.revealing(
-                t[running], what=What.CLUSTER_SIZES, iteration=self.iteration, size=self._size
-            )
-            revealed, dividends = self.engine.together(reveal, self.engine.divide(T.reshape(-1, d), self._size))
-            sizes = np.full((r, k), self._n, dtype=np.int64)  # what has stopped is divided by anything
-            sizes[running] = revealed
-            means = run(self.engine.divided(dividends, sizes.clip(1).reshape(-1), self._largest, self._n))  # step 5
-            means = np.where(sizes.reshape(-1, 1) == 0, C.reshape(-1, d), means)
-            if self.engine.acts:
-                for restart, found in zip(self.active, revealed.tolist(), strict=True):
-                    self.sizes[restart].append(found)
-        if self.engine.acts:
-            self.n_iter[self.active] += 1
-            self._C_before, self.C = self.C, self.C.copy()
-            self.C[self.active] = means.reshape(r, k, d)[running]  # step 7
+            means, sizes = self._means_by_public_sizes(H, C, running, self.revealed.sizes)
+        if self.engine.takes_part:
+            self.tally.count(sizes)
+            self.C_before, self.C = self.C, self._replaced(means, batch, running)  # step 7
+
+    def _means_by_public_sizes(
+        self, H: Assignment, C: Shared, running: np.ndarray, disclosure: Disclosure
+    ) -> tuple[Shared, np.ndarray]:
+        engine, bounds, (r, k, d) = self.engine, self.bounds, C.size()
+        T, t = engine.execute(self.rows.sums(H, bounds.sum_bytes))  # steps 3 and 4
+        shown = t if running.all() else t[torch.from_numpy(np.flatnonzero(running))]
+        reveal = self.sharing.revealing(shown, disclosure, iteration=self.tally.iteration, size=bounds.sum_bytes)
+        revealed, dividends = engine.together(reveal, engine.divide(T.reshape(-1, d), bounds.sum_bytes))
+        sizes = np.full((r, k), len(self.rows), dtype=np.int64)  # a stopped start is divided by anything
+        sizes[running] = revealed
+        divisors = sizes.clip(1).reshape(-1)
+        means = engine.execute(engine.divided(dividends, divisors, bounds.largest, len(self.rows))).reshape(r, k, d)
+        empty = torch.from_numpy((sizes == 0).astype(np.int64))[:, :, None]
+        if empty.any():
+            means = means * (1 - empty) + C * empty
+        return means, revealed
+
+    def _means_by_secret_sizes(self, H: Assignment, C: Shared) -> Shared:
+        engine, (r, k, d) = self.engine, C.size()
+        T, t = engine.execute(self.rows.sums(H, RING_BYTES))  # steps 3 and 4
+        step = engine.divided_by_secret(T.reshape(-1, d), t.reshape(-1), C.reshape(-1, d), self.bounds.largest)
+        return engine.execute(step).reshape(r, k, d)
+
+    def _of(self, tensor: Shared, batch: np.ndarray) -> Shared:
+        """The part of a tensor that belongs to the starts of a batch."""
+        return tensor if len(batch) == tensor.size(0) else tensor[torch.from_numpy(batch)]
+
+    def _replaced(self, means: Shared, batch: np.ndarray, running: np.ndarray) -> Shared:
+        """The centroids, with the means in the place of those of the starts that go on."""
+        if running.all() and len(batch) == self.C.size(0):
+            return means
+        C = self.C.clone()
+        C[torch.from_numpy(batch[running])] = means[torch.from_numpy(np.flatnonzero(running))]
+        return C
 
     def best(self) -> int:
-        """The restart with the least inertia, the first of those that found the same; only its number is revealed.
+        """The start of the least inertia, the first of those that found the same; only its number is revealed.
 
         With T and t of the final centroids the inertia is a constant plus ``sum_j t_j |c_j|^2 - 2 T_j . c_j``.
         Where that sum could wrap, its terms are divided first: inertias that differ by less count as equal.
         """
-        engine, (restarts, _, d) = self.engine, self.C.shape
+        engine, (restarts, _, d) = self.engine, self.C.size()
         if restarts == 1:
             return 0
-        H = engine.run(engine.label(engine.run(engine.centroids(self.C)), self._bits))
-        T, t = engine.run(engine.sums(H, RING_BYTES))
-        terms = engine.run(engine.multiply(t[:, :, None], self.C)) - 2 * T
-        magnitude = 2 * self.session.fixed_point.bits + bits_to_hold(3.0 * self._n * d * self.job.scaling.largest**2)
-        if (excess := magnitude - RING_BITS + 3) > 0:
-            terms = engine.run(engine.shift_right(terms.reshape(-1), excess)).reshape(terms.shape)
-        inertias = engine.run(engine.multiply(terms, self.C)).sum(axis=(1, 2))
-        one_hot = engine.run(engine.argmin_one_hot(inertias[:, None]))
-        number = (one_hot[:, 0] * np.arange(restarts)).sum(keepdims=True)
-        return int(self.session.reveal(number, what=What.BEST_RESTART)[0])
+        T, t = engine.execute(self.rows.sums(self.relabelled(self.C), RING_BYTES))
+        terms = engine.execute(engine.multiply(t.unsqueeze(2), self.C)) - T * 2
+        largest_sum = 3.0 * len(self.rows) * d * self.clustering.scaling.largest**2
+        excess = 2 * self.clustering.precision_bits + bits_to_hold(largest_sum) - RING_BITS + 3
+        if excess > 0:
+            terms = engine.execute(engine.shift_right(terms.reshape(-1), excess)).reshape(*terms.size())
+        inertias = engine.execute(engine.multiply(terms, self.C)).sum(2).sum(1)
+        one_hot = engine.execute(engine.argmin_one_hot(inertias.unsqueeze(1)))
+        number = (one_hot[:, 0] * torch.arange(restarts)).sum().reshape(1)
+        return int(self.sharing.reveal(number, self.revealed.best_restart)[0])
 
-    def finish(self, best: int, counts: list[int]) -> Clustering:
-        """Reveal the model, and to each party the labels of its own rows."""
-        engine, session, C = self.engine, self.session, self.C[best : best + 1]
-        if len(self.C) > 1 or self._labelled is None:
-            self._labelled = engine.run(engine.label(engine.run(engine.centroids(C)), self._bits))
-        numbers, t = engine.run(engine.labels(self._labelled))
-        centroids = session.fixed_point.decode(session.reveal(C[0], what=What.FINAL_CENTROIDS))
-        return Clustering(
-            centroids=centroids,
-            sizes=None if self.job.hide_counts else session.reveal(t, what=What.FINAL_SIZES, size=LABEL_BYTES),
-            labels=session.reveal_to_owners(numbers, counts, what=What.OWN_LABELS, size=LABEL_BYTES),
-            n_iter=int(self.n_iter[best]),
-            converged=bool(self.converged[best]),
-            best_restart=best,
-            sizes_by_iteration=self.sizes[best],
-            seconds=self.seconds,
-        )
+    def relabelled(self, C: Shared) -> Assignment:
+        """The assignment of the rows to these centroids, (r, k, d)."""
+        prepared = self.engine.execute(self.engine.centroids(C))
+        H: Assignment = self.engine.execute(self.rows.label(prepared, self.bounds.score_bits))
+        return H
+
+    def labels(self, best: int) -> tuple[Shared, Shared]:
+        """(n,) labels by the final centroids of one start, and their (k,) counts."""
+        H = self.assignment
+        if self.C.size(0) > 1 or H is None:
+            H = self.relabelled(self.C[best : best + 1])
+        found: tuple[Shared, Shared] = self.engine.execute(self.rows.labels(H))
+        return found

@@ -1,17 +1,16 @@
-"""What a party keeps of a run to go on with it, and what the dealer has to know then."""
+"""The tally of a k-means run on shares: which starts go on, what was counted, and what a party keeps to resume."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from secure_kmeans.errors import ProtocolError
-from secure_kmeans.job import Job
-from secure_kmeans.ledger import Disclosure
-from secure_kmeans.mpc.session import Session
+from secure_kmeans.errors import ProtocolError, StateError
+from secure_kmeans.job.ledger import Entry
+from secure_kmeans.protocols.lookahead import ScheduleLine, members_among
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,12 +23,14 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counts : list of int
         Every party's number of rows.
     seed : int or None
+        Seed of the public coins.
     shape : (r, k, d)
     centroids, before : bytes
-        This party's shares of the centroids, and of those an iteration earlier, int64.
-    active, converged, sizes, n_iter, seconds
-        As in :class:`~secure_kmeans.protocols.shk.Restarts`.
-    ledger : list of Disclosure
+        This party's shares of the centroids, and of those one iteration earlier, int64; the latter are empty where no
+        iteration has been labelled yet.
+    running, converged, sizes, n_iter, seconds
+        As in :class:`Tally`.
+    ledger : list of (what, to, iteration)
     """
 
     iteration: int
@@ -38,41 +39,141 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shape: tuple[int, int, int]
     centroids: bytes
     before: bytes
-    active: list[int]
+    running: list[int]
     converged: list[bool]
     sizes: list[list[list[int]]]
     n_iter: list[int]
     seconds: list[float]
-    ledger: list[Disclosure]
+    ledger: list[tuple[str, str, int | None]]
+
+    @classmethod
+    def decoded(cls, kept: bytes, counts: list[int]) -> State:
+        """Read a state that :meth:`encoded` made.
+
+        Raises
+        ------
+        StateError
+            Where it is damaged, or a party has another number of rows than when it was kept.
+        """
+        try:
+            state = msgspec.msgpack.decode(kept, type=cls)
+        except msgspec.MsgspecError:
+            raise StateError("the state is not one of this program's; start without --resume") from None
+        if len(state.centroids) != 8 * math.prod(state.shape) or len(state.before) not in (0, len(state.centroids)):
+            raise StateError("the state is damaged; start without --resume")
+        if state.counts != counts:
+            raise StateError("a party has another number of rows than when the state was kept; start without --resume")
+        return state
+
+    def encoded(self) -> bytes:
+        """The state in MessagePack."""
+        return msgspec.msgpack.encode(self)
+
+    def entries(self) -> list[Entry]:
+        """The ledger up to this state."""
+        return [Entry(what=what, to=to, iteration=iteration) for what, to, iteration in self.ledger]
+
+    def share_of(self, which: bytes) -> np.ndarray:
+        """``centroids`` or ``before`` as an int64 array of ``shape``."""
+        return np.frombuffer(which, dtype=np.int64).reshape(self.shape)
 
 
-Keep = Callable[[State], None]
-"""Told the state after the initialisation and after each iteration."""
+class Tally:
+    """Which of r starts go on, and what was counted of each. Public to the parties; the dealer counts nothing.
+
+    Attributes
+    ----------
+    iteration : int
+        Iterations so far.
+    converged : (r,) bool
+    n_iter : (r,) ints
+    sizes : list of lists of (k,) lists
+        For each start the revealed sizes of each of its iterations.
+    seconds : list of float
+        Of each iteration.
+    """
+
+    def __init__(self, restarts: int) -> None:
+        self._running = np.ones(restarts, dtype=bool)
+        self.iteration = 0
+        self.converged = np.zeros(restarts, dtype=bool)
+        self.n_iter = np.zeros(restarts, dtype=np.int64)
+        self.sizes: list[list[list[int]]] = [[] for _ in range(restarts)]
+        self.seconds: list[float] = []
+
+    @property
+    def running(self) -> np.ndarray:
+        """Numbers of the starts that go on, ascending."""
+        return np.flatnonzero(self._running)
+
+    @property
+    def all_stopped(self) -> bool:
+        """Whether no start goes on."""
+        return not self._running.any()
+
+    def of(self, batch: np.ndarray) -> np.ndarray:
+        """For each start of a batch whether it goes on, bool."""
+        return self._running[batch]
+
+    def stop(self, restarts: np.ndarray) -> None:
+        """Note that these starts have converged."""
+        self.converged[restarts] = True
+        self._running[restarts] = False
+
+    def count(self, sizes: np.ndarray | None) -> None:
+        """Note one more iteration of the starts that go on, and its sizes where they were revealed."""
+        self.n_iter[self._running] += 1
+        if sizes is not None:
+            for restart, found in zip(self.running.tolist(), sizes.tolist(), strict=True):
+                self.sizes[restart].append(found)
+
+    def continue_from(self, iteration: int, running: np.ndarray) -> None:
+        """Take up a run after some iteration, with the starts that went on then."""
+        self.iteration = iteration
+        self._running[:] = False
+        self._running[running] = True
+
+    def restore(self, state: State) -> None:
+        """Take up what was counted before."""
+        self.n_iter = np.array(state.n_iter, dtype=np.int64)
+        self.converged = np.array(state.converged, dtype=bool)
+        self.sizes, self.seconds = list(state.sizes), list(state.seconds)
 
 
-def keep_nothing(state: State) -> None:
-    """For a run that cannot be resumed."""
-    del state
+class Resumption:
+    """What all roles of a resumed run know: the iteration, the starts that go on, and whether they have moved yet.
 
+    Attributes
+    ----------
+    iteration : int
+    running : ints
+    moved : bool
+        Whether there are centroids of an iteration earlier.
+    """
 
-def known_to_the_dealer(session: Session, job: Job, resumed: State | None) -> tuple[int, np.ndarray, bool] | None:
-    """What the dealer has to know of a resumed run: its iteration, which restarts go on, whether they have moved."""
-    if not session.deals:
-        known = None if resumed is None else [resumed.iteration, resumed.active, bool(resumed.before)]
-        session.tell(known)
-    else:
-        known = session.hear()
-    match known:
-        case None:
-            return None
-        case [int(iteration), list(active), bool(moved)] if 0 <= iteration <= job.max_iter:
-            return iteration, restarts_among(active, np.arange(job.n_init)), moved
-        case _:
-            raise ProtocolError("the first party told the dealer something that is no state")
+    def __init__(self, iteration: int, running: np.ndarray, *, moved: bool) -> None:
+        self.iteration, self.running, self.moved = iteration, running, moved
 
+    @classmethod
+    def agreed(
+        cls, line: ScheduleLine, state: State | None, *, is_dealer: bool, restarts: int, max_iter: int
+    ) -> Resumption | None:
+        """Tell the dealer from where a run goes on, or hear it there; None where the run starts anew.
 
-def restarts_among(told: Any, known: np.ndarray) -> np.ndarray:
-    """Which restarts go on, as the dealer is told: some of those that it knows."""
-    if not isinstance(told, list) or not set(map(repr, told)) <= set(map(repr, known.tolist())):
-        raise ProtocolError("the first party told the dealer something that is no list of restarts")
-    return np.array(sorted(told), dtype=np.int64)
+        Raises
+        ------
+        ProtocolError
+            At the dealer, for what is no state.
+        """
+        if is_dealer:
+            told: Any = line.hear()
+        else:
+            told = None if state is None else [state.iteration, state.running, bool(state.before)]
+            line.tell(told)
+        match told:
+            case None:
+                return None
+            case [int(iteration), list(running), bool(moved)] if 0 <= iteration <= max_iter:
+                return cls(iteration, members_among(running, np.arange(restarts)), moved=moved)
+            case _:
+                raise ProtocolError("the first party told the dealer something that is no state")

@@ -1,12 +1,6 @@
-"""Secure k-means of rows that several parties hold."""
-
-from __future__ import annotations
+"""SHK-means: rows held by several parties, a dealer, k-means on secret shares."""
 
 from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.protocols.shk.protocol import SHK
 
-
-class _Shk:
-    Job = ShkJob
-
-
-SHK = _Shk()
+__all__ = ["SHK", "ShkJob"]

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from secure_kmeans.job import Endpoint, KMeansJob, Kind
+from secure_kmeans.job import Endpoint, Kind, KMeansJob
 
 DEALER = "dealer"
 """The name of the role that deals correlated randomness."""

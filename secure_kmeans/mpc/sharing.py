@@ -1,0 +1,167 @@
+"""The border between numbers in the clear and encrypted tensors: entering, and revealing on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from secure_kmeans.job.fixed_point import RING_BITS, FixedPoint, bits_to_hold
+from secure_kmeans.job.ledger import Disclosure, Ledger
+from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
+from secure_kmeans.mpc.engine import Engine
+from secure_kmeans.mpc.packing import RING_BYTES
+from secure_kmeans.mpc.rounds import Opening, Step
+
+
+class Sharing:
+    """What one role enters into a computation on shares, and what is revealed of it.
+
+    Parameters
+    ----------
+    engine : Engine
+    ledger : Ledger
+        Every disclosure is recorded there first.
+    parties : sequence of str
+        Names in rank order.
+    rank : int
+        This role's position among them; the dealer's is their number.
+    precision_bits : int
+        Fractional bits f of the fixed point.
+    """
+
+    def __init__(self, engine: Engine, ledger: Ledger, parties: Sequence[str], rank: int, precision_bits: int) -> None:
+        self.engine, self.ledger = engine, ledger
+        self.parties, self.rank = tuple(parties), rank
+        self.fixed_point = FixedPoint(precision_bits)
+
+    # ---------------------------------------------------------------- entering
+
+    def enter_rows(self, own: np.ndarray, counts: Sequence[int], bits: int | None = None) -> Shared:
+        """Enter all parties' rows, one below the other in rank order. Rounds: 0.
+
+        Parameters
+        ----------
+        own : (counts[rank], n_features) float64, scaled
+        counts : sequence of int
+            Every party's number of rows.
+        bits : int, optional
+            Fractional bits, if not those of the fixed point.
+
+        Returns
+        -------
+        (n, n_features) encrypted tensor.
+        """
+        if self.engine.is_dealer:
+            return wrap(np.zeros((sum(counts), own.shape[1]), dtype=np.int64))
+        fixed_point = self.fixed_point if bits is None else FixedPoint(bits)
+        encoded = torch.from_numpy(fixed_point.encode(own))
+        return crypten.cat(
+            [
+                crypten.share(encoded if rank == self.rank else None, rank, (count, own.shape[1]))
+                for rank, count in enumerate(counts)
+                if count
+            ]
+        )
+
+    def enter_public(self, values: np.ndarray) -> Shared:
+        """Public reals as an encrypted tensor. Rounds: 0."""
+        return self.engine.public(self.fixed_point.encode(values))
+
+    def enter_share(self, kept: np.ndarray) -> Shared:
+        """This party's share of an earlier run, with a fresh share of 0 added. Rounds: 0."""
+        if self.engine.is_dealer:
+            return wrap(np.zeros(kept.shape, dtype=np.int64))
+        zero = crypten.share(torch.zeros(kept.shape, dtype=torch.long), 0, kept.shape)
+        return wrap(np.ascontiguousarray(kept)) + zero
+
+    # --------------------------------------------------------------- revealing
+
+    def revealing(
+        self,
+        values: Shared,
+        disclosure: Disclosure,
+        *,
+        to: str | None = None,
+        iteration: int | None = None,
+        size: int = RING_BYTES,
+    ) -> Step[np.ndarray]:
+        """Disclose shared integers, to all parties or to one.
+
+        Parameters
+        ----------
+        values : encrypted tensor, of integers or of words of bits
+        disclosure : Disclosure
+        to : str, optional
+            The party that learns the values, where not all do.
+        iteration : int, optional
+        size : int
+            The values are from 0 to below ``2^(8 size)``, or any where ``size`` is 8.
+
+        Returns
+        -------
+        int64 or uint64 array of the same shape; zeros at a role that does not learn the values. Rounds: 1.
+        """
+        share = share_of(values)
+        if not self.engine.takes_part:
+            return np.zeros_like(share)
+        self.ledger.record(disclosure, to, iteration)
+        opened = yield Opening(share, size, None if to is None else self.parties.index(to))
+        return opened if size == RING_BYTES else opened & np.int64((1 << 8 * size) - 1)
+
+    def reveal(
+        self, values: Shared, disclosure: Disclosure, *, iteration: int | None = None, size: int = RING_BYTES
+    ) -> np.ndarray:
+        """:meth:`revealing` to all parties, in a round of its own."""
+        revealed: np.ndarray = self.engine.execute(self.revealing(values, disclosure, iteration=iteration, size=size))
+        return revealed
+
+    def reveal_to_owners(
+        self, values: Shared, counts: Sequence[int], disclosure: Disclosure, *, size: int
+    ) -> np.ndarray:
+        """Disclose (n,) numbers, one for each row: to each party those of its own rows. Rounds: 1.
+
+        Returns
+        -------
+        (own rows,) int64
+        """
+        edges = np.cumsum([0, *counts]).tolist()
+        owners = {
+            party: slice(start, stop)
+            for party, start, stop in zip(self.parties, edges[:-1], edges[1:], strict=True)
+            if stop > start
+        }
+        steps = [self.revealing(values[rows], disclosure, to=party, size=size) for party, rows in owners.items()]
+        revealed = dict(zip(owners, self.engine.together(*steps), strict=True))
+        own = revealed.get(self.parties[self.rank]) if self.rank < len(self.parties) else None
+        return np.empty(0, dtype=np.int64) if own is None else own
+
+    def reveal_sum(self, own: float, disclosure: Disclosure, *, bound: float) -> float:
+        """Disclose the sum of one number of each party to all parties, and nothing else about the numbers.
+
+        Parameters
+        ----------
+        own : float
+            This party's number, from 0 to ``bound``.
+        disclosure : Disclosure
+        bound : float
+            Public bound of the sum.
+
+        Returns
+        -------
+        float. Error: P half units of ``2^-59`` times the next power of two above ``bound``, and the sum's own
+        rounding.
+
+        Notes
+        -----
+        Two neighbours' keys alone hide a party's share of what it entered. Fresh shares of 0 from the dealer hide the
+        share anew, so that no two neighbours together learn more than the sum.
+
+        Rounds: 1.
+        """
+        fixed_point = FixedPoint(RING_BITS - 4 - bits_to_hold(bound))
+        entered = self.enter_rows(np.array([[own]]), [1] * len(self.parties), fixed_point.bits)
+        hidden = self.engine.execute(self.engine.refreshed(entered.sum(0)))
+        return float(fixed_point.decode(self.reveal(hidden, disclosure))[0])

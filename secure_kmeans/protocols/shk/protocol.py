@@ -1,0 +1,91 @@
+"""SHK as a protocol: its checks, its run, its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from secure_kmeans.job import Role
+from secure_kmeans.job.ledger import Disclosure
+from secure_kmeans.job.model import KMeansResult
+from secure_kmeans.plaintext.baseline import run_in_the_clear
+from secure_kmeans.protocols.base import Context, Protocol
+from secure_kmeans.protocols.kmeans_checks import check_fit, check_prediction
+from secure_kmeans.protocols.shk.disclosures import disclosures
+from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.report.folder import ResultsFolder
+from secure_kmeans.report.kmeans import InTheClear, KMeansReport, report_of_kmeans, write_kmeans
+from secure_kmeans.report.report import Report
+from secure_kmeans.tables import Table
+
+
+class Shk(Protocol[ShkJob, KMeansResult]):
+    """Secure k-means of rows that several parties hold, with a dealer."""
+
+    name: ClassVar[str] = "shk"
+    Job = ShkJob
+    Result = KMeansResult
+
+    def check(self, job: ShkJob, role: Role, table: Table) -> list[str]:
+        """See :meth:`~secure_kmeans.protocols.base.Protocol.check`."""
+        del role
+        return check_prediction(job, table) if job.task == "predict" else check_fit(job, table)
+
+    def disclosures(self, job: ShkJob | None) -> tuple[Disclosure, ...]:
+        """See :mod:`~secure_kmeans.protocols.shk.disclosures`."""
+        return disclosures(job)
+
+    def run(self, context: Context[ShkJob]) -> KMeansResult | None:
+        """See :mod:`~secure_kmeans.protocols.shk.run`, which imports CrypTen."""
+        from secure_kmeans.protocols.shk.run import run
+
+        return run(context)
+
+    def state_bytes(self, job: ShkJob) -> int:
+        """Shares of the centroids now and before, and the sizes of each iteration."""
+        return 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter)
+
+    def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
+        """Start the ranks by CrypTen's ``run_multiprocess``."""
+        from secure_kmeans.mpc.crypten_adapter import run_roles
+        from secure_kmeans.protocols.shk import run  # noqa: F401 - imported once, before the roles are forked
+
+        return run_roles(roles - 1, role)
+
+    def in_the_clear(
+        self, job: ShkJob, tables: Mapping[str, Table], results: Sequence[KMeansResult]
+    ) -> InTheClear | None:
+        """The plaintext run from the same start as the best one on shares; None for a prediction."""
+        model = results[0].common
+        if model is None:
+            return None
+        rows = np.concatenate([tables[name].rows for name in job.names])
+        run = run_in_the_clear(job, rows, model.seed or 0)[model.best_restart]
+        return InTheClear(run, rows)
+
+    def report(
+        self,
+        job: ShkJob,
+        results: Sequence[KMeansResult],
+        clear: InTheClear | None,
+        names: Sequence[str] | None = None,
+    ) -> KMeansReport:
+        """See :mod:`~secure_kmeans.report.kmeans`."""
+        return report_of_kmeans(job, results, clear, names)
+
+    def write(
+        self,
+        folder: ResultsFolder,
+        report: Report,
+        results: Sequence[KMeansResult],
+        tables: Mapping[str, Table],
+        clear: Any,
+    ) -> None:
+        """Write the report, tables and pictures."""
+        assert isinstance(report, KMeansReport)
+        write_kmeans(folder, report, results, tables, clear)
+
+
+SHK = Shk()

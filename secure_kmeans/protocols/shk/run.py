@@ -1,0 +1,229 @@
+"""SHK-means, run by its roles: parties that hold rows, and a dealer.
+
+GMV's Algorithm 5 (see :mod:`secure_kmeans.protocols.lloyd`), with the initialisations of
+:mod:`secure_kmeans.protocols.initialisation`. The dealer runs the same steps as the parties, without shares: what it
+deals follows from shapes, which are public.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from secure_kmeans.errors import ProtocolError
+from secure_kmeans.job import Kind
+from secure_kmeans.job.fixed_point import RING_BITS
+from secure_kmeans.job.ledger import Entry
+from secure_kmeans.job.model import KMeansModel, KMeansOwn, KMeansResult
+from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.mpc.rows import LABEL_BYTES
+from secure_kmeans.mpc.session import open_session
+from secure_kmeans.mpc.sharing import Sharing
+from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
+from secure_kmeans.protocols.base import Context
+from secure_kmeans.protocols.distances import bits_of_a_difference
+from secure_kmeans.protocols.initialisation import first_centroids
+from secure_kmeans.protocols.lloyd import Lloyd, Revealed
+from secure_kmeans.protocols.lookahead import ScheduleLine
+from secure_kmeans.protocols.shk import disclosures as may
+from secure_kmeans.protocols.shk.job import DEALER, ShkJob
+from secure_kmeans.protocols.tally import Resumption, State
+
+_MOST_ROWS = 1 << 40
+
+
+def run(context: Context[ShkJob]) -> KMeansResult | None:
+    """Take part in a run as a party or as the dealer.
+
+    Raises
+    ------
+    ProtocolError
+        Where a role does not keep to the protocol.
+    StateError
+        Where a state does not fit the run.
+    """
+    answers = context.job.engine == "crypten"  # CrypTen's dealer answers requests; ours deals unasked
+    with crypten.joined(context.mesh, dealer_answers=answers) as channel:
+        if context.role.kind is Kind.DEALER and answers:
+            crypten.serve_requests()
+            return None
+        sharing = open_session(channel, context.job, context.ledger)
+        line = ScheduleLine(context.mesh, context.parties[0], DEALER, in_use=sharing.engine.has_dealer)
+        part = _Part(context, sharing, line)
+        context.progress("set-up", 2, 2)
+        return part.predict() if context.job.task == "predict" else part.fit()
+
+
+class _Part:
+    """One role's part in a run."""
+
+    def __init__(self, context: Context[ShkJob], sharing: Sharing, line: ScheduleLine) -> None:
+        self.context, self.job, self.sharing, self.line = context, context.job, sharing, line
+        self.engine = sharing.engine
+        empty = np.empty((0, len(self.job.columns)))
+        self.rows = empty if context.table is None else context.table.rows
+        self.scaled = self.job.scaling.apply(self.rows)
+        if self.job.bounds_from_data:
+            context.ledger.record(may.COLUMN_BOUNDS)
+        self.counts = self._row_counts()
+
+    def _row_counts(self) -> list[int]:
+        """Every party's number of rows, which the shapes of the shares disclose. Rounds: 1.
+
+        Raises
+        ------
+        ProtocolError
+            At the dealer, for what is no list of numbers of rows.
+        """
+        if self.engine.is_dealer:
+            counts = self.line.hear()
+            fits = isinstance(counts, list) and len(counts) == len(self.job.parties)
+            if not fits or not all(type(count) is int and 0 <= count < _MOST_ROWS for count in counts):
+                raise ProtocolError("the first party told the dealer something that is no number of rows")
+        else:
+            counts = [int(count[0]) for count in self.context.exchange(np.array([len(self.rows)], dtype=np.int64))]
+            self.line.tell(counts)
+        self.context.ledger.record(may.ROW_COUNTS)
+        return list(counts)
+
+    # --------------------------------------------------------------------- fit
+
+    def fit(self) -> KMeansResult | None:
+        """Cluster the rows of all parties."""
+        context, job, sharing, engine = self.context, self.job, self.sharing, self.engine
+        X = sharing.enter_rows(self.scaled, self.counts)  # (n, d)
+        state = None if context.resumed is None else State.decoded(context.resumed, self.counts)
+        resumption = Resumption.agreed(
+            self.line, state, is_dealer=engine.is_dealer, restarts=job.restarts, max_iter=job.max_iter
+        )
+        if resumption is None:
+            seed, C = first_centroids(  # [SHK] step 1
+                sharing, job, self.scaled, self.counts, X, self._toss_coins, context.progress
+            )
+            C_before = C
+        else:
+            seed, C, C_before = self._kept(state)
+        lloyd = self._lloyd(X, C)
+        if resumption is not None:
+            lloyd.resume(resumption, C_before)
+            if state is not None:
+                lloyd.tally.restore(state)
+        self._keep(lloyd, seed)
+        for _ in lloyd.iterations():  # steps 2 to 9
+            self._keep(lloyd, seed)
+            context.progress("iterations", lloyd.tally.iteration, job.max_iter)
+        return self._result_of_fit(lloyd, seed)
+
+    def _toss_coins(self) -> int:
+        return 0 if self.engine.is_dealer and self.job.seed is None else self.context.toss_coins()
+
+    def _lloyd(self, X: crypten.Shared, C: crypten.Shared) -> Lloyd:
+        """The rows under their mask, and the loop from these centroids."""
+        sizes = None if self.job.hide_counts else may.CLUSTER_SIZES
+        revealed = Revealed(sizes, may.STOP_BIT, may.BEST_RESTART)
+        rows = self.engine.execute(self.engine.enter(X, bits_of_a_difference(self.job, self.job.precision_bits)))
+        return Lloyd(self.sharing, self.job, rows, C, self.line, revealed)
+
+    def _kept(self, state: State | None) -> tuple[int | None, crypten.Shared, crypten.Shared]:
+        """Seed, centroids and earlier centroids of a state, under fresh shares; the dealer has no state."""
+        shape = (self.job.restarts, self.job.n_clusters, len(self.job.columns))
+        if state is None:
+            nothing = self.sharing.enter_share(np.zeros(shape, dtype=np.int64))
+            return None, nothing, nothing
+        self.context.ledger.entries[:] = state.entries()
+        C = self.sharing.enter_share(state.share_of(state.centroids))
+        before = state.share_of(state.before) if state.before else np.zeros(shape, dtype=np.int64)
+        return state.seed, C, self.sharing.enter_share(before)
+
+    def _keep(self, lloyd: Lloyd, seed: int | None) -> None:
+        """Save what this party needs to resume from here."""
+        if self.engine.is_dealer:
+            return
+        r, k, d = lloyd.C.size()
+        tally = lloyd.tally
+        state = State(
+            iteration=tally.iteration,
+            counts=self.counts,
+            seed=seed,
+            shape=(r, k, d),
+            centroids=crypten.share_of(lloyd.C).tobytes(),
+            before=crypten.share_of(lloyd.C_before).tobytes() if lloyd.moved else b"",
+            running=tally.running.tolist(),
+            converged=tally.converged.tolist(),
+            sizes=[list(sizes) for sizes in tally.sizes],
+            n_iter=tally.n_iter.tolist(),
+            seconds=list(tally.seconds),
+            ledger=[(entry.what, entry.to, entry.iteration) for entry in self.context.ledger.entries],
+        )
+        self.context.keep(tally.iteration, state.encoded())
+
+    def _result_of_fit(self, lloyd: Lloyd, seed: int | None) -> KMeansResult | None:
+        """Reveal the model, and to each party the labels of its own rows."""
+        sharing, job = self.sharing, self.job
+        best = lloyd.best()
+        numbers, t = lloyd.labels(best)
+        scaled = sharing.fixed_point.decode(sharing.reveal(lloyd.C[best], may.FINAL_CENTROIDS))
+        sizes = None if job.hide_counts else sharing.reveal(t, may.FINAL_SIZES, size=LABEL_BYTES)
+        labels = sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
+        centroids = job.scaling.invert(scaled)
+        losses = self._losses(labels, centroids, sizes)
+        if self.engine.is_dealer:
+            return None
+        tally = lloyd.tally
+        return self._result(
+            KMeansModel(
+                centroids=centroids.tolist(),
+                sizes=None if sizes is None else sizes.tolist(),
+                inertia=losses.get("inertia"),
+                mean_distance=losses.get("mean_distance"),
+                n_iter=int(tally.n_iter[best]),
+                converged=bool(tally.converged[best]),
+                best_restart=best,
+                seed=seed,
+                sizes_by_iteration=tally.sizes[best],
+            ),
+            KMeansOwn(labels=labels.tolist(), seconds_by_iteration=tally.seconds),
+        )
+
+    def _losses(self, labels: np.ndarray, centroids: np.ndarray, sizes: np.ndarray | None) -> dict[str, float]:
+        """The losses over all parties' rows that the job discloses, in original units.
+
+        Each party adds up those of its own rows; the total alone is revealed.
+        """
+        losses, longest = {}, float(self.job.scaling.diagonal)
+        if self.job.reveal_inertia:
+            own = inertia(self.rows, labels, centroids) / longest**2
+            total = self.sharing.reveal_sum(own, may.INERTIA, bound=sum(self.counts))
+            losses["inertia"] = total * longest**2
+        if self.job.reveal_mean_distance:
+            assert sizes is not None
+            own = mean_distance_terms(self.rows, labels, centroids, sizes) / longest
+            total = self.sharing.reveal_sum(own, may.MEAN_DISTANCE, bound=len(centroids))
+            losses["mean_distance"] = total * longest
+        return losses
+
+    # ----------------------------------------------------------------- predict
+
+    def predict(self) -> KMeansResult | None:
+        """Label new rows by public centroids, on shares; only a row's owner learns its label."""
+        labels = self._labels_of_new_rows() if sum(self.counts) else np.empty(0, dtype=np.int64)
+        if self.engine.is_dealer:
+            return None
+        return self._result(None, KMeansOwn(labels=labels.tolist()))
+
+    def _labels_of_new_rows(self) -> np.ndarray:
+        sharing, engine = self.sharing, self.engine
+        C = sharing.enter_public(self.job.scaling.apply(np.array(self.job.centroids))[None])
+        rows = engine.execute(engine.enter(sharing.enter_rows(self.scaled, self.counts), RING_BITS))
+        H = engine.execute(rows.label(engine.execute(engine.centroids(C)), RING_BITS))
+        numbers, _ = engine.execute(rows.labels(H))
+        return sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
+
+    def _result(self, common: KMeansModel | None, own: KMeansOwn) -> KMeansResult:
+        entries: list[Entry] = list(self.context.ledger.entries)
+        return KMeansResult(
+            role=self.context.role.name,
+            n_samples=dict(zip(self.job.names, self.counts, strict=True)),
+            common=common,
+            own=own,
+            ledger=entries,
+        )
