@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,8 @@ from sklearn.utils.estimator_checks import check_estimator
 from secure_kmeans import PlaintextKMeans, SecureKMeans
 from secure_kmeans.errors import DataError, SecureKMeansError
 from secure_kmeans.job import USUAL_CLUSTERS, Clustering, Init, Scaling, ScalingMethod
+from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import number_of_best
-from tests.baseline import cluster_in_the_clear
 
 X = make_blobs(120, 3, centers=4, cluster_std=2.5, random_state=2)[0]
 FOUR = np.array([[1.0, 1.0], [1.0, 2.0], [4.0, 1.0], [4.0, 2.0]])
@@ -33,12 +35,14 @@ class TestFit:
     @pytest.mark.parametrize("scaling", ["uniform", "minmax", "none"])
     @pytest.mark.parametrize("init", ["farthest", "k-means++", "random"])
     def test_the_same_as_the_functions(self, init: Init, scaling: ScalingMethod) -> None:
-        options = {"init": init, "n_init": 4, "max_iter": 50, "tol": 1e-9}
+        options: dict[str, Any] = {"init": init, "n_init": 4, "max_iter": 50, "tol": 1e-9}
         model = PlaintextKMeans(4, scaling=scaling, random_state=8, **options).fit(X)
         agreed = Scaling.of(method=scaling, lower=tuple(X.min(axis=0)), upper=tuple(X.max(axis=0)))
         # Unscaled: 4 * 4 * 3 * 17^2 < 2^14, and (62 - 14) / 2 = 24.
         assert agreed.largest <= 17
-        runs = cluster_in_the_clear(X, 4, agreed, 24, seed=8, **options)
+        columns = ("x0", "x1", "x2")
+        clustering = Clustering.of(columns=columns, n_clusters=4, scaling=agreed, precision_bits=24, **options)
+        runs = run_in_the_clear(clustering, X, 8)
         best = runs[number_of_best(runs)]
         np.testing.assert_array_equal(model.cluster_centers_, agreed.invert(best.centroids))
         np.testing.assert_array_equal(model.labels_, best.labels)
@@ -125,7 +129,7 @@ class TestParameters:
         assert not hasattr(copy, "labels_")
 
     def test_fit_leaves_parameters_as_they_are(self) -> None:
-        bounds = ([-20, -20, -20], [20, 20, 20])
+        bounds = ((-20.0, -20.0, -20.0), (20.0, 20.0, 20.0))
         model = PlaintextKMeans(4, bounds=bounds, random_state=0).fit(X)
         assert model.bounds is bounds
         assert model.random_state == 0
@@ -153,6 +157,6 @@ class TestParameters:
         ],
         ids=lambda parameters: next(iter(parameters)),
     )
-    def test_parameters_that_are_refused(self, parameters: dict[str, object]) -> None:
+    def test_parameters_that_are_refused(self, parameters: dict[str, Any]) -> None:
         with pytest.raises(SecureKMeansError):
             PlaintextKMeans(**({"n_clusters": 2} | parameters)).fit(FOUR)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from secure_kmeans.app import demo
-from secure_kmeans.job import Scaling
+from secure_kmeans.job import Clustering, Scaling
+from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import KMeansRun, number_of_best
 from secure_kmeans.plaintext.losses import inertia
 from secure_kmeans.tables import Table, read_table
-from tests.baseline import cluster_in_the_clear
 
 ROOT = Path(__file__).resolve().parents[2]
 # Sizes and centroids of the best clustering in five, and what the two-party paper calls these customers.
@@ -23,6 +23,10 @@ SEGMENTS = {
 SCALING = Scaling.of(lower=demo.BOUNDS[0], upper=demo.BOUNDS[1])
 
 
+def clustering_of(n_clusters: int, n_init: int) -> Clustering:
+    return Clustering.of(columns=demo.COLUMNS, n_clusters=n_clusters, n_init=n_init, scaling=SCALING, precision_bits=24)
+
+
 @pytest.fixture(scope="module")
 def table() -> Table:
     return read_table(demo.PATH, demo.COLUMNS)
@@ -31,7 +35,7 @@ def table() -> Table:
 @pytest.fixture(scope="module")
 def runs(table: Table) -> list[KMeansRun]:
     """From each of the 200 rows."""
-    return cluster_in_the_clear(table.rows, 5, SCALING, 24, init="farthest", n_init=200, seed=0)
+    return run_in_the_clear(clustering_of(5, n_init=200), table.rows, 0)
 
 
 class TestTable:
@@ -68,7 +72,7 @@ class TestClusters:
         assert all(run.converged for run in runs)
 
     def test_one_cluster(self, table: Table) -> None:
-        (run,) = cluster_in_the_clear(table.rows, 1, SCALING, 24, init="farthest", seed=0)
+        (run,) = run_in_the_clear(clustering_of(1, n_init=1), table.rows, 0)
         assert inertia(table.rows, run.labels, SCALING.invert(run.centroids)) == pytest.approx(269981, abs=0.5)
 
 

@@ -102,7 +102,7 @@ class TestFit:
             ({"centroids": np.full((2, 2), np.nan)}, "centroids.0.0: "),
         ],
     )
-    def test_what_the_job_refuses(self, options: dict[str, object], start: str) -> None:
+    def test_what_the_job_refuses(self, options: dict[str, Any], start: str) -> None:
         with pytest.raises(JobError) as caught:
             propose_job([FIRST, SECOND], **({"n_clusters": 2} | options))
         assert str(caught.value).startswith(start)
