@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SLOW = ("torch", "crypten", "numba", "matplotlib", "sklearn", "scipy")
 MALLS = ROOT / "data" / "two_malls"
 
-SCRIPT = """
+SCRIPT = f"""
 import json, runpy, sys
 sys.argv = json.loads(sys.argv[1])
 try:
@@ -21,9 +21,9 @@ try:
     status = 0
 except SystemExit as end:
     status = end.code
-slow = [name for name in %r if name in sys.modules]
+slow = [name for name in {SLOW} if name in sys.modules]
 print(json.dumps([status, slow]))
-""" % (SLOW,)
+"""
 
 
 def imported_by(folder: Path, program: str, *arguments: str) -> tuple[int, list[str]]:
