@@ -128,9 +128,9 @@ def test_three_parties_with_files_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def long_job(tmp_path_factory) -> Path:
+def long_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table that keeps the parties busy for minutes."""
-    path = tmp_path_factory.mktemp("data") / "long.csv"
+    path: Path = tmp_path_factory.mktemp("data") / "long.csv"
     rows = make_blobs(4000, centers=30, n_features=4, random_state=0)[0]
     pd.DataFrame(rows, columns=list("abcd")).to_csv(path, index=False)
     return path
