@@ -189,7 +189,9 @@ class TestElbow:
             assert point.encrypted_inertia == pytest.approx(point.inertia, rel=1e-12)
             assert point.encrypted_mean_distance == pytest.approx(point.mean_distance, rel=1e-12)
             check_entries(report.ledger, elbow.disclosures)
-            assert Report.load(tmp_path / f"results/blobs_elbow/report_{point.clusters}.json").ledger == report.ledger
+            assert (
+                Report.load(tmp_path / f"results/blobs_elbow/report_{point.clusters:02}.json").ledger == report.ledger
+            )
         assert told[-1] == ("K = 10", 10, 10)
         losses = pd.read_csv(tmp_path / "results" / "blobs_elbow" / "elbow.csv")
         assert losses["clusters"].tolist() == list(range(1, 11))
