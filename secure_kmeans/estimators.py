@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -12,17 +12,27 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from secure_kmeans.console import progress_of_phases
-from secure_kmeans.data import Table, split_table, table_from_frame
+from secure_kmeans.app import demo
+from secure_kmeans.app.proposal import Bounds, propose_clustering, propose_job, propose_prediction
 from secure_kmeans.errors import DataError, JobError
-from secure_kmeans.job import MOST_PARTIES, SEEDS, Init, Job, ScalingMethod
-from secure_kmeans.local import run_local
+from secure_kmeans.job import SEEDS, USUAL_CLUSTERS, Clustering, Init, Scaling, ScalingMethod
+from secure_kmeans.job.coins import fresh_seed
+from secure_kmeans.job.model import KMeansModel, KMeansOwn
+from secure_kmeans.job.result import Result
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import nearest_centroids, number_of_best
 from secure_kmeans.plaintext.losses import inertia
-from secure_kmeans.plan import Bounds, coarse_columns, plan_fit, plan_predict
-from secure_kmeans.public_coins import fresh_seed
-from secure_kmeans.report import report_of_run
+from secure_kmeans.protocols.kmeans_checks import advice_on_digits, check_prediction
+from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.report.kmeans import report_of_kmeans
+from secure_kmeans.roles.local import run_local
+from secure_kmeans.tables import Table, check_bounds, split_table, table_from_frame
+
+_INIT: Final[Init] = Clustering.default_of("init")
+_N_INIT: Final[int] = Clustering.default_of("n_init")
+_MAX_ITER: Final[int] = Clustering.default_of("max_iter")
+_TOL: Final[float] = Clustering.default_of("tol")
+_SCALING: Final[ScalingMethod] = Scaling.default_of("method")
 
 Tables = Any
 """One array or frame, or a list of them, one for each party."""
@@ -58,11 +68,11 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
     labels_ : ndarray of shape (n_samples,)
         Of all rows, the parties' one below the other.
     labels_by_party_ : list of ndarray
-        What each party learned of its rows.
+        Each party's own labels, as this party alone learns them.
     inertia_ : float
     n_iter_ : int
     counts_ : ndarray of shape (n_clusters,) or None
-    report_ : Report
+    report_ : KMeansReport
         All of the above, the costs and the ledger.
     n_features_in_, feature_names_in_
         As scikit-learn defines them.
@@ -78,14 +88,14 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        n_clusters: int = 5,
+        n_clusters: int = USUAL_CLUSTERS,
         *,
-        n_parties: int = 2,
-        init: Init | np.ndarray = "farthest",
-        n_init: int = 5,
-        max_iter: int = 100,
-        tol: float = 1e-8,
-        scaling: ScalingMethod = "uniform",
+        n_parties: int = ShkJob.FEWEST_PARTIES,
+        init: Init | np.ndarray = _INIT,
+        n_init: int = _N_INIT,
+        max_iter: int = _MAX_ITER,
+        tol: float = _TOL,
+        scaling: ScalingMethod = _SCALING,
         bounds: Bounds | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -119,22 +129,32 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         del y
         tables = self._tables(X, self.n_parties, reset=True)
-        job = plan_fit(tables, self.n_clusters, **_options_of(self))
-        _warn_of_coarse_columns(job, tables)
-        if self.verbose:
-            with progress_of_phases() as progress:
-                run = run_local(job, tables, progress)
-        else:
-            run = run_local(job, tables)
+        seed = _seed_of(self.random_state)
+        job = propose_job(tables, self.n_clusters, seed=seed, **_clustering_of(self))
+        _check_bounds(job, tables)
+        for line in advice_on_digits(job, tables):
+            warnings.warn(line, stacklevel=2)
+        results = self._run(job, tables)
+        model = results[0].common
+        assert isinstance(model, KMeansModel)
         self._job = job
-        self.report_ = report_of_run(job, run, tables, baseline=None)
-        self.cluster_centers_ = np.array(self.report_.cluster_centers)
-        self.labels_by_party_ = [np.array(outcome.labels, dtype=np.int64) for outcome in run.outcomes]
+        self.report_ = report_of_kmeans(job, results, None, demo.segment_names(job.columns, np.array(model.centroids)))
+        self.cluster_centers_ = np.array(model.centroids)
+        self.labels_by_party_ = [_labels_of(result) for result in results]
         self.labels_ = np.concatenate(self.labels_by_party_)
-        self.counts_ = None if self.report_.counts is None else np.array(self.report_.counts)
-        self.inertia_ = self.report_.inertia
-        self.n_iter_ = self.report_.n_iter
+        self.counts_ = None if model.sizes is None else np.array(model.sizes)
+        self.inertia_ = model.inertia
+        self.n_iter_ = model.n_iter
         return self
+
+    def _run(self, job: ShkJob, tables: list[Table]) -> Sequence[Result]:
+        """Run all roles, with progress in the terminal where ``verbose`` asks for it."""
+        if not self.verbose:
+            return run_local(job, tables)
+        from secure_kmeans.app.console import showing_progress
+
+        with showing_progress() as progress:
+            return run_local(job, tables, progress)
 
     def predict(self, X: Tables) -> np.ndarray:
         """Label new rows on shares; only the party that owns a row learns its label.
@@ -150,13 +170,16 @@ class SecureKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         tables = self._tables(X, len(self._job.parties), reset=False)
-        run = run_local(plan_predict(self._job, self.cluster_centers_, tables), tables)
-        return np.concatenate([np.array(outcome.labels, dtype=np.int64) for outcome in run.outcomes])
+        job = propose_prediction(self._job, self.cluster_centers_)
+        for table in tables:
+            check_prediction(job, table)
+        return np.concatenate([_labels_of(result) for result in self._run(job, tables)])
 
     def _tables(self, X: Tables, parties: Any, *, reset: bool) -> list[Table]:
         """One checked table for each party."""
-        if not isinstance(parties, int | np.integer) or not 2 <= parties <= MOST_PARTIES:
-            raise JobError(f"n_parties: a secure run takes 2 to {MOST_PARTIES} parties, not {parties}")
+        fewest, most = ShkJob.FEWEST_PARTIES, ShkJob.MOST_PARTIES
+        if not isinstance(parties, int | np.integer) or not fewest <= parties <= most:
+            raise JobError(f"n_parties: a secure run takes {fewest} to {most} parties, not {parties}")
         if not _is_list_of_tables(X):
             checked = validate_data(self, X, reset=reset, dtype=np.float64)
             if reset:
@@ -181,13 +204,13 @@ class PlaintextKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        n_clusters: int = 5,
+        n_clusters: int = USUAL_CLUSTERS,
         *,
-        init: Init | np.ndarray = "farthest",
-        n_init: int = 5,
-        max_iter: int = 100,
-        tol: float = 1e-8,
-        scaling: ScalingMethod = "uniform",
+        init: Init | np.ndarray = _INIT,
+        n_init: int = _N_INIT,
+        max_iter: int = _MAX_ITER,
+        tol: float = _TOL,
+        scaling: ScalingMethod = _SCALING,
         bounds: Bounds | None = None,
         random_state: Any = None,
     ) -> None:
@@ -205,11 +228,13 @@ class PlaintextKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         del y
         rows = validate_data(self, X, dtype=np.float64)
         table = _table(self, rows, "X")
-        self._job = plan_fit([table], self.n_clusters, parties=("all",), protocol="plaintext", **_options_of(self))
-        seed = fresh_seed() if self._job.seed is None else self._job.seed
-        runs = run_in_the_clear(self._job, rows, seed)
+        clustering = propose_clustering([table], self.n_clusters, **_clustering_of(self))
+        _check_bounds(clustering, [table])
+        seed = _seed_of(self.random_state)
+        runs = run_in_the_clear(clustering, rows, fresh_seed() if seed is None else seed)
         run = runs[number_of_best(runs)]
-        self.cluster_centers_ = self._job.scaling.invert(run.centroids)
+        self._clustering = clustering
+        self.cluster_centers_ = clustering.scaling.invert(run.centroids)
         self.labels_ = run.labels
         self.counts_ = run.sizes
         self.inertia_ = inertia(rows, run.labels, self.cluster_centers_)
@@ -220,7 +245,7 @@ class PlaintextKMeans(ClusterMixin, BaseEstimator):  # type: ignore[misc]
         """The nearest centroid of each row, of shape (n_samples,)."""
         check_is_fitted(self)
         rows = validate_data(self, X, reset=False, dtype=np.float64)
-        scaling = self._job.scaling
+        scaling = self._clustering.scaling
         labels, _ = nearest_centroids(scaling.apply(rows), scaling.apply(self.cluster_centers_))
         return labels
 
@@ -233,24 +258,27 @@ def _table(estimator: BaseEstimator, rows: np.ndarray, source: str) -> Table:
     return table_from_frame(pd.DataFrame(rows, columns=list(names)), source=source)
 
 
-def _warn_of_coarse_columns(job: Job, tables: list[Table]) -> None:
-    if coarse := coarse_columns(job, tables):
-        names = ", ".join(coarse)
-        warnings.warn(f"columns that lose most of their different values in the fixed point: {names}", stacklevel=3)
+def _check_bounds(clustering: Clustering, tables: Sequence[Table]) -> None:
+    for table in tables:
+        check_bounds(table, clustering.scaling)
 
 
-def _options_of(estimator: SecureKMeans | PlaintextKMeans) -> dict[str, Any]:
-    """The parameters of an estimator that are a job's."""
+def _labels_of(result: Result) -> np.ndarray:
+    assert isinstance(result.own, KMeansOwn)
+    return np.array(result.own.labels, dtype=np.int64)
+
+
+def _clustering_of(estimator: SecureKMeans | PlaintextKMeans) -> dict[str, Any]:
+    """The parameters of an estimator that are a clustering's."""
     given = not isinstance(estimator.init, str)
     return {
-        "init": "farthest" if given else estimator.init,
+        "init": _INIT if given else estimator.init,
         "centroids": np.asarray(estimator.init, dtype=float) if given else None,
         "n_init": 1 if given else estimator.n_init,
         "max_iter": estimator.max_iter,
         "tol": estimator.tol,
         "scaling": estimator.scaling,
         "bounds": _as_bounds(estimator.bounds),
-        "seed": _seed_of(estimator.random_state),
     }
 
 
@@ -260,9 +288,19 @@ def _is_list_of_tables(X: Tables) -> bool:
 
 
 def _seed_of(random_state: Any) -> int | None:
-    if random_state is None or isinstance(random_state, int | np.integer):
-        return None if random_state is None else int(random_state)
-    return int(check_random_state(random_state).randint(SEEDS, dtype=np.int64))
+    """The seed of the public coins; None: the parties toss it together.
+
+    Raises
+    ------
+    JobError
+    """
+    if random_state is None:
+        return None
+    if not isinstance(random_state, int | np.integer):
+        return int(check_random_state(random_state).randint(SEEDS, dtype=np.int64))
+    if not 0 <= random_state < SEEDS:
+        raise JobError(f"random_state: it should be a whole number from 0 to {SEEDS - 1}")
+    return int(random_state)
 
 
 def _as_bounds(bounds: Sequence[Sequence[float]] | None) -> Bounds | None:

@@ -1,43 +1,48 @@
-"""A party's table: read it, choose its columns, refuse what cannot be clustered. Never opens a socket.
+"""A party's table: read it, choose its columns, refuse what cannot be clustered.
 
-An error names file, column, row and remedy, and never a value. Rows are counted from 1, the first below the
-header.
+An error names file, column, row and remedy, and never a value. Rows are counted from 1, the first below the header.
+pandas and PyArrow, slow to import, are imported where a file is read: checked rows can be saved and loaded without
+them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import numbers
+import os
 import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 
 from secure_kmeans.errors import DataError
 from secure_kmeans.job import LARGEST_MAGNITUDE, Scaling
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _PARQUET_SUFFIXES: Final = {".parquet", ".pq"}
 
-_UNREADABLE: Final = (pa.ArrowException, OSError, EOFError, ValueError, zipfile.BadZipFile, lzma.LZMAError, zlib.error)
-"""What garbage in one of the formats and compressions that pandas reads makes it raise."""
+_UNREADABLE: Final = (OSError, EOFError, ValueError, zipfile.BadZipFile, lzma.LZMAError, zlib.error)
+"""What pandas raises, besides PyArrow's exceptions, for garbage in a format or compression that it reads."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that can be clustered.
+    """Rows that can be clustered. They are not changed once the table is made.
 
     Attributes
     ----------
     source : str
-        The file, or what else to call it in messages.
+        The file, or another name for messages.
     columns : tuple of str
     rows : (n, len(columns)) float64, finite
         In original units.
@@ -49,6 +54,41 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of columns, shape and rows. A state to resume from is bound to it."""
+        digest = hashlib.sha256(repr((self.columns, self.rows.shape)).encode())
+        if self.rows.size:
+            digest.update(np.ascontiguousarray(self.rows).data)
+        return digest.digest()
+
+    def save_rows(self, path: str | Path) -> None:
+        """Save the rows to a new file that only its owner may read, for :func:`load_rows`.
+
+        Raises
+        ------
+        FileExistsError
+        """
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            np.save(file, self.rows, allow_pickle=False)
+
+
+def load_rows(path: str | Path, columns: Sequence[str], source: str) -> Table:
+    """Load a table that :meth:`Table.save_rows` saved: the rows are neither parsed nor checked again.
+
+    Parameters
+    ----------
+    path : path
+    columns : sequence of str
+    source : str
+        See :class:`Table`.
+    """
+    rows = np.load(path, allow_pickle=False)
+    assert rows.dtype == np.float64
+    assert rows.ndim == 2
+    assert rows.shape[1] == len(columns)
+    return Table(source, tuple(columns), rows)
 
 
 def read_table(path: str | Path, columns: Sequence[str] = ()) -> Table:
@@ -78,11 +118,12 @@ def table_from_frame(frame: pd.DataFrame, columns: Sequence[str] = (), *, source
         For an unknown or doubled column, no rows, and a cell that is empty, text, infinite or above
         :data:`LARGEST_MAGNITUDE`.
     """
-    places = _places_of(frame, columns, source)
+    positions = _positions_of(frame, columns, source)
     if frame.empty:
         raise DataError(f"{source}: there are no rows below the header; a table needs at least one")
-    values = [_numbers(frame.iloc[:, place], str(frame.columns[place]), source) for place in places]
-    return Table(source, tuple(str(frame.columns[place]) for place in places), np.column_stack(values))
+    names = tuple(str(frame.columns[position]) for position in positions)
+    values = [_numbers(frame.iloc[:, position], name, source) for position, name in zip(positions, names, strict=True)]
+    return Table(source, names, np.column_stack(values))
 
 
 def split_table(table: Table, parties: int) -> list[Table]:
@@ -128,10 +169,10 @@ def check_bounds(table: Table, scaling: Scaling) -> None:
     """
     outside = (table.rows < np.array(scaling.lower)) | (table.rows > np.array(scaling.upper))
     if outside.any():
-        row, place = np.argwhere(outside)[0]
+        row, position = np.argwhere(outside)[0]
         raise _cell_error(
             table.source,
-            table.columns[place],
+            table.columns[position],
             int(row),
             "the number is outside the agreed bounds, too large or too small for the fixed point",
             "agree on wider bounds, or correct it",
@@ -154,19 +195,22 @@ def check_reach(table: Table, scaling: Scaling, reach: float) -> None:
     """
     beyond = np.abs(scaling.apply(table.rows)) > reach
     if beyond.any():
-        row, place = np.argwhere(beyond)[0]
+        row, position = np.argwhere(beyond)[0]
         what = "the number is too far outside the bounds that the model was fitted with"
-        raise _cell_error(table.source, table.columns[place], int(row), what, "correct it or leave the row out")
+        raise _cell_error(table.source, table.columns[position], int(row), what, "correct it or leave the row out")
 
 
 def bounds_of(tables: Sequence[Table]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Smallest and largest value of each column over all tables: a disclosure, where parties use it as bounds."""
+    """Smallest and largest value of each column over all tables. Parties that use them as bounds disclose them."""
     lower = np.min([table.rows.min(axis=0) for table in tables], axis=0)
     upper = np.max([table.rows.max(axis=0) for table in tables], axis=0)
     return tuple(lower.tolist()), tuple(upper.tolist())
 
 
 def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow as pa
+
     if path.is_dir():
         raise DataError(f"{path}: this is a folder; name a CSV or Parquet file")
     try:
@@ -190,11 +234,13 @@ def _read(path: Path) -> pd.DataFrame:
             f"{path}: this is not a table with as many cells in every row as in its header; "
             "save it as CSV with commas, or as Parquet"
         ) from None
-    except _UNREADABLE:
+    except (*_UNREADABLE, pa.ArrowException):
         raise DataError(f"{path}: the file cannot be read as a table; save it as CSV or Parquet") from None
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
     options: dict[str, Any] = {"skipinitialspace": True, "encoding": "utf-8-sig"}
     first = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, nrows=1, **options)
     header = [str(name).strip() for name in first.iloc[0]]
@@ -204,26 +250,30 @@ def _read_csv(path: Path) -> pd.DataFrame:
         return rows
     if ";" in header[0] or "\t" in header[0]:
         raise DataError(f"{path}: the columns are not separated by commas; save it as CSV with commas")
-    # Of one column a blank line is a missing value, unless only blank lines follow.
+    # In a table of one column a blank line is a missing value, unless only blank lines follow.
     lines: pd.DataFrame = pd.read_csv(path, header=None, names=header, dtype=str, skip_blank_lines=False, **options)
     written = lines.index[lines[header[0]].notna()]
     return lines.loc[written[0] + 1 : written[-1]].reset_index(drop=True)
 
 
-def _places_of(frame: pd.DataFrame, columns: Sequence[str], source: str) -> list[int]:
+def _positions_of(frame: pd.DataFrame, columns: Sequence[str], source: str) -> list[int]:
+    """Positions of the chosen columns in the frame, from 0."""
     names = [str(name) for name in frame.columns]
-    places = [_place_of(column, names, source) for column in columns] if columns else list(range(len(names)))
-    for place in places:
-        if not names[place].strip():
-            raise DataError(f"{source}: column {place + 1} has no name; choose the columns to cluster by, or name it")
-        if places.count(place) > 1:
-            raise DataError(f'{source}: column "{names[place]}" is named twice; name each column once')
-        if names.count(names[place]) > 1:
-            raise DataError(f'{source}: {names.count(names[place])} columns are called "{names[place]}"; rename them')
-    return places
+    positions = [_position_of(column, names, source) for column in columns] if columns else list(range(len(names)))
+    for position in positions:
+        name = names[position]
+        if not name.strip():
+            raise DataError(
+                f"{source}: column {position + 1} has no name; choose the columns to cluster by, or name it"
+            )
+        if positions.count(position) > 1:
+            raise DataError(f'{source}: column "{name}" is named twice; name each column once')
+        if names.count(name) > 1:
+            raise DataError(f'{source}: {names.count(name)} columns are called "{name}"; rename them')
+    return positions
 
 
-def _place_of(column: str, names: list[str], source: str) -> int:
+def _position_of(column: str, names: list[str], source: str) -> int:
     if column in names:
         return names.index(column)
     if column.isascii() and column.isdigit() and len(column) < 10 and 1 <= int(column) <= len(names):
@@ -232,6 +282,9 @@ def _place_of(column: str, names: list[str], source: str) -> int:
 
 
 def _numbers(column: pd.Series, name: str, source: str) -> np.ndarray:
+    """The numbers of one column, (n,) float64; refuses a cell that holds none."""
+    import pandas as pd
+
     types = pd.api.types
     if types.is_bool_dtype(column.dtype) or types.is_complex_dtype(column.dtype):
         raise _cell_error(source, name, 0, "this is not a number", "use 0 and 1, or choose other columns")
@@ -255,7 +308,7 @@ def _numbers(column: pd.Series, name: str, source: str) -> np.ndarray:
 
 
 def _number_or_none(cell: object) -> object:
-    """What may be a number, or text that may be one; pandas would take dates and truth values for numbers."""
+    """The cell if it may be a number, or text that may be one. pandas would take dates and truth values for numbers."""
     return cell if isinstance(cell, str | numbers.Real | Decimal) and not isinstance(cell, bool) else None
 
 
@@ -264,7 +317,7 @@ def _cell_error(source: str, column: str, row: int, what: str, remedy: str) -> D
 
 
 def _described(names: list[str]) -> str:
-    """The columns' names, unless they may be the first row's values."""
+    """The names of the columns for a message, unless they may be the values of the first row."""
     if any(_is_number(name) for name in names):
         return f"it has {len(names)}, numbered from 1; some are called by numbers: is its first line a header?"
     return f"it has {_listed(names)}, numbered from 1"

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-PATH: Final = Path(__file__).resolve().parent.parent / "data" / "mall_customers.csv"
+PATH: Final = Path(__file__).with_name("mall_customers.csv")
+"""A link to ``data/`` in a checkout, a file of its own in an installed package."""
 COLUMNS: Final = ("Annual Income (k$)", "Spending Score (1-100)")
 BOUNDS: Final = ((0.0, 0.0), (150.0, 100.0))
 """Agreed without a look at the rows: incomes in thousands of dollars, and a score out of 100."""
 
 
-def segment_names(columns: tuple[str, ...], centroids: np.ndarray) -> list[str] | None:
-    """The segments of the two-party paper, section 3; None where these are not the mall's five clusters.
+def segment_names(columns: Sequence[str], centroids: np.ndarray) -> list[str] | None:
+    """Name the clusters as the two-party paper names the mall's segments, in its section 3.
 
     Parameters
     ----------
-    columns : tuple of str
+    columns : sequence of str
     centroids : (n_clusters, n_features), original units
+
+    Returns
+    -------
+    One name for each centroid; None where these are not the mall's five clusters.
 
     Notes
     -----
     The cluster nearest to the middle of all centroids is "General"; the others are named by the side of it on
     which their income and their spending lie.
     """
-    if columns != COLUMNS or len(centroids) != 5:
+    if tuple(columns) != COLUMNS or len(centroids) != 5:
         return None
     offsets = centroids - centroids.mean(axis=0)
     corners = {(True, False): "Miser", (True, True): "Target", (False, False): "Careful", (False, True): "Spendthrift"}

@@ -1,8 +1,8 @@
-"""Public coins: randomness that every party sees, and that decides where a run starts.
+"""Public coins: randomness that every party sees. They decide where a run starts.
 
-They are drawn from one seed: from the job, so that a run can be repeated, or tossed by all parties
-together (:meth:`secure_kmeans.mpc.session.Session.toss_coins`), so that no single party chooses. The
-plaintext run draws the same coins from the same seed. No share, mask or key ever comes from here.
+Coins are drawn from one seed. The job gives the seed, so that a run can be repeated, or all parties toss it together,
+so that no single party chooses it. A run in the clear draws the same coins from the same seed. No share, mask or key
+is ever drawn from a seed.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from secure_kmeans.job.job import SEEDS
 
 
 def fresh_seed() -> int:
-    """A seed from the operating system, for a run that has only one party to choose it."""
+    """A seed from the operating system, for a run in which a single party may choose it."""
     return secrets.randbelow(SEEDS)
 
 
 @dataclass(frozen=True)
 class Coins:
-    """What the initialisations of all restarts draw.
+    """The draws of the initialisations of all restarts.
 
     Attributes
     ----------
     rows : (n_init, m) ints
-        Row numbers over all parties' rows, in rank order: one for each restart, or, for "random",
-        ``n_clusters`` different ones.
+        Row numbers over all parties' rows, in rank order. For "random" each restart has ``n_clusters`` different
+        ones, else one.
     draws : (n_init, n_clusters - 1) floats in [0, 1)
         For "k-means++" only.
     """
@@ -41,7 +41,7 @@ class Coins:
 
     @classmethod
     def draw(cls, seed: int, init: Init, n_samples: int, n_clusters: int, n_init: int) -> Coins:
-        """The coins that belong to a seed: a pure function, the same on every machine."""
+        """Draw the coins that belong to a seed: a pure function, equal on every machine."""
         generator = np.random.Generator(np.random.PCG64(seed))
         if init == "random":
             rows = np.stack([generator.choice(n_samples, n_clusters, replace=False) for _ in range(n_init)])
@@ -52,12 +52,12 @@ class Coins:
 
 @dataclass(frozen=True)
 class DrawGrid:
-    """The grid on which k-means++ draws, so that the secure and the plaintext run draw the same rows.
+    """The grid of k-means++. On it a secure run and a run in the clear draw the same rows.
 
     Attributes
     ----------
     row_bits : int
-        Fractional bits of the rows from which the distances are taken.
+        Fractional bits of the rows between which distances are computed.
     draw_bits : int
         Bits of a draw: [0, 1) becomes the integers below ``2^draw_bits``.
     """
@@ -69,7 +69,18 @@ class DrawGrid:
     def fitting(cls, n_samples: int, n_features: int, largest: float) -> DrawGrid:
         """The finest grid with which ``sum(D) 2^draw_bits < 2^61``, where ``D <= 4 d B^2``.
 
-        About 22 bits go to a draw, but never fewer than the number of rows needs to be told apart.
+        A draw has 22 bits, or more where there are too many rows to tell apart with 22.
+
+        Parameters
+        ----------
+        n_samples, n_features : int
+        largest : float
+            B, the bound of |scaled value|.
+
+        Raises
+        ------
+        JobError
+            Where fewer than 6 bits are left for the rows.
         """
         magnitude = bits_to_hold(4.0 * n_samples * n_features * max(largest, 2.0**-20) ** 2)
         draw_bits = max(22, min(30, bits_to_hold(n_samples) + 4))

@@ -1,4 +1,4 @@
-"""Fixed point in the ring: reals as integers of Z/2^64, and the bounds that keep them from wrapping."""
+"""Fixed point in the ring: reals as integers of Z/2^64, and the bounds within which no number wraps."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LEAST_PRECISION_BITS: Final = 8
 
 def bits_to_hold(bound: float) -> int:
     """Smallest b >= 0 with ``bound <= 2^b``."""
-    fraction, exponent = math.frexp(bound)  # exact, where a logarithm would round
+    fraction, exponent = math.frexp(bound)  # exact; a logarithm would round
     return max(0, exponent - (fraction == 0.5))
 
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Reals to ring elements and back.
+    """A fixed point: reals to ring elements and back.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class FixedPoint:
 
     @property
     def scale(self) -> int:
-        """Ring units to 1.0."""
+        """Ring units in 1.0."""
         return 1 << self.bits
 
     def encode(self, values: np.ndarray) -> np.ndarray:
@@ -57,17 +57,17 @@ class FixedPoint:
         return reals
 
     def on_grid(self, values: np.ndarray) -> np.ndarray:
-        """The values as the ring sees them: rounded to multiples of ``2^-bits``."""
+        """The values, rounded to multiples of ``2^-bits`` as they are in the ring."""
         return self.decode(self.encode(values))
 
 
 def choose_precision_bits(n_features: int, n_clusters: int, largest: float) -> int:
     """The most fractional bits, up to 24, with which no sum of an iteration can wrap.
 
-    With |x| <= B, d features and k clusters, the largest numbers that are compared are squared
-    distances between rows, at most ``4 d B^2``, and the movement of all centroids, at most
-    ``4 k d B^2``, both at 2f fractional bits. A comparison needs their differences below 2^62.
-    (For scaled columns, from 0 to 1, the factor 4 is not needed; it costs one bit and is left in.)
+    Let |x| <= B, with d features and k clusters. The largest numbers that are compared are squared distances between
+    rows, at most ``4 d B^2``, and the movement of all centroids, at most ``4 k d B^2``, both at 2f fractional bits. A
+    comparison needs their differences below 2^62. (Columns scaled to 0 to 1 would not need the factor 4. It costs
+    them one bit.)
 
     Parameters
     ----------
@@ -91,5 +91,5 @@ def choose_precision_bits(n_features: int, n_clusters: int, largest: float) -> i
 
 
 def largest_that_fits(bits: int, n_features: int, n_clusters: int) -> float:
-    """The largest |scaled value| that :func:`choose_precision_bits` would have given so many bits."""
+    """The largest |scaled value| for which :func:`choose_precision_bits` leaves this many bits."""
     return math.sqrt(2.0 ** (RING_BITS - 2 - 2 * bits) / (4.0 * n_clusters * n_features))

@@ -1,4 +1,4 @@
-"""Scaling: from a table's units to numbers near 1, and back."""
+"""Scaling: a table's units to numbers near 1, and back."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from secure_kmeans.job.agreed import Agreed, Numbers
 ScalingMethod = Literal["uniform", "minmax", "none"]
 
 LARGEST_MAGNITUDE: Final = 2.0**53
-"""Larger numbers have no unit digit left in double precision."""
+"""The largest |number| of a table. In double precision larger ones have no unit digit."""
 
 
 class Scaling(Agreed):
-    """How a table's units become numbers near 1 in the ring, and back.
+    """The map from a table's units to numbers near 1 in the ring, and back.
 
-    ``lower`` and ``upper`` bound every value of a column; the parties agree on them, because
-    bounds taken from the data disclose two values of each column.
-
-    - ``uniform``: ``(x - lower) / max(upper - lower)``. One factor for all columns, so the
-      clusters are those of the table as it is.
+    - ``uniform``: ``(x - lower) / max(upper - lower)``. One factor for all columns: the clusters are those of the
+      table as it is.
     - ``minmax``: ``(x - lower) / (upper - lower)``. Every column weighs the same.
     - ``none``: ``x``. For tables that are scaled already.
+
+    Attributes
+    ----------
+    method : "uniform", "minmax" or "none"
+    lower, upper : n_features numbers
+        Bounds of every value of a column. The parties agree on them: bounds taken from the data would disclose two
+        values of each column.
     """
 
     method: ScalingMethod = "uniform"
@@ -44,7 +48,7 @@ class Scaling(Agreed):
 
     @property
     def units(self) -> np.ndarray:
-        """Original units to one scaled unit, of shape (n_features,)."""
+        """Original units in one scaled unit, of shape (n_features,)."""
         ranges = np.subtract(self.upper, self.lower)
         if self.method == "none":
             return np.ones_like(ranges)
@@ -54,7 +58,7 @@ class Scaling(Agreed):
 
     @property
     def offsets(self) -> np.ndarray:
-        """What becomes 0, of shape (n_features,)."""
+        """The values that become 0, of shape (n_features,)."""
         return np.zeros(len(self.lower)) if self.method == "none" else np.array(self.lower)
 
     @property
@@ -71,7 +75,7 @@ class Scaling(Agreed):
 
     @property
     def diagonal(self) -> float:
-        """No two rows are farther apart, in original units; 1 where all rows must be equal."""
+        """The largest distance of two rows within the bounds, in original units; 1 where all rows must be equal."""
         return float(np.linalg.norm(np.subtract(self.upper, self.lower))) or 1.0
 
     def apply(self, rows: np.ndarray) -> np.ndarray:

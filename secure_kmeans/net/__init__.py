@@ -1,1 +1,1 @@
-"""How the roles of a job find, recognise and hear each other: TLS 1.3, and nothing of CrypTen."""
+"""How the roles of a job find, recognise and watch each other, over TLS 1.3 and without CrypTen."""

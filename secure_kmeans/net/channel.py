@@ -1,4 +1,4 @@
-"""Frames on one line: posted without waiting, received piece by piece."""
+"""Channel: the frames on one line, sent without waiting and received piece by piece."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from secure_kmeans.net.messages import (
 from secure_kmeans.net.tls import SilentError, TlsLine
 
 _JOINED: Final = 1 << 13
-"""A payload up to here travels in one piece with its header."""
+"""Bytes of the largest payload that is sent in one piece with its header."""
 
 Allocate = Callable[[Header], memoryview]
-"""Given a header, where its payload goes; it refuses what may not come by MalformedFrameError."""
+"""Callback(header): the memory for the payload. It raises MalformedFrameError for a frame that is not expected."""
 
 
 class Channel:
-    """The frames that go to and come from one peer.
+    """The frames to and from one peer.
 
     Parameters
     ----------
     line : TlsLine
     peer : str
-        Its name.
+        The peer's name.
     """
 
     def __init__(self, line: TlsLine, peer: str) -> None:
@@ -46,25 +46,30 @@ class Channel:
         self._posted = 0
         self._received = 0
         self.moved = 0
-        """Bytes that have come or left so far: a long frame moves before it is complete."""
+        """Bytes received and sent so far, those of incomplete frames included."""
         self._small = memoryview(bytearray(HEADER.size + _JOINED))
         self._head = self._small[: HEADER.size]
         self._filled = 0
-        self._coming: tuple[Header, memoryview] | None = None
+        self._incoming: tuple[Header, memoryview] | None = None
 
     def fileno(self) -> int:
-        """Of the socket, for ``select``."""
+        """The descriptor of the socket, for ``select``."""
         return self.line.fileno()
 
     @property
     def sending(self) -> bool:
-        """Whether something posted has not left yet."""
+        """Whether a part of a posted frame has not been sent yet."""
         return bool(self._outbox)
 
     def post(self, kind: Kind, payload: bytes | memoryview) -> bool:
-        """Send a frame, as far as there is room now; return whether all has left. :meth:`flush` sends the rest.
+        """Send as much of a frame as possible without waiting; :meth:`flush` sends the rest.
 
-        The payload must not change until it has left.
+        The payload must not change until it is sent.
+
+        Returns
+        -------
+        bool
+            Whether the whole frame is sent.
 
         Raises
         ------
@@ -75,7 +80,7 @@ class Channel:
         self._posted += 1
         if size <= _JOINED:
             frame = header + payload
-            if not self._outbox and self.line.write(frame):  # one record: it goes as a whole or not at all
+            if not self._outbox and self.line.write(frame):  # one record: it is sent as a whole or not at all
                 self.moved += len(frame)
                 return True
             self._outbox.append(memoryview(frame))
@@ -84,13 +89,18 @@ class Channel:
         return self.flush()
 
     def put_message(self, message: Message) -> None:
-        """Put a message into the outbox, for :meth:`flush` to send."""
+        """Add a message to the frames that :meth:`flush` sends."""
         payload = encode_message(message)
         self._outbox.append(memoryview(pack_header(Kind.MESSAGE, self._posted, len(payload)) + payload))
         self._posted += 1
 
     def flush(self) -> bool:
-        """Send what there is room for; return whether all has left."""
+        """Send as much as possible without waiting; return whether everything posted is sent.
+
+        Raises
+        ------
+        LostError
+        """
         while self._outbox:
             first = self._outbox[0]
             written = self.line.write(first)
@@ -104,37 +114,43 @@ class Channel:
         return True
 
     def advance(self, allocate: Allocate) -> tuple[Header, memoryview] | None:
-        """Go on with the frame that is coming in; return it when it is complete.
+        """Receive as much of the next frame as possible without waiting; return the frame when it is complete.
 
         Raises
         ------
         MalformedFrameError, LostError
         """
-        if self._coming is None:
+        if self._incoming is None:
             if not self._fill(self._head):
                 return None
             header = unpack_header(self._head, self._received)
-            self._coming = header, allocate(header)
+            self._incoming = header, allocate(header)
             self._filled = 0
-        frame = self._coming
+        frame = self._incoming
         if not self._fill(frame[1]):
             return None
         self._received += 1
-        self._coming, self._filled = None, 0
+        self._incoming, self._filled = None, 0
         return frame
 
     def _fill(self, target: memoryview) -> bool:
+        """Fill ``target`` from position ``_filled`` on; return whether it is full."""
         size = len(target)
         while self._filled < size:
-            came = self.line.read_into(target[self._filled :])
-            if not came:
+            received = self.line.read_into(target[self._filled :])
+            if not received:
                 return False
-            self.moved += came
-            self._filled += came
+            self.moved += received
+            self._filled += received
         return True
 
     def advance_numbers(self, kind: Kind, target: memoryview) -> bool:
-        """:meth:`advance` with a frame of numbers that must fill ``target``; return whether it is complete."""
+        """Like :meth:`advance`, for a frame of numbers that must fill ``target``; return whether it is complete.
+
+        Raises
+        ------
+        MalformedFrameError, LostError
+        """
         if len(target) > _JOINED:
             return self.advance(room_for_numbers(kind, target)) is not None
         size = HEADER.size + len(target)
@@ -143,7 +159,7 @@ class Channel:
             self.moved += self._filled
         complete = self._filled == size or self._fill(self._small[:size])
         if self._filled >= HEADER.size and self._head != pack_header(kind, self._received, len(target)):
-            room_for_numbers(kind, target)(unpack_header(self._head, self._received))  # tells what is wrong with it
+            room_for_numbers(kind, target)(unpack_header(self._head, self._received))  # raises the error
         if complete:
             target[:] = self._small[HEADER.size : size]
             self._received += 1
@@ -151,7 +167,7 @@ class Channel:
         return complete
 
     def next_message(self) -> Message | None:
-        """The next message, if it has come.
+        """The next message, or None where it is not complete yet.
 
         Raises
         ------
@@ -161,12 +177,13 @@ class Channel:
         return None if frame is None else decode_message(bytes(frame[1]))
 
     def send_message(self, message: Message, deadline: float) -> None:
-        """Send a message and wait until it has left.
+        """Send a message and wait until it is sent.
 
         Raises
         ------
-        LostError, SilentError
-            The latter where it has not at ``deadline`` (of ``time.monotonic``).
+        LostError
+        SilentError
+            Where it is not sent at ``deadline`` (of ``time.monotonic``).
         """
         self.post(Kind.MESSAGE, encode_message(message))
         while not self.flush():
@@ -177,7 +194,9 @@ class Channel:
 
         Raises
         ------
-        MalformedFrameError, LostError, SilentError
+        MalformedFrameError, LostError
+        SilentError
+            Where it is not complete at ``deadline`` (of ``time.monotonic``).
         """
         while (message := self.next_message()) is None:
             self._wait(select.POLLIN, deadline)
@@ -187,34 +206,34 @@ class Channel:
         poller = select.poll()
         poller.register(self.line, events)
         if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise SilentError("it said nothing for too long")
+            raise SilentError("it did not respond in time")
 
 
 def room_for_message(header: Header) -> memoryview:
-    """Room for a message, and for nothing else."""
+    """Memory for a message. A frame of any other kind is refused."""
     return _room(header, Kind.MESSAGE)
 
 
 def room_for_object(header: Header) -> memoryview:
-    """Room for an object, and for nothing else."""
+    """Memory for an object. A frame of any other kind is refused."""
     return _room(header, Kind.OBJECT)
 
 
 def _room(header: Header, kind: Kind) -> memoryview:
     if header.kind != kind:
-        raise MalformedFrameError(f"a frame of kind {header.kind.name} where {kind.name} was due")
+        raise MalformedFrameError(f"a frame of kind {header.kind.name} where {kind.name} was expected")
     if header.length > LARGEST_PAYLOAD:
-        raise MalformedFrameError(f"a frame of {header.length} bytes, where {LARGEST_PAYLOAD} are the most")
+        raise MalformedFrameError(f"a frame of {header.length} bytes, where at most {LARGEST_PAYLOAD} are allowed")
     return memoryview(bytearray(header.length))
 
 
 def room_for_numbers(kind: Kind, target: memoryview) -> Allocate:
-    """``target`` as the room for numbers of this kind that fill it exactly."""
+    """``target`` as the memory for numbers. A frame of another kind or another length is refused."""
 
     def allocate(header: Header) -> memoryview:
         if header.kind != kind or header.length != len(target):
-            came, due = f"{header.length} bytes of {header.kind.name}", f"{len(target)} of {kind.name}"
-            raise MalformedFrameError(f"a frame of {came} where {due} were due")
+            received, expected = f"{header.length} bytes of {header.kind.name}", f"{len(target)} of {kind.name}"
+            raise MalformedFrameError(f"a frame of {received} where {expected} were expected")
         return target
 
     return allocate

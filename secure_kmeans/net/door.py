@@ -1,4 +1,4 @@
-"""Where callers come in: most are strangers, and none of them may cost much."""
+"""Connections from outside: a thread accepts them, and most come from strangers, none of which may cost much."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from secure_kmeans.job import MOST_ROLES
 from secure_kmeans.net.channel import Channel
 from secure_kmeans.net.identity import Identity
 from secure_kmeans.net.messages import MalformedFrameError
@@ -18,18 +19,25 @@ from secure_kmeans.net.tls import LostError, TlsLine
 
 log: Final = logging.getLogger(__name__)
 
-MOST_CALLERS: Final = 32
-"""So many may be in their handshake at once; for one more the oldest has to go."""
+MOST_CALLERS: Final = 2 * MOST_ROLES
+"""Concurrent TLS handshakes. The oldest is dropped when one more caller arrives.
+
+All other roles of the largest job can connect at the same time, and as many strangers.
+"""
 HANDSHAKE_SECONDS: Final = 20.0
-_REFUSALS_TOLD: Final = 20
-_TELLING_SECONDS: Final = 60.0
+"""Seconds that a caller has for the TLS handshake and its Hello."""
+_MOST_LOGGED: Final = 20
+"""Refusals that are logged in a period; the others are counted."""
+_PERIOD_SECONDS: Final = 60.0
 
 Admit = Callable[[Channel, float], str | None]
-"""Given a channel to a known caller and a deadline: takes it in, or returns why not."""
+"""Callback(channel, deadline): accept a caller whose certificate is known, or return the reason for a refusal."""
 
 
 class Door:
-    """Answers the calls at a listening socket, in a thread of its own, until it is closed.
+    """Answers the callers at a listening socket until it is closed.
+
+    One thread accepts connections. Each caller has a thread of its own until it is accepted or refused.
 
     Parameters
     ----------
@@ -37,28 +45,28 @@ class Door:
         Closed with the door.
     identity : Identity
     pinned : mapping of fingerprint to role
-        Who may come in.
+        The certificates that are accepted, and the names of their roles.
     admit : callable
     """
 
     def __init__(self, listener: socket.socket, identity: Identity, pinned: Mapping[str, str], admit: Admit) -> None:
         self._listener, self._identity, self._pinned, self._admit = listener, identity, dict(pinned), admit
-        self._callers: dict[socket.socket, None] = {}  # in the order in which they came
+        self._callers: dict[socket.socket, None] = {}  # those in the TLS handshake, the oldest first
         self._lock = threading.Lock()
         self._closed = False
-        self._refused = {True: 0, False: 0}  # with a certificate that the job names, and without
-        self._telling_since = time.monotonic()
+        self._refused = {True: 0, False: 0}  # callers with a certificate that the job names, and callers without
+        self._period_began = time.monotonic()
         listener.setblocking(False)
-        self._thread = threading.Thread(target=self._answer, name="door", daemon=True)
+        self._thread = threading.Thread(target=self._accept_all, name="door", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Answer no more calls."""
+        """Accept no more callers. Accepted connections stay open."""
         self._closed = True
         self._thread.join(2)
         self._listener.close()
 
-    def _answer(self) -> None:
+    def _accept_all(self) -> None:
         poller = select.poll()
         poller.register(self._listener, select.POLLIN)
         while not self._closed:
@@ -66,7 +74,7 @@ class Door:
                 continue
             try:
                 caller, address = self._listener.accept()
-            except OSError:  # it has hung up already, or there are no descriptors left for the moment
+            except OSError:  # the caller has closed its connection already, or all descriptors are in use
                 time.sleep(0.05)
                 continue
             with self._lock:
@@ -77,9 +85,10 @@ class Door:
                         oldest.shutdown(socket.SHUT_RDWR)
                 self._callers[caller] = None
             where = f"{address[0]} port {address[1]}"
-            threading.Thread(target=self._receive, args=(caller, where), name="caller", daemon=True).start()
+            threading.Thread(target=self._answer, args=(caller, where), name="caller", daemon=True).start()
 
-    def _receive(self, caller: socket.socket, where: str) -> None:
+    def _answer(self, caller: socket.socket, where: str) -> None:
+        """Accept or refuse one caller, in its own thread."""
         deadline = time.monotonic() + HANDSHAKE_SECONDS
         known = False
         reason: str | None
@@ -87,33 +96,39 @@ class Door:
             tls = TlsLine(caller, self._identity, self._pinned, server=True)
             tls.shake_hands(deadline)
             known = True
-            self._forget(caller)  # it is no stranger, and has to make room for none
+            self._forget(caller)  # its certificate is pinned: it is not dropped for another caller
             reason = self._admit(Channel(tls, self._pinned[tls.shown]), deadline)
             if reason is not None:
                 tls.close()
-        except (LostError, MalformedFrameError) as error:
+        except LostError as error:
             reason = str(error)
-        except Exception as error:  # whatever a stranger comes up with, the door stays open for the others
+        except MalformedFrameError as error:
+            reason = f"it sent {error}"
+        except Exception as error:  # no caller may end the thread before the connection is closed
             reason = getattr(error, "strerror", None) or type(error).__name__
         self._forget(caller)
         if reason is not None:
             caller.close()
-            self._tell_refusal(where, reason, known)
+            self._log_refusal(where, reason, known)
 
     def _forget(self, caller: socket.socket) -> None:
         with self._lock:
             self._callers.pop(caller, None)
 
-    def _tell_refusal(self, where: str, reason: str, known: bool) -> None:
-        """Into the log, but only so often: whoever calls must not be able to fill a disk, nor to hide others' calls."""
+    def _log_refusal(self, where: str, reason: str, known: bool) -> None:
+        """Log a refusal, up to a number of them in each period.
+
+        A caller must not be able to fill the disk. Callers with a known certificate are counted apart, so that
+        strangers cannot hide them.
+        """
         with self._lock:
             now = time.monotonic()
-            if now - self._telling_since > _TELLING_SECONDS:
-                if untold := sum(max(0, calls - _REFUSALS_TOLD) for calls in self._refused.values()):
-                    log.warning("refused %d more connections", untold)
+            if now - self._period_began > _PERIOD_SECONDS:
+                if unlogged := sum(max(0, calls - _MOST_LOGGED) for calls in self._refused.values()):
+                    log.warning("refused %d more connections", unlogged)
                 self._refused = {True: 0, False: 0}
-                self._telling_since = now
+                self._period_began = now
             self._refused[known] += 1
-            if self._refused[known] > _REFUSALS_TOLD:
+            if self._refused[known] > _MOST_LOGGED:
                 return
         log.warning("refused a connection from %s: %s", where, reason)

@@ -1,7 +1,7 @@
 """A role's identity: a private key and a self-signed certificate, in a folder that only its owner can read.
 
-Nobody vouches for the certificate: the job names its fingerprint, and that is all that counts. So it never expires
-and says nothing: whoever calls at an open port sees it.
+No authority signs the certificate. A role is recognised by the certificate's fingerprint, which the job names. The
+certificate therefore never expires, and it holds nothing about the role, because every caller at an open port sees it.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ class Identity:
 
     @property
     def fingerprint(self) -> str:
-        """What the job names: SHA-256 of the certificate."""
+        """SHA-256 of the certificate in DER, in hexadecimal, as the job names it."""
         return fingerprint_of(self.certificate)
 
 
 def new_identity(folder: Path) -> Identity:
-    """Make a key and a certificate for a role, in a new folder of its own.
+    """Make a key and a certificate for a role, in a new folder.
 
     Parameters
     ----------
     folder : path
-        Must not exist, so that no key is ever overwritten.
+        Must not exist, so that no key can be overwritten.
 
     Raises
     ------
@@ -108,13 +108,13 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def load_identity(folder: Path) -> Identity:
-    """Read what :func:`new_identity` made.
+    """Read an identity that :func:`new_identity` made.
 
     Raises
     ------
     IdentityError
-        Where a file is missing or unusable, where others than its owner may read the key, or where key and certificate
-        do not belong together.
+        Where a file is missing or unusable, where other users may read the key, or where key and certificate do not
+        belong together.
     """
     key_path, certificate_path = folder / KEY, folder / CERTIFICATE
     try:

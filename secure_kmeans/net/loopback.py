@@ -1,4 +1,4 @@
-"""All roles of a job on this machine: fresh identities, and a port of loopback for each."""
+"""All roles of a job on this machine: fresh identities, and a port of the loopback interface for each role."""
 
 from __future__ import annotations
 
@@ -8,41 +8,45 @@ from pathlib import Path
 from typing import Final
 
 from secure_kmeans.errors import RoleError
-from secure_kmeans.job import DEALER, Dealer, Job, Party
+from secure_kmeans.job import Endpoint, Job
 from secure_kmeans.net.identity import new_identity
-from secure_kmeans.net.meeting import Attendance, meet
+from secure_kmeans.net.meeting import BACKLOG, Attendance, meet
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.messages import Checkpoint
 
 START_SECONDS: Final = 60.0
+"""Seconds that a role waits for the others to start."""
 
 
 class Loopback:
-    """Made before the roles are forked; each then calls :meth:`meet`.
+    """Listening sockets and identities of all roles.
+
+    It is made before the processes of the roles are forked. Each process then calls :meth:`meet`, once.
 
     Parameters
     ----------
     job : Job
-        Its addresses and fingerprints are replaced.
+        Its endpoints are replaced.
     folder : path
-        Only its owner may enter it; the identities go there, in folders of their own.
+        The identities are written here, one folder for each role. Only its owner may have access to it.
 
     Attributes
     ----------
     job : Job
-        With the places of this machine.
+        With the endpoints on this machine.
     """
 
     def __init__(self, job: Job, folder: Path) -> None:
-        self._listeners = {role: socket.create_server(("127.0.0.1", 0), backlog=64) for role in job.roles}
-        self._identities = {role: new_identity(folder / role) for role in job.roles}
-
-        def place(role: str) -> dict[str, str]:
-            port = self._listeners[role].getsockname()[1]
-            return {"address": f"127.0.0.1:{port}", "fingerprint": self._identities[role].fingerprint}
-
-        parties = tuple(Party.of(name=name, **place(name)) for name in job.names)
-        self.job = job.model_copy(update={"parties": parties, "dealer": Dealer.of(**place(DEALER))})
+        names = [role.name for role in job.roles]
+        self._listeners = {name: socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) for name in names}
+        self._identities = {name: new_identity(folder / name) for name in names}
+        ports = {name: listener.getsockname()[1] for name, listener in self._listeners.items()}
+        self.job = job.with_endpoints(
+            {
+                name: Endpoint(address=f"127.0.0.1:{ports[name]}", fingerprint=self._identities[name].fingerprint)
+                for name in names
+            }
+        )
 
     def meet(
         self,

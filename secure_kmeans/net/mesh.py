@@ -1,4 +1,4 @@
-"""A role's lines to all others while the run goes on: numbers, objects, keys, and the end."""
+"""Mesh: one role's lines to all other roles during a run, for arrays, objects and keys, and the end of the run."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ from secure_kmeans.net.watch import Traffic, Watch
 if TYPE_CHECKING:
     from secure_kmeans.net.door import Door
 
-assert sys.byteorder == "little", "numbers travel as they lie in memory"
+assert sys.byteorder == "little", "numbers are sent as they are in memory"
 
 
 class Mesh:
-    """What :func:`~secure_kmeans.net.meeting.meet` returns.
+    """One role's lines to all other roles; :func:`~secure_kmeans.net.meeting.meet` makes it.
 
     Attributes
     ----------
     me : str
+        The name of this role.
     roles : tuple of str
-        In the order of the job, the dealer last.
+        The names of all roles, in the order of the job.
     session : 32 bytes
-        The same at all roles, and never the same again.
+        Identifier of the session: equal at all roles, and different in every session.
     checkpoint : Checkpoint or None
-        The last state that all parties hold.
+        The last state that all roles which keep states hold.
     resuming : bool
-        Whether the parties resume a run.
+        Whether a run is resumed.
     traffic : Traffic
-        What this role tells the others of its work.
+        This role's activity, which the others are sent.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Mesh:
         self.resuming = any(hello.resume for hello in hellos.values())
         self._channels, self._watch, self._door = dict(channels), watch, door
         self.traffic: Traffic = watch.traffic
-        self.traffic.on(list(channels.values()))
+        self.traffic.lines = tuple(channels.values())
         self._sending: list[Channel] = []
         self._pollers = {peer: self._poller(channel) for peer, channel in channels.items()}
 
@@ -74,14 +75,30 @@ class Mesh:
         poller.register(channel, select.POLLIN)
         return poller
 
-    # ------------------------------------------------------------- the way out
+    # ----------------------------------------------------------------- sending
 
     def post(self, peer: str, numbers: np.ndarray) -> None:
-        """Begin to send contiguous numbers, which must not change until they have left."""
+        """Begin to send a contiguous array, which must not change until it is sent.
+
+        Raises
+        ------
+        TypeError
+            For a type of numbers that is never sent.
+        RoleError
+            Where a role is lost.
+        """
         self._post(self._channels[peer], kind_of(numbers), _bytes_of(numbers))
 
     def post_object(self, peer: str, value: Any) -> int:
-        """Begin to send plain values, see :func:`~secure_kmeans.net.messages.encode_object`; return their bytes."""
+        """Begin to send plain values; return the number of bytes of their payload.
+
+        Raises
+        ------
+        TypeError, ValueError
+            See :func:`~secure_kmeans.net.messages.encode_object`.
+        RoleError
+            Where a role is lost.
+        """
         payload = encode_object(value)
         self._post(self._channels[peer], Kind.OBJECT, payload)
         return len(payload)
@@ -100,28 +117,33 @@ class Mesh:
             raise self._watch.blame(channel.peer, str(error)) from None
 
     def flush(self) -> None:
-        """Wait until all that was posted has left.
+        """Wait until everything that was posted is sent.
 
         Raises
         ------
         RoleError
+            Where a role is lost.
         """
         while self._sending:
             self._wait(None)
 
-    # -------------------------------------------------------------- the way in
+    # --------------------------------------------------------------- receiving
 
     def receive(self, peer: str, target: np.ndarray) -> None:
-        """Wait until a peer has filled a contiguous array, while what was posted leaves.
+        """Wait for numbers from a peer, and fill a contiguous array with them.
+
+        What was posted before is sent meanwhile.
 
         Raises
         ------
         RoleError
-            Where a role is lost, or sends anything else.
+            Where a role is lost, or the peer sends anything else.
         """
         channel, kind, view = self._channels[peer], kind_of(target), _bytes_of(target)
         try:
-            if not (self._sending or channel.line.pending()):  # most likely it has not come yet: do not even try
+            if not (
+                self._sending or channel.line.pending()
+            ):  # most likely nothing has arrived yet: wait before the first attempt to read
                 self.traffic.waits_for = peer
                 self._pollers[peer].poll()
                 self.traffic.waits_for = ""
@@ -134,9 +156,12 @@ class Mesh:
     def receive_object(self, peer: str) -> Any:
         """Wait for plain values from a peer.
 
+        What was posted before is sent meanwhile.
+
         Raises
         ------
         RoleError
+            Where a role is lost, or the peer sends anything else.
         """
         channel = self._channels[peer]
         try:
@@ -147,7 +172,20 @@ class Mesh:
             raise self._blame(peer, error) from None
 
     def exchange(self, outgoing: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> None:
-        """Send to each peer its numbers, and :meth:`receive`, both at once: one round."""
+        """Send numbers to peers and receive numbers from peers at the same time. Rounds: 1.
+
+        Parameters
+        ----------
+        outgoing : mapping of name to array
+            See :meth:`post`.
+        targets : mapping of name to array
+            See :meth:`receive`.
+
+        Raises
+        ------
+        RoleError
+            Where a role is lost, or a peer sends anything else.
+        """
         for peer, numbers in outgoing.items():
             self.post(peer, numbers)
         for peer, target in targets.items():
@@ -156,14 +194,20 @@ class Mesh:
             self.flush()
 
     def blame(self, peer: str, reason: str) -> RoleError:
-        """Why the run failed: what was heard of, or else that ``peer`` is lost for this reason."""
+        """The failure of the run; see :meth:`Watch.blame <secure_kmeans.net.watch.Watch.blame>`."""
         return self._watch.blame(peer, reason)
 
     def _blame(self, peer: str, error: Exception) -> RoleError:
         return self._watch.blame(peer, f"it sent {error}" if isinstance(error, MalformedFrameError) else str(error))
 
     def _wait(self, channel: Channel | None) -> None:
-        """Wait until a line can be read or what was posted moves; raise where the run has failed meanwhile."""
+        """Wait until ``channel`` can be read or more of what was posted can be sent, and send that.
+
+        Raises
+        ------
+        RoleError
+            Where the run has failed meanwhile.
+        """
         wanted = dict.fromkeys(self._sending, select.POLLOUT)
         if channel is not None:
             wanted[channel] = wanted.get(channel, 0) | select.POLLIN
@@ -177,19 +221,19 @@ class Mesh:
         self._watch.check()
         self._sending = [sending for sending in self._sending if not self._flush(sending)]
 
-    # ------------------------------------------------------ keys, and the end
+    # -------------------------------------------------------- keys and the end
 
     def key(self, peer: str, purpose: str) -> bytes:
-        """32 bytes that only this role and ``peer`` know, for one purpose, in this session only."""
+        """32 bytes that only this role and ``peer`` know, different for each purpose and in each session."""
         return self._channels[peer].line.exported_key(purpose, self.session)
 
     def finish(self) -> dict[str, Done]:
-        """Wait until all roles have all they came for; return what each did.
+        """Report this role's completion and wait for that of all others; return what each other role did.
 
         Raises
         ------
         RoleError
-            Where one is lost before.
+            Where a role is lost before.
         """
         self.flush()
         self._watch.tell_done()
@@ -198,16 +242,16 @@ class Mesh:
         return self._watch.done()
 
     def fail(self, reason: str) -> None:
-        """Tell all roles that this one failed."""
+        """End the run for all roles, because this role failed for this reason."""
         self._watch.fail(RoleError(self.me, reason))
 
     @property
     def failure(self) -> RoleError | None:
-        """Why the run is over, where it failed."""
+        """The failure of the run, or None."""
         return self._watch.failure
 
     def close(self) -> None:
-        """End all lines; after :meth:`finish` or :meth:`fail`."""
+        """End all lines. It is called after :meth:`finish` or :meth:`fail`."""
         if self._door is not None:
             self._door.close()
         self._watch.close()
@@ -216,5 +260,5 @@ class Mesh:
 
 
 def _bytes_of(numbers: np.ndarray) -> memoryview:
-    """The memory of contiguous numbers."""
+    """The memory of a contiguous array."""
     return memoryview(numbers.data).cast("B") if numbers.size else memoryview(bytearray())

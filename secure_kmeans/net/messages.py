@@ -1,18 +1,18 @@
-"""What travels on a line, and nothing else does: frames with a header of 16 bytes and a payload of a known type.
+"""Frames, the only thing that travels on a line: a header of 16 bytes and a payload of a known type.
 
 =========  =====  ==================================================================
-bytes      type   what
+bytes      type   content
 =========  =====  ==================================================================
 0 to 1            ``SK``
 2          uint8  :data:`PROTOCOL_VERSION`
 3          uint8  :class:`Kind`
-4 to 7     uint32 number of the frame on this line, from 0; after 2^32 - 1 comes 0
+4 to 7     uint32 number of the frame on this line, from 0, modulo 2^32
 8 to 15    uint64 length of the payload in bytes
 =========  =====  ==================================================================
 
 All integers are big-endian. The payload of a ``MESSAGE`` is one of the structures below in MessagePack, decoded by
-``msgspec`` against its type; that of an ``OBJECT`` plain values in MessagePack; that of numbers their
-little-endian bytes, whose length the receiver knows beforehand. Nothing is ever evaluated or unpickled.
+``msgspec`` against its type. The payload of an ``OBJECT`` is plain values in MessagePack. The payload of numbers is
+their little-endian bytes, whose length the receiver knows beforehand. Nothing is ever evaluated or unpickled.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from typing import Annotated, Any, Final
 import msgspec
 import numpy as np
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 HEADER: Final = struct.Struct("!2sBBIQ")
 LARGEST_PAYLOAD: Final = 1 << 20
-"""Of a message or an object; more is refused before any of it is read."""
+"""Bytes of a message or an object. A longer one is refused before any of it is read."""
 
 _MAGIC: Final = b"SK"
 _SEQUENCE: Final = 1 << 32
-_DEPTH: Final = 16
+_MOST_DEPTH: Final = 16
+"""Levels of lists and dictionaries in an object."""
 
 Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[\w.-]+\Z")]
@@ -40,11 +41,14 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class MalformedFrameError(ValueError):
-    """What came is not a frame that may come here. The message holds nothing of its content."""
+    """A received frame that is invalid, or not expected now.
+
+    The message is a noun phrase, to follow "it sent". It contains nothing of the payload.
+    """
 
 
 class Kind(IntEnum):
-    """What a payload is."""
+    """The type of a payload."""
 
     MESSAGE = 1
     OBJECT = 2
@@ -67,7 +71,7 @@ def kind_of(numbers: np.ndarray) -> Kind:
     Raises
     ------
     TypeError
-        For numbers that never travel.
+        For a type of numbers that is never sent.
     """
     kind = _KINDS.get(numbers.dtype.char)
     if kind is None or not numbers.dtype.isnative:
@@ -80,14 +84,14 @@ class _Structure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=Tr
 
 
 class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True, array_like=True):
-    """A state that a party could resume from: the run in which it was shared, and its iteration."""
+    """A state that a role could resume from: the session in which it was shared, and its iteration."""
 
     iteration: Count
     session: Digest
 
 
 class Hello(_Structure, frozen=True):
-    """The first message on every line, in both directions: who speaks, and what for.
+    """The first message on every line, in both directions: the sender and its job.
 
     Attributes
     ----------
@@ -95,22 +99,21 @@ class Hello(_Structure, frozen=True):
         Version of this package.
     role : str
     line : "control" or "data"
-    columns : tuple of str
     keys : dict of str to 32 bytes
-        Digest of each key of the job.
+        Digest of each key of the job, and of each element of a list of texts.
     digest : 32 bytes
         Of the whole job.
     nonce : 32 bytes
-        Of the sender's process; the nonces of all roles make the session's identifier.
+        Of the sender's process; the session's identifier is made from the nonces of all roles.
     resume : bool or None
-        Whether the party resumes a run; the dealer, which has nothing to resume, says None.
+        Whether the sender resumes a run; None where the role keeps no states.
     checkpoints : tuple of Checkpoint
+        The states that the sender holds; empty where the role keeps no states.
     """
 
     program: Annotated[str, msgspec.Meta(max_length=64)]
     role: Name
     line: Annotated[str, msgspec.Meta(pattern=r"^(control|data)\Z")]
-    columns: tuple[str, ...]
     keys: dict[Name, Digest]
     digest: Digest
     nonce: Digest
@@ -125,23 +128,23 @@ class Refusal(_Structure, frozen=True):
 
 
 class Ready(_Structure, frozen=True):
-    """This role has met all others, in this session."""
+    """The sender is connected to all other roles, in this session."""
 
     session: Digest
 
 
 class Alive(_Structure, frozen=True):
-    """Sent every second or so: what this role is doing.
+    """The sender's activity, sent about once a second.
 
     Attributes
     ----------
     waits_for : str
-        The role whose message it waits for; empty while it works.
+        The role whose message the sender waits for; empty while the sender works.
     rounds, bytes_sent : int
     bytes_moved : int
-        That have come or left on its lines.
+        Received or sent on the sender's data lines.
     cpu_s : float
-        Seconds that its processor has worked for it since it began to meet the others.
+        Processor time of the sender since the start of its meeting.
     """
 
     waits_for: Annotated[str, msgspec.Meta(max_length=64)]
@@ -152,14 +155,14 @@ class Alive(_Structure, frozen=True):
 
 
 class Abort(_Structure, frozen=True):
-    """The run is over: this role failed, for this reason."""
+    """The run has ended: the named role failed, for this reason."""
 
     role: Name
     reason: Text
 
 
 class Done(_Structure, frozen=True):
-    """This role has all that it came for."""
+    """The sender needs nothing more from the other roles."""
 
     rounds: Count
     bytes_sent: Count
@@ -172,7 +175,7 @@ _decoder: Final = msgspec.msgpack.Decoder(Message)
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What a frame says of itself."""
+    """The content of a frame's header that is not fixed."""
 
     kind: Kind
     sequence: int
@@ -180,7 +183,7 @@ class Header(msgspec.Struct, frozen=True):
 
 
 def pack_header(kind: Kind, sequence: int, length: int) -> bytes:
-    """The header of the frame with this number, counted from 0."""
+    """The header of a frame. ``sequence`` is its number on the line, counted from 0."""
     return HEADER.pack(_MAGIC, PROTOCOL_VERSION, kind, sequence % _SEQUENCE, length)
 
 
@@ -191,7 +194,7 @@ def unpack_header(data: bytes | bytearray | memoryview, sequence: int) -> Header
     ----------
     data : 16 bytes, or more
     sequence : int
-        The number that the frame has to have, counted from 0.
+        The expected number of the frame, counted from 0.
 
     Raises
     ------
@@ -199,13 +202,13 @@ def unpack_header(data: bytes | bytearray | memoryview, sequence: int) -> Header
     """
     magic, version, kind, number, length = HEADER.unpack_from(data)
     if magic != _MAGIC:
-        raise MalformedFrameError("this is no frame")
+        raise MalformedFrameError("something that is no frame")
     if version != PROTOCOL_VERSION:
         raise MalformedFrameError(
-            f"it speaks version {version} of the protocol, this program version {PROTOCOL_VERSION}"
+            f"a frame of version {version} of the protocol, where this program uses version {PROTOCOL_VERSION}"
         )
     if number != sequence % _SEQUENCE:
-        raise MalformedFrameError("a frame came twice, or one is missing")
+        raise MalformedFrameError("a frame with the wrong number: one was repeated, or one is missing")
     try:
         return Header(Kind(kind), number, length)
     except ValueError:
@@ -218,7 +221,7 @@ def encode_message(message: Message) -> bytes:
     Raises
     ------
     ValueError
-        For a longer one: a job of too many columns.
+        For a longer one: a Hello for a job with too many keys.
     """
     return _limited(_encoder.encode(message))
 
@@ -233,7 +236,7 @@ def decode_message(payload: bytes | bytearray) -> Message:
     try:
         message: Message = _decoder.decode(payload)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):
-        raise MalformedFrameError("a message that is none of this program's") from None
+        raise MalformedFrameError("a message that this program does not know") from None
     return message
 
 
@@ -255,7 +258,7 @@ def encode_object(value: Any) -> bytes:
 
 
 def decode_object(payload: bytes | bytearray) -> Any:
-    """The plain values in a payload; tuples come back as lists.
+    """The plain values in a payload. Tuples are returned as lists.
 
     Raises
     ------
@@ -276,7 +279,7 @@ def _limited(payload: bytes) -> bytes:
 
 
 def _check_plain(value: object, depth: int = 0) -> None:
-    if depth > _DEPTH:
+    if depth > _MOST_DEPTH:
         raise TypeError("values nested this deep are not sent")
     if isinstance(value, dict):
         for key, item in value.items():

@@ -1,8 +1,9 @@
-"""One TLS 1.3 line to a peer whose certificate the job names.
+"""A TLS 1.3 line to a peer whose certificate the job names by its fingerprint.
 
-OpenSSL by way of pyOpenSSL: Python's own ``ssl`` can ask a client for a certificate only if an authority or the
-certificate itself is at hand to check it with, and the job names fingerprints alone. Here the fingerprint is
-compared inside the handshake, on both sides, so that a stranger sees a certificate, which says nothing, and no more.
+It uses OpenSSL by way of pyOpenSSL. Python's own ``ssl`` can ask a client for a certificate only where an authority, or
+the certificate itself, is there to check it with, and the job names only fingerprints. Here both sides compare the
+fingerprint inside the handshake. A stranger therefore sees one certificate, which holds nothing about its role, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -24,28 +25,31 @@ _PARTIAL_WRITE: Final = 0x1  # SSL_MODE_ENABLE_PARTIAL_WRITE: pyOpenSSL sets it,
 
 
 class LostError(ConnectionError):
-    """The line is gone; the message says how."""
+    """The line has ended, or was never a line; the message is a sentence about the peer, which it calls "it"."""
 
 
 class SilentError(LostError):
-    """The peer took the connection and says nothing."""
+    """The peer accepted the connection and does not respond."""
 
 
 class RejectedError(LostError):
-    """The peer rejected this role's certificate, or showed another than the job names."""
+    """The peer rejected this role's certificate, or showed a certificate that the job does not name."""
 
 
 class _Connection(SSL.Connection):
-    """pyOpenSSL's connection, which reads all that has come without a copy and a call for each record of 16 KiB."""
+    """pyOpenSSL's connection with a faster way to read: no copy, and no Python call for each record of 16 KiB."""
 
-    _trouble: SSL.Error | None = None
+    _pending_error: SSL.Error | None = None
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int | None = None) -> int:
-        """Fill a beginning of ``buffer``. What ends the line after some bytes is raised at the next call."""
+        """Fill a beginning of ``buffer``; return the number of bytes.
+
+        Where an error follows after some bytes, the bytes are returned, and the next call raises the error.
+        """
         assert nbytes is None
         assert flags is None
-        if self._trouble is not None:
-            raise self._trouble
+        if self._pending_error is not None:
+            raise self._pending_error
         tls = self._ssl
         with ffi.from_buffer("char[]", buffer, require_writable=True) as target:
             size = len(target)
@@ -53,20 +57,20 @@ class _Connection(SSL.Connection):
             if filled <= 0:
                 self._raise_ssl_error(tls, filled)
             while 0 < filled < size:
-                came = lib.SSL_read(tls, target + filled, size - filled)
-                if came <= 0:
-                    self._note_trouble(came)
+                result = lib.SSL_read(tls, target + filled, size - filled)
+                if result <= 0:
+                    self._keep_error(result)
                     break
-                filled += came
+                filled += result
         return int(filled)
 
-    def _note_trouble(self, result: int) -> None:
+    def _keep_error(self, result: int) -> None:
         try:
             self._raise_ssl_error(self._ssl, result)
         except (SSL.WantReadError, SSL.WantWriteError):
             pass
         except SSL.Error as error:
-            self._trouble = error
+            self._pending_error = error
 
 
 class TlsLine:
@@ -80,7 +84,7 @@ class TlsLine:
     pinned : collection of str
         Fingerprints of the certificates that are accepted.
     server : bool
-        Whether the peer dialled.
+        Whether the peer has dialled this role.
     """
 
     def __init__(self, connected: socket.socket, identity: Identity, pinned: Collection[str], *, server: bool) -> None:
@@ -91,34 +95,36 @@ class TlsLine:
         if connected.family in (socket.AF_INET, socket.AF_INET6):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # firewalls forget silent connections
-        self._tls = _Connection(_context(identity, self._note, pinned), connected)
+        self._tls = _Connection(_context(identity, self._set_shown, pinned), connected)
         (self._tls.set_accept_state if server else self._tls.set_connect_state)()
         self._send: Callable[..., int] = self._tls.send
         self._receive: Callable[..., int] = self._tls.recv_into
         self.pending: Callable[[], int] = self._tls.pending
-        """How many bytes have been decrypted and not been read: ``select`` does not see them."""
+        """Callback(): the number of bytes that are decrypted and not read yet. ``select`` does not see them."""
 
-    def _note(self, fingerprint: str) -> None:
+    def _set_shown(self, fingerprint: str) -> None:
         self._shown = fingerprint
 
     def fileno(self) -> int:
-        """Of the socket, for ``select``."""
+        """The descriptor of the socket, for ``select``."""
         return self._socket.fileno()
 
     @property
     def shown(self) -> str:
-        """Fingerprint of the certificate that the peer showed; empty where it showed none."""
+        """The fingerprint of the certificate that the peer showed; empty where it showed none."""
         return self._shown
 
     def shake_hands(self, deadline: float) -> None:
-        """Prove both certificates to each other.
+        """Do the TLS handshake, in which each side proves its certificate to the other.
 
         Raises
         ------
         RejectedError
             Where the peer's certificate is not pinned.
         LostError
-            Where the peer is gone, speaks no TLS 1.3, or is not done at ``deadline`` (of ``time.monotonic``).
+            Where the peer has closed the connection or does not use TLS 1.3.
+        SilentError
+            Where the handshake is not complete at ``deadline`` (of ``time.monotonic``).
         """
         while True:
             try:
@@ -129,31 +135,36 @@ class TlsLine:
             except SSL.WantWriteError:
                 self._wait(select.POLLOUT, deadline)
             except SSL.Error as error:
-                raise self._explained(error) from None
+                raise self._lost(error) from None
 
     def _wait(self, events: int, deadline: float) -> None:
         poller = select.poll()
         poller.register(self._socket, events)
         if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise SilentError("it said nothing for too long")
+            raise SilentError("it did not respond in time")
 
     def write(self, data: bytes | memoryview) -> int:
-        """Send a beginning of ``data``; return how many bytes that was, 0 where there is no room now."""
+        """Send a beginning of ``data`` without waiting; return the number of bytes, which may be 0.
+
+        Raises
+        ------
+        LostError
+        """
         self._check_open()
         try:
             return self._send(data if len(data) <= _WRITE_AT_ONCE else data[:_WRITE_AT_ONCE])
         except (SSL.WantWriteError, SSL.WantReadError):
             return 0
         except SSL.Error as error:
-            raise self._explained(error) from None
+            raise self._lost(error) from None
 
     def read_into(self, target: memoryview) -> int:
-        """Fill a beginning of ``target``; return how many bytes that was, 0 where nothing has come.
+        """Fill a beginning of ``target`` without waiting; return the number of bytes, which may be 0.
 
         Raises
         ------
         LostError
-            Where the peer closed the line, or somebody else changed a byte on the way.
+            Where the peer closed the line, or a byte was changed on its way.
         """
         self._check_open()
         try:
@@ -161,10 +172,10 @@ class TlsLine:
         except (SSL.WantReadError, SSL.WantWriteError):
             return 0
         except SSL.Error as error:
-            raise self._explained(error) from None
+            raise self._lost(error) from None
 
     def exported_key(self, label: str, context: bytes) -> bytes:
-        """32 bytes that only the two ends of this line know (RFC 8446, section 7.5); the same at both."""
+        """32 bytes that only the two ends of this line know, equal at both ends (RFC 8446, section 7.5)."""
         key: bytes = self._tls.export_keying_material(b"EXPORTER-secure-kmeans " + label.encode(), 32, context)
         return key
 
@@ -173,7 +184,7 @@ class TlsLine:
             raise LostError("its connection was closed on this side")
 
     def close_writing(self) -> None:
-        """Tell the peer that nothing more will come."""
+        """Tell the peer that this role sends nothing more. The line can still be read."""
         if self._closed:
             return
         try:
@@ -183,30 +194,32 @@ class TlsLine:
             pass
 
     def close(self) -> None:
-        """End the line."""
+        """End the line in both directions."""
         self.close_writing()
         self._closed = True  # another socket may get the same descriptor, which OpenSSL still knows
         self._socket.close()
 
-    def _explained(self, error: SSL.Error) -> LostError | RejectedError:
+    def _lost(self, error: SSL.Error) -> LostError | RejectedError:
         if isinstance(error, SSL.ZeroReturnError):
             return LostError("it closed its connection")
         if isinstance(error, SSL.SysCallError):
-            return LostError("its connection ended without a word")
+            return LostError("its connection broke")
         reasons = " ".join(str(reason) for *_, reason in error.args[0]) if error.args else ""
         if "certificate verify failed" in reasons:
             return RejectedError(f"it showed a certificate with the fingerprint {self._shown}")
         if "alert" in reasons and ("certificate" in reasons or "unknown ca" in reasons):
             return RejectedError("it did not accept this role's certificate")
         if "unexpected eof" in reasons:
-            return LostError("its connection ended without a word")
+            return LostError("its connection broke")
         return LostError(f"TLS failed ({reasons or 'no reason given'})")
 
 
-def _context(identity: Identity, note: Callable[[str], None], pinned: Collection[str]) -> SSL.Context:
+def _context(identity: Identity, set_shown: Callable[[str], None], pinned: Collection[str]) -> SSL.Context:
+    """The settings of one line. ``set_shown`` is called with the fingerprint of the peer's certificate."""
+
     def is_pinned(_line: Any, certificate: Any, _error: int, depth: int, _ok: int) -> bool:
         fingerprint = fingerprint_of(certificate.to_cryptography())
-        note(fingerprint)
+        set_shown(fingerprint)
         return depth == 0 and fingerprint in pinned
 
     context = SSL.Context(SSL.TLS_METHOD)

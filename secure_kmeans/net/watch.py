@@ -1,8 +1,8 @@
-"""Who is alive: a thread that hears every other role all the time, and ends the run when one is lost.
+"""Watch: a thread that receives the control messages of all other roles and ends the run when a role is lost.
 
-Each pair of roles has a line for this alone. A role tells every second or so what it is doing; when it fails it says
-why, and whose fault that is. A role is lost when its line ends before it was done, when it says nothing for the job's
-timeout, or when it says that it works and neither its processor nor its lines do.
+Each pair of roles has a line for these messages alone. A role reports its activity about once a second. When it fails,
+it reports the reason, and which role is the cause. A role is lost when its line ends before the role is done, when it
+sends nothing for the job's timeout, or when it reports that it works while neither its processor nor its lines do.
 """
 
 from __future__ import annotations
@@ -20,62 +20,81 @@ from typing import Final
 
 from secure_kmeans.errors import RoleError
 from secure_kmeans.net.channel import Channel
+from secure_kmeans.net.failures import abort_of, failure_of
 from secure_kmeans.net.messages import Abort, Alive, Done, MalformedFrameError, Message, Ready
 from secure_kmeans.net.tls import LostError
 
 log: Final = logging.getLogger(__name__)
 
-_BEAT_SECONDS: Final = 1.0
+_REPORT_SECONDS: Final = 1.0
+"""Between two reports of this role's activity."""
 _TICK_SECONDS: Final = 0.25
-_FAREWELL_SECONDS: Final = 2.0
+"""Between two looks at the clock."""
+_CLOSE_SECONDS: Final = 2.0
+"""The longest wait for the others to close their lines."""
 _GIVE_UP_SECONDS: Final = 5.0
+"""After a failure, until ``give_up`` is called."""
 _BUSY: Final = 0.02
-"""A role that works uses more of its processor than this."""
+"""The part of a processor that a role uses at least while it works."""
 _STANDSTILL_TIMEOUTS: Final = 3
-"""Where every role waits for another one, the run has failed after so many timeouts."""
+"""The number of timeouts after which the run has failed if every role waits for another one."""
 
 
 @dataclass
 class Traffic:
-    """What this role is doing, as it tells the others; written by the thread that works.
+    """This role's activity. The thread that runs the protocol writes it; the watch reports it to the other roles.
 
     Attributes
     ----------
     waits_for : str
-        The role whose message it waits for; empty while it works.
+        The role whose message this role waits for; empty while it works.
     rounds : int
-        How often it waited for another role's message.
+        How often this role waited for another role's message.
     bytes_sent : int
-        Payload that it handed to the transport, without frames and encryption.
+        Payload sent, without frames and encryption.
+    lines : sequence of Channel
+        The data lines; bytes that move on them count as activity.
     """
 
     waits_for: str = ""
     rounds: int = 0
     bytes_sent: int = 0
-    _lines: Sequence[Channel] = ()
+    lines: Sequence[Channel] = ()
     _began: float = field(default_factory=time.process_time)
 
     def waited(self) -> None:
-        """One more round."""
+        """Count one round."""
         self.rounds += 1
 
     def sent(self, size: float) -> None:
-        """``size`` more bytes."""
+        """Count ``size`` bytes."""
         self.bytes_sent += round(size)
 
-    def on(self, lines: Sequence[Channel]) -> None:
-        """What moves on these lines counts as work."""
-        self._lines = lines
-
     def alive(self) -> Alive:
-        """As a message."""
-        moved = sum(line.moved for line in self._lines)
+        """The activity as a message."""
+        moved = sum(line.moved for line in self.lines)
         return Alive(self.waits_for, self.rounds, self.bytes_sent, moved, round(time.process_time() - self._began, 2))
 
 
 @dataclass
 class _Peer:
-    """What is known of another role."""
+    """What this role knows of another role.
+
+    Attributes
+    ----------
+    channel : Channel
+    heard : float
+        When its last message arrived (of ``time.monotonic``).
+    moved : float
+        When it last reported progress.
+    last : Alive or None
+        Its last report of progress.
+    ready : bytes or None
+        The session in which it is ready.
+    done : Done or None
+    gone : bool
+        Whether its line has ended.
+    """
 
     channel: Channel
     heard: float
@@ -87,19 +106,28 @@ class _Peer:
 
 
 class Watch:
-    """Hears all other roles, in a thread of its own.
+    """Receives the control messages of all other roles, in a thread of its own.
 
     Parameters
     ----------
     me : str
         This role's name.
     others : sequence of str
-        The other roles'.
+        The names of the other roles.
     timeout : float
         Seconds after which a silent role is lost.
     give_up : callable, optional
-        Called with the failure where the thread that works has not ended the run by itself 5 seconds after one: it
-        computes, or waits for something that cannot be interrupted.
+        Callback(failure). The watch calls it where it has not been closed 5 seconds after a failure, because the thread
+        that runs the protocol computes or waits without a way to interrupt it.
+
+    Attributes
+    ----------
+    traffic : Traffic
+        This role's activity.
+    failure : RoleError or None
+        The failure of the run.
+    changed : threading.Condition
+        Notified whenever a message has arrived or the run has failed.
     """
 
     def __init__(
@@ -116,50 +144,50 @@ class Watch:
         self._give_up = give_up
         self._peers: dict[str, _Peer] = {}
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._alarm, self._ring = os.pipe()
+        self._alarm_read, self._alarm_write = os.pipe()
         self._wake_read, self._wake_write = os.pipe()
         for end in (self._wake_read, self._wake_write):
             os.set_blocking(end, False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._session: bytes | None = None
-        self._told = False  # the failure, to those that were there
+        self._failure_sent = False
         self._failed_at = 0.0
         self._checked = time.monotonic()
         self._closing = self._closed = False
-        self._farewell = 0.0
+        self._closes_at = 0.0
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
 
     # ------------------------------------------------------- for other threads
 
     def alarm(self) -> int:
-        """A descriptor that becomes readable, and stays so, when the run has failed."""
-        return self._alarm
+        """A descriptor that becomes readable when the run has failed, and stays readable."""
+        return self._alarm_read
 
     def add(self, channel: Channel) -> None:
-        """Hear this role from now on."""
+        """Add the control line to another role."""
         self._command(lambda: self._add(channel))
 
     def tell_ready(self, session: bytes) -> None:
-        """Tell all roles that this one has met them, in this session."""
-        self._command(lambda: self._tell_ready(session))
+        """Report to all roles that this role is connected to them all, in this session."""
+        self._command(lambda: self._send_ready(session))
 
     def sessions(self) -> dict[str, bytes]:
-        """Of each role that is ready, the session that it is in."""
+        """The session of each role that is ready."""
         return {name: peer.ready for name, peer in list(self._peers.items()) if peer.ready is not None}
 
     def tell_done(self) -> None:
-        """Tell all roles that this one has all it came for."""
+        """Report to all roles that this role needs nothing more from them."""
         done = Done(self.traffic.rounds, self.traffic.bytes_sent)
-        self._command(lambda: self._tell(done))
+        self._command(lambda: self._send(done))
 
     def done(self) -> dict[str, Done]:
-        """What the roles that are done did."""
+        """The report of each role that is done."""
         return {name: peer.done for name, peer in list(self._peers.items()) if peer.done is not None}
 
     def wait(self, satisfied: Callable[[], bool]) -> None:
-        """Wait until ``satisfied``, which is asked again whenever something was heard.
+        """Wait until ``satisfied()``, which is called again after each message.
 
         Raises
         ------
@@ -173,14 +201,15 @@ class Watch:
         self.check()
 
     def check(self) -> None:
-        """Raise the failure of the run, if it has failed."""
+        """Raise the failure of the run, if there is one."""
         if self.failure is not None:
             raise self.failure
 
     def blame(self, role: str, reason: str) -> RoleError:
-        """Why the run failed: what was heard of, or else that ``role`` is lost for this reason.
+        """End the run because ``role`` is lost, and return the failure of the run.
 
-        Another role may have failed first and said so: its word is given half a second to arrive.
+        The failure is another one where a role has reported it first. The method waits half a second for such a report,
+        because a role that fails reports its failure and then ends its lines.
         """
         with self.changed:
             self.changed.wait_for(lambda: self.failure is not None, 0.5)
@@ -189,60 +218,60 @@ class Watch:
         return self.failure
 
     def fail(self, failure: RoleError) -> None:
-        """End the run for all roles; only the first failure counts."""
+        """End the run for all roles. Only the first failure counts."""
         with self.changed:
             if self.failure is not None:
                 return
             self._failed_at = time.monotonic()
             self.failure = failure
             self.changed.notify_all()
-        self._command(self._tell_failure)
+        self._command(self._send_failure)
         with contextlib.suppress(OSError):
-            os.write(self._ring, b"!")
+            os.write(self._alarm_write, b"!")
 
     def close(self) -> None:
-        """Say goodbye and end the thread; what was told before still reaches the others."""
+        """End the control lines and the thread. Messages from before still reach the other roles."""
         self._closing = True
         self._command(lambda: None)
-        self._thread.join(_FAREWELL_SECONDS + 1)
+        self._thread.join(_CLOSE_SECONDS + 1)
         if not self._thread.is_alive() and not self._closed:
             self._closed = True
             self._selector.close()
-            for end in (self._alarm, self._ring, self._wake_read, self._wake_write):
+            for end in (self._alarm_read, self._alarm_write, self._wake_read, self._wake_write):
                 os.close(end)
 
     # ----------------------------------------------------------- in the thread
 
     def _command(self, command: Callable[[], None]) -> None:
         self._commands.put(command)
-        with contextlib.suppress(OSError):  # the pipe is full: it wakes anyway; or closed: it is over
+        with contextlib.suppress(OSError):  # the pipe is full, which wakes the thread too, or closed with the watch
             os.write(self._wake_write, b".")
 
     def _run(self) -> None:
         try:
-            self._hear_all()
-        except Exception as error:  # nobody would notice any more that a role is lost
+            self._receive_all()
+        except Exception as error:  # without this thread a lost role would not be noticed
             failure = RoleError(self.me, f"{type(error).__name__} in its watch")
             self.fail(failure)
             if self._give_up is not None:
                 self._give_up(failure)
             raise
 
-    def _hear_all(self) -> None:
-        beat = 0.0
-        while not self._over():
+    def _receive_all(self) -> None:
+        next_report = 0.0
+        while not self._has_ended():
             for key, _ in self._selector.select(_TICK_SECONDS if not self._closing else 0.02):
                 if key.data is None:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._wake_read, 1 << 12)
                 else:
-                    self._hear(key.data)
+                    self._receive(key.data)
             while not self._commands.empty():
                 self._commands.get()()
             now = time.monotonic()
-            if now >= beat and self.failure is None and not self._closing:
-                self._tell(self.traffic.alive(), optional=True)
-                beat = now + min(_BEAT_SECONDS, self.timeout / 4)
+            if now >= next_report and self.failure is None and not self._closing:
+                self._send(self.traffic.alive(), optional=True)
+                next_report = now + min(_REPORT_SECONDS, self.timeout / 4)
             for name, peer in list(self._peers.items()):
                 self._flush(name, peer)
             if self.failure is None and not self._closing:
@@ -254,18 +283,18 @@ class Watch:
         for peer in self._peers.values():
             peer.channel.line.close()
 
-    def _over(self) -> bool:
-        """Whether all has been said: then both sides close, and for a while each waits until the other has."""
-        if not self._closing or not self._commands.empty() or (self.failure is not None and not self._told):
+    def _has_ended(self) -> bool:
+        """Whether all messages are sent and all other roles have closed their lines, or the time for that is over."""
+        if not self._closing or not self._commands.empty() or (self.failure is not None and not self._failure_sent):
             return False
         now = time.monotonic()
-        if not self._farewell:
-            self._farewell = now + _FAREWELL_SECONDS
+        if not self._closes_at:
+            self._closes_at = now + _CLOSE_SECONDS
         if any(peer.channel.sending for peer in self._peers.values() if not peer.gone):
-            return now > self._farewell
+            return now > self._closes_at
         for peer in self._peers.values():
             peer.channel.line.close_writing()
-        return all(peer.gone for peer in self._peers.values()) or now > self._farewell
+        return all(peer.gone for peer in self._peers.values()) or now > self._closes_at
 
     def _add(self, channel: Channel) -> None:
         now = time.monotonic()
@@ -274,22 +303,23 @@ class Watch:
         self._selector.register(channel, selectors.EVENT_READ, peer)
         if self._session is not None:
             channel.put_message(Ready(self._session))
-        if self._told and self.failure is not None:
+        if self._failure_sent and self.failure is not None:
             channel.put_message(abort_of(self.failure))
-        self._hear(peer)  # what came together with the handshake lies in OpenSSL's buffer already
+        self._receive(peer)  # OpenSSL may hold messages already, which select does not see
         with self.changed:
             self.changed.notify_all()
 
-    def _tell_failure(self) -> None:
+    def _send_failure(self) -> None:
         assert self.failure is not None
-        self._told = True
-        self._tell(abort_of(self.failure))
+        self._failure_sent = True
+        self._send(abort_of(self.failure))
 
-    def _tell_ready(self, session: bytes) -> None:
+    def _send_ready(self, session: bytes) -> None:
         self._session = session
-        self._tell(Ready(session))
+        self._send(Ready(session))
 
-    def _tell(self, message: Message, *, optional: bool = False) -> None:
+    def _send(self, message: Message, *, optional: bool = False) -> None:
+        """Send a message to all roles; an optional one only where nothing else waits to be sent."""
         for peer in self._peers.values():
             if not peer.gone and not (optional and peer.channel.sending):
                 peer.channel.put_message(message)
@@ -302,7 +332,7 @@ class Watch:
         except LostError as error:
             self._lose(name, peer, str(error))
 
-    def _hear(self, peer: _Peer) -> None:
+    def _receive(self, peer: _Peer) -> None:
         name = peer.channel.peer
         try:
             while not peer.gone and (message := peer.channel.next_message()) is not None:
@@ -328,18 +358,17 @@ class Watch:
             case Done() if peer.done is None and peer.ready is not None:
                 peer.done = message
             case _:
-                raise MalformedFrameError("a message that is not due")
+                raise MalformedFrameError("a message that was not expected")
         with self.changed:
             self.changed.notify_all()
 
     @staticmethod
     def _has_moved(peer: _Peer, message: Alive) -> bool:
+        """Whether a report shows progress since the last report that did."""
         last = peer.last
         if last is None or message.rounds > last.rounds or message.waits_for != last.waits_for:
             return True
-        if message.bytes_moved > last.bytes_moved:
-            return True
-        return message.cpu_s - last.cpu_s > _BUSY * (peer.heard - peer.moved)
+        return message.bytes_moved > last.bytes_moved or message.cpu_s - last.cpu_s > _BUSY * (peer.heard - peer.moved)
 
     def _lose(self, name: str, peer: _Peer, reason: str) -> None:
         peer.gone = True
@@ -348,9 +377,10 @@ class Watch:
             self.fail(RoleError(name, reason))
 
     def _check_peers(self, now: float) -> None:
-        stood_still = now - self._checked > max(self.timeout / 2, 4 * _TICK_SECONDS)
+        """End the run where a role has been silent or without progress for too long."""
+        stopped = now - self._checked > max(self.timeout / 2, 4 * _TICK_SECONDS)
         self._checked = now
-        if stood_still:  # this role itself did: what the others said meanwhile has yet to be heard
+        if stopped:  # this process was stopped itself: the messages that arrived meanwhile are not read yet
             for peer in self._peers.values():
                 peer.heard = peer.moved = now
         for name, peer in self._peers.items():
@@ -359,23 +389,8 @@ class Watch:
             if now - peer.heard > self.timeout:
                 self.fail(RoleError(name, f"it has not answered for {self.timeout:g} seconds"))
             elif peer.ready and peer.last and not peer.last.waits_for and now - peer.moved > self.timeout:
-                self.fail(RoleError(name, f"it has stood still for {self.timeout:g} seconds"))
+                self.fail(RoleError(name, f"it has made no progress for {self.timeout:g} seconds"))
         standstill = _STANDSTILL_TIMEOUTS * self.timeout
-        still = [peer for peer in self._peers.values() if peer.ready and now - peer.moved > standstill]
-        if self.traffic.waits_for in self.others and len(still) == len(self.others):
-            self.fail(RoleError(self.traffic.waits_for, f"the run has stood still for {standstill:g} seconds"))
-
-
-def abort_of(failure: RoleError) -> Abort:
-    """How a failure is told to another role."""
-    return Abort(failure.role, printable(failure.reason)[:1000])
-
-
-def failure_of(abort: Abort, teller: str, roles: Sequence[str]) -> RoleError:
-    """What another role told; it is its own failure where it names a role that the job does not."""
-    return RoleError(abort.role if abort.role in roles else teller, printable(abort.reason))
-
-
-def printable(text: str) -> str:
-    """What a peer wrote, without what could steer a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+        without_progress = [peer for peer in self._peers.values() if peer.ready and now - peer.moved > standstill]
+        if self.traffic.waits_for in self.others and len(without_progress) == len(self.others):
+            self.fail(RoleError(self.traffic.waits_for, f"the run has made no progress for {standstill:g} seconds"))

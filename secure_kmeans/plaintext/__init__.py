@@ -1,1 +1,1 @@
-"""k-means in the clear, the baseline and oracle of the secure protocols. It knows nothing of torch."""
+"""k-means in the clear: the baseline and the oracle of the secure protocols. NumPy only."""

@@ -1,4 +1,4 @@
-"""A job, run in the clear on all rows at once: what the secure run should find, to the last bit."""
+"""A clustering, run in the clear on all rows at once: what a secure run should find, to the last bit."""
 
 from __future__ import annotations
 
@@ -6,43 +6,54 @@ from dataclasses import replace
 
 import numpy as np
 
-from secure_kmeans.fixed_point import FixedPoint
-from secure_kmeans.job import Job
+from secure_kmeans.job import Clustering
+from secure_kmeans.job.coins import Coins
+from secure_kmeans.job.fixed_point import FixedPoint
 from secure_kmeans.plaintext.initialisation import initial_centroids
 from secure_kmeans.plaintext.kmeans import KMeansRun, lloyd
-from secure_kmeans.public_coins import Coins
 
 
-def run_in_the_clear(job: Job, rows: np.ndarray, seed: int) -> list[KMeansRun]:
-    """Every restart's run, in the order of the coins.
+def run_in_the_clear(clustering: Clustering, rows: np.ndarray, seed: int) -> list[KMeansRun]:
+    """Run every restart, in the order of the coins.
 
     Rows and centroids are rounded to the fixed point, as parties round them when they share them and when they
-    divide; all else is exact. So the two runs see the same table and break the same ties, and what is
-    rounded away (2^-25 of the range of the table, with 24 fractional bits) is all that sets either apart from a run in
-    double precision.
+    divide. All else is exact. So both runs see the same table and break the same ties. What sets either apart from a
+    run in double precision is the rounding alone: ``2^-25`` of the range of the table with 24 fractional bits.
 
     Parameters
     ----------
-    job : Job
+    clustering : Clustering
+        The job of a protocol for k-means is one.
     rows : (n_samples, n_features) float64, original units
         Of all parties, in rank order.
     seed : int
-        Of the public coins; ignored where the job gives the centroids.
+        Of the public coins; ignored where the centroids are given.
 
     Returns
     -------
     list of KMeansRun, centroids and inertias in scaled units.
     """
-    fixed_point = FixedPoint(job.precision_bits)
-    X = fixed_point.encode(job.scaling.apply(rows))
-    if job.centroids is not None:
-        starts = fixed_point.encode(job.scaling.apply(np.array(job.centroids)))[None]
+    return run_on_scaled(clustering, clustering.scaling.apply(rows), seed)
+
+
+def run_on_scaled(clustering: Clustering, scaled: np.ndarray, seed: int) -> list[KMeansRun]:
+    """The same as :func:`run_in_the_clear`, of rows that are scaled already."""
+    fixed_point = FixedPoint(clustering.precision_bits)
+    X = fixed_point.encode(scaled)
+    if clustering.centroids is not None:
+        starts = fixed_point.encode(clustering.scaling.apply(np.array(clustering.centroids)))[None]
     else:
-        coins = Coins.draw(seed, job.init, len(X), job.n_clusters, job.n_init)
-        largest = job.scaling.largest
-        starts = initial_centroids(X, job.init, job.n_clusters, coins, bits=job.precision_bits, largest=largest)
-    tol = job.tol * fixed_point.scale**2
-    return [_in_scaled_units(lloyd(X, start, max_iter=job.max_iter, tol=tol), fixed_point) for start in starts]
+        coins = Coins.draw(seed, clustering.init, len(X), clustering.n_clusters, clustering.n_init)
+        starts = initial_centroids(
+            X,
+            clustering.init,
+            clustering.n_clusters,
+            coins,
+            bits=clustering.precision_bits,
+            largest=clustering.scaling.largest,
+        )
+    tol = clustering.tol * fixed_point.scale**2
+    return [_in_scaled_units(lloyd(X, start, max_iter=clustering.max_iter, tol=tol), fixed_point) for start in starts]
 
 
 def _in_scaled_units(run: KMeansRun, fixed_point: FixedPoint) -> KMeansRun:

@@ -1,16 +1,16 @@
-"""Where the centroids start: the rows that the public coins lead to.
+"""The start of the centroids: the rows that the public coins lead to.
 
-Plain counterparts of :mod:`secure_kmeans.protocols.initialisation`: the same coins give the same rows. Rows are
-integers, in units of the fixed point, so the squared distances of both are exact and ties are broken alike.
+Counterparts in the clear of :mod:`secure_kmeans.protocols.initialisation`: the same coins give the same rows. Rows are
+integers in units of the fixed point. So the squared distances of both are exact, and ties are broken alike.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from secure_kmeans.fixed_point import FixedPoint
 from secure_kmeans.job import Init
-from secure_kmeans.public_coins import Coins, DrawGrid
+from secure_kmeans.job.coins import Coins, DrawGrid
+from secure_kmeans.job.fixed_point import FixedPoint
 
 
 def initial_centroids(
@@ -28,7 +28,7 @@ def initial_centroids(
     bits : int
         Fractional bits of the fixed point.
     largest : float
-        Bound of the scaled values, on which the grid depends that "k-means++" draws on.
+        Bound of the scaled values. The grid of "k-means++" depends on it.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def initial_centroids(
 
 
 def farthest_rows(X: np.ndarray, n_clusters: int, start: int) -> list[int]:
-    """Row numbers: ``start``, then each time the row farthest from the nearest of those before; ties to the first.
+    """Row numbers: ``start``, then each time the row whose nearest chosen row is farthest; ties go to the first.
 
     Algorithm 1 of "Privacy Preserving Two Party K Means Clustering" (Kothari, Kaushik).
     """
@@ -62,8 +62,8 @@ def k_means_plus_plus_rows(
 ) -> list[int]:
     """Row numbers: ``start``, then each time a row drawn with probability proportional to its squared distance.
 
-    Arthur and Vassilvitskii (2007), in integers: the draw u in [0, 1) takes the first row at which the running
-    sum of squared distances passes u times the whole sum; the last row where all distances are 0.
+    Arthur and Vassilvitskii (2007), in integers. The draw u in [0, 1) takes the first row at which the running
+    sum of squared distances passes u times the whole sum. Where all distances are 0 it takes the last row.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""k-means in the clear: the baseline that the secure run is compared with. NumPy only.
+"""Lloyd's algorithm (1982) in the clear: the baseline that a secure run is compared with.
 
-Lloyd's algorithm (1982), with the conventions of SHK: ties go to the lowest index, an empty cluster keeps
-its centroid, and the run stops when the squared movements of all centroids add up to no more than ``tol``.
+Ties go to the lowest index. An empty cluster keeps its centroid. The run stops when the squared movements of all
+centroids add up to no more than ``tol``. These are the conventions of the secure protocols, too.
 
-Rows may be reals or integers. Integers, in units of the fixed point, are what a secure run computes with: distances
-are exact, means are rounded to the nearest integer, and the two runs agree to the last bit.
+Rows may be reals or integers. A secure run computes with integers in units of the fixed point: distances are exact,
+means are rounded to the nearest integer, and the two runs agree to the last bit.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 _DISTANCES_AT_ONCE: Final = 1 << 22
+"""Numbers of one block of differences: 32 MiB."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class KMeansRun:
     converged : bool
     sizes_by_iteration : list of (n_clusters,) lists
     centroids_by_iteration : list of (n_clusters, n_features)
-        With which each iteration began.
+        Those at the start of each iteration.
     """
 
     centroids: np.ndarray
@@ -103,7 +104,7 @@ def lloyd(X: np.ndarray, centroids: np.ndarray, *, max_iter: int, tol: float) ->
 
 
 def _means(X: np.ndarray, labels: np.ndarray, sizes: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """Each cluster's mean, rounded to the nearest one for integers; an empty one's old centroid."""
+    """The mean of each cluster, or its old centroid where it is empty. Means of integers are rounded to the nearest."""
     sums = np.zeros_like(centroids)
     np.add.at(sums, labels, X)
     divisors = np.maximum(sizes, 1)[:, None]
@@ -112,6 +113,6 @@ def _means(X: np.ndarray, labels: np.ndarray, sizes: np.ndarray, centroids: np.n
 
 
 def number_of_best(runs: list[KMeansRun]) -> int:
-    """Which run has the least inertia; the first of those that found the same, give or take a last digit."""
+    """Number of the run of least inertia; the first of those that are equal but for rounding."""
     inertias = np.array([run.inertia for run in runs])
     return int(np.argmax(inertias <= inertias.min() * (1 + 1e-12)))

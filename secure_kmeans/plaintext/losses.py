@@ -1,4 +1,4 @@
-"""How far rows lie from their centroids."""
+"""Losses: how far rows lie from their centroids."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ def inertia(X: np.ndarray, labels: np.ndarray, centroids: np.ndarray) -> float:
 
 
 def mean_distance_terms(X: np.ndarray, labels: np.ndarray, centroids: np.ndarray, sizes: np.ndarray) -> float:
-    """These rows' part of the two-party paper's loss: each distance divided by its cluster's size, added up.
+    """Sum of each row's distance to its centroid, divided by the size of its cluster.
 
-    Over all rows it is ``sum_j mean of |x - c_j| over cluster j`` (section 6.1; its formula lacks the norm).
+    Over all rows it is the loss of "Privacy Preserving Two Party K Means Clustering" (Kothari, Kaushik), section 6.1:
+    ``sum_j mean of |x - c_j| over cluster j``. The paper's formula lacks the norm.
 
     Parameters
     ----------
@@ -21,7 +22,7 @@ def mean_distance_terms(X: np.ndarray, labels: np.ndarray, centroids: np.ndarray
     labels : (n,)
     centroids : (n_clusters, n_features)
     sizes : (n_clusters,)
-        Of the whole clusters, also of the rows that are not in ``X``.
+        Of the whole clusters, with the rows that are not in ``X``.
     """
     distances = np.sqrt(((X - centroids[labels]) ** 2).sum(axis=1))
     return float((distances / sizes[labels]).sum())

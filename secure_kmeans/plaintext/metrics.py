@@ -1,15 +1,14 @@
-"""How much two clusterings agree."""
+"""Measures of how much two clusterings agree. SciPy and scikit-learn, slow to import, are imported where needed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 
 def match_centroids(centroids: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """For each centroid the number of the reference that is its partner, one to one, by the Hungarian method.
+    """Number of each centroid's partner among the reference's, one to one, by the Hungarian method.
 
     Parameters
     ----------
@@ -17,15 +16,17 @@ def match_centroids(centroids: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (n_clusters,) ints: the partners of least total squared distance.
+    (n_clusters,) ints: the pairing of least total squared distance.
     """
+    from scipy.optimize import linear_sum_assignment
+
     _, partners = linear_sum_assignment(((centroids[:, None] - reference) ** 2).sum(axis=2))
     return np.asarray(partners)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How much a clustering agrees with a reference.
+    """Agreement of a clustering with a reference.
 
     Attributes
     ----------
@@ -46,7 +47,7 @@ class Agreement:
         cls, centroids: np.ndarray, labels: np.ndarray, reference: np.ndarray, reference_labels: np.ndarray
     ) -> Agreement:
         """Compare (n_clusters, n_features) centroids and (n,) labels with those of a reference."""
-        from sklearn.metrics import adjusted_rand_score  # takes seconds to import: a run shows progress before
+        from sklearn.metrics import adjusted_rand_score
 
         partners = match_centroids(centroids, reference)
         return cls(

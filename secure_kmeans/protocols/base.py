@@ -16,9 +16,14 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 
+<<<<<<< HEAD
 from secure_kmeans.errors import ProtocolError
 from secure_kmeans.job import SEEDS, Job, Role
 from secure_kmeans.job.ledger import Disclosure, Ledger
+=======
+from secure_kmeans.job import Job, Role
+from secure_kmeans.job.ledger import ALL, Disclosure, Ledger
+>>>>>>> app
 from secure_kmeans.job.result import Progress, Result
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.report.folder import ResultsFolder
@@ -73,6 +78,7 @@ class Context(Generic[J]):
         """This role's position among all roles; a party's is its rank."""
         return self.mesh.roles.index(self.role.name)
 
+<<<<<<< HEAD
     def exchange(self, own: np.ndarray) -> list[np.ndarray]:
         """Send numbers to every other party, and return every party's, in rank order. All have one shape. Rounds: 1."""
         others = [party for party in self.parties if party != self.role.name]
@@ -108,6 +114,18 @@ class Context(Generic[J]):
 
     def receive(self, peer: str, into: np.ndarray, *, disclosure: Disclosure | None) -> np.ndarray:
         """Wait for numbers from another role.
+=======
+    def send(self, peer: str, numbers: np.ndarray) -> None:
+        """Send a contiguous array to another role."""
+        self.mesh.post(peer, numbers)
+        self.mesh.flush()
+        self.mesh.traffic.sent(numbers.nbytes)
+
+    def receive(
+        self, peer: str, into: np.ndarray, *, disclosure: Disclosure | None, iteration: int | None = None
+    ) -> np.ndarray:
+        """Wait for numbers from another role. Rounds: 1.
+>>>>>>> app
 
         Parameters
         ----------
@@ -116,10 +134,19 @@ class Context(Generic[J]):
             Of the shape and type that are due; filled and returned.
         disclosure : Disclosure or None
             What this role learns by them; None for what is masked or encrypted. The ledger gets a line.
+        iteration : int, optional
+            Where it is disclosed in each iteration; counted from 1.
+
+        Raises
+        ------
+        RoleError
+            Where a role is lost, or the peer sends anything else.
         """
         if disclosure is not None:
-            self.ledger.record(disclosure, self.role.name if disclosure.to not in (self.role.name, "all") else None)
+            to = disclosure.to if disclosure.to in (self.role.name, ALL) else self.role.name
+            self.ledger.record(disclosure, to, iteration)
         self.mesh.receive(peer, into)
+        self.mesh.traffic.waited()
         return into
 
 

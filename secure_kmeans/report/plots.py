@@ -1,34 +1,40 @@
-"""Pictures of a run. They see rows only where whoever draws them holds the rows."""
+"""Pictures of a run: clusters, convergence and the elbow. Matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from secure_kmeans.plaintext.metrics import match_centroids
-from secure_kmeans.report import ElbowPoint, Report
+from secure_kmeans.report.sections import KMeansReport, KMeansSection, PlaintextSection
 
-# Okabe and Ito's palette: told apart by colour-blind readers, too. Its yellow is too pale for points.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart, without its yellow, too pale for points; then
+# Matplotlib's tab20b.
 _COLOURS: Final = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"),
-    *(mpl.colors.to_hex(colour) for colour in mpl.colormaps["tab20b"].colors),  # type: ignore[attr-defined]
+    *("#393b79", "#5254a3", "#6b6ecf", "#9c9ede"),
+    *("#637939", "#8ca252", "#b5cf6b", "#cedb9c"),
+    *("#8c6d31", "#bd9e39", "#e7ba52", "#e7cb94"),
+    *("#843c39", "#ad494a", "#d6616b", "#e7969c"),
+    *("#7b4173", "#a55194", "#ce6dbd", "#de9ed6"),
 )
 _MARKERS: Final = ("o", "^", "s", "D", "v", "P", "<", ">", "p", "h")
 _MOST_POINTS: Final = 20_000
 _MOST_NAMES: Final = 24
 _LONGEST_NAME: Final = 40
 _LONGEST_LEGEND: Final = 18
+"""Lines of a legend of one column."""
 
 _STYLE: Final[Any] = {
     "font.family": "sans-serif",
@@ -62,21 +68,37 @@ class Panel:
     labels: np.ndarray
 
 
+@dataclass(frozen=True)
+class ElbowPoint:
+    """The losses of one number of clusters, original units; None where it was not run encrypted."""
+
+    clusters: int
+    inertia: float
+    mean_distance: float
+    encrypted_inertia: float | None
+    encrypted_mean_distance: float | None
+
+
 def colour(number: int) -> str:
     """The colour of a cluster or curve; after 28 they repeat."""
     return _COLOURS[number % len(_COLOURS)]
 
 
-def _save(figure: Figure, path: Path) -> None:
-    """Write a picture; letters that no font has become boxes, which is no reason to warn a user."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure.savefig(path)
+@contextmanager
+def drawn(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure in the look of all pictures, in inches, saved at the end of the block.
 
+    A letter that no font has becomes a box, without a warning.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
-def style() -> AbstractContextManager[None]:
-    """The look of all pictures, for a ``with`` statement."""
-    return mpl.rc_context(_STYLE)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
+            figure.savefig(path)
 
 
 def draw_clusters(
@@ -97,14 +119,14 @@ def draw_clusters(
     rows : list of (n_i, n_features)
         Each party's, original units; a marker for each party.
     parties, columns : names
-    names : of the first panel's clusters, if they have any
+    names : of the first panel's clusters, or None
     units : (n_features,)
-        By which the columns are weighed where they have to be projected.
+        Original units in one scaled unit, by which columns are divided before they are projected.
 
     Notes
     -----
-    Of one column each party has a line of its own. More than two are projected on the first two principal
-    components of all scaled rows.
+    In a table of one column each party has a line of its own. More than two columns are projected on the first two
+    principal components of all scaled rows.
     """
     everything = np.concatenate(rows)
     plane = _Plane.of(everything, columns, parties, units)
@@ -112,8 +134,7 @@ def draw_clusters(
     shown = np.arange(len(everything))
     if len(shown) > _MOST_POINTS:
         shown = np.sort(np.random.default_rng(0).choice(shown, _MOST_POINTS, replace=False))
-    with style():
-        figure = Figure(figsize=(4.6 * len(panels) + 1.6, 4.4), layout="constrained")
+    with drawn(path, 4.6 * len(panels) + 1.6, 4.4) as figure:
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for ax, panel in zip(axes, panels, strict=True):
             partners = match_centroids(panel.centers, panels[0].centers)
@@ -138,12 +159,19 @@ def draw_clusters(
         columns_of_legend = 1 + (len(handles) > _LONGEST_LEGEND)
         figure.set_figwidth(figure.get_figwidth() + 1.2 * (columns_of_legend - 1))
         figure.legend(handles=handles, loc="outside right upper", ncols=columns_of_legend)
-        _save(figure, path)
 
 
 @dataclass(frozen=True)
 class _Plane:
-    """What a picture of one, two or many columns shows of them."""
+    """The plane of a picture: a projection of one, two or many columns.
+
+    Attributes
+    ----------
+    labels : names of the two axes
+    origin : (n_features,)
+    directions : (2, n_features)
+    lines : names of the parties, each on a line of its own; for one column only
+    """
 
     labels: tuple[str, str]
     origin: np.ndarray
@@ -163,7 +191,7 @@ class _Plane:
         return cls(labels, rows.mean(axis=0), directions.T[::-1][:2] / units)
 
     def project(self, rows: np.ndarray, owners: np.ndarray | None) -> np.ndarray:
-        """Where rows lie in the picture, or, without owners, centroids."""
+        """Positions of rows in the picture, (n, 2); without owners, of centroids."""
         flat: np.ndarray = (rows - self.origin) @ self.directions.T
         if self.lines:
             scatter = np.random.default_rng(0).uniform(-0.3, 0.3, len(rows))
@@ -172,6 +200,7 @@ class _Plane:
 
 
 def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray, owners: np.ndarray) -> None:
+    """Draw rows, each in the colour of its cluster and with the marker of its party."""
     size = float(np.clip(4000 / len(points), 3, 22))
     for owner in np.unique(owners):
         own = owners == owner
@@ -194,6 +223,9 @@ def _short(name: str) -> str:
 
 
 def _legend(sizes: np.ndarray, names: Sequence[str] | None, parties: Sequence[str]) -> list[Line2D]:
+    """The lines of a legend: clusters with their sizes, the centroid, the parties."""
+    from matplotlib.lines import Line2D
+
     def mark(label: str, **look: object) -> Line2D:
         return Line2D([], [], linestyle="", label=label, **look)  # type: ignore[arg-type]
 
@@ -209,38 +241,36 @@ def _legend(sizes: np.ndarray, names: Sequence[str] | None, parties: Sequence[st
     return [*clusters, *gap, *center, *(owners if len(parties) > 1 else [])]
 
 
-def draw_convergence(path: Path, report: Report) -> None:
-    """How the run settled: its cluster sizes, and the plaintext's inertia; an encrypted run shows no more of it.
+def draw_convergence(path: Path, report: KMeansReport) -> None:
+    """Cluster sizes and the plaintext's inertia by iteration. An encrypted run discloses the sizes alone.
 
     Parameters
     ----------
     path : path of the PNG
-    report : Report
+    report : KMeansReport
     """
     plain = report.plaintext
-    with style():
-        figure = Figure(figsize=(9.2 if plain else 5.4, 3.8), layout="constrained")
+    with drawn(path, 9.2 if plain else 5.4, 3.8) as figure:
         axes = figure.subplots(1, 2 if plain else 1, squeeze=False)[0]
         _draw_sizes(axes[0], report)
-        if report.n_clusters <= _MOST_NAMES:
+        if report.result.n_clusters <= _MOST_NAMES:
             handles, names = axes[0].get_legend_handles_labels()
             figure.legend(handles, names, loc="outside lower left", ncols=8, fontsize=7)
         if plain:
-            _draw_inertia(axes[1], report)
-        _save(figure, path)
+            _draw_inertia(axes[1], plain, report.result)
 
 
-def _draw_sizes(ax: Axes, report: Report) -> None:
-    own = np.array(report.counts_by_iteration).reshape(-1, report.n_clusters)
-    plain = report.plaintext
-    who = "encrypted" if report.protocol != "plaintext" else "plaintext"
-    names = report.cluster_names or [f"Cluster {number}" for number in range(report.n_clusters)]
-    partners = (
-        match_centroids(np.array(plain.cluster_centers), np.array(report.cluster_centers)) if plain else np.empty(0)
-    )
+def _draw_sizes(ax: Axes, report: KMeansReport) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    result, plain = report.result, report.plaintext
+    own = np.array(result.counts_by_iteration).reshape(-1, result.n_clusters)
+    who = "plaintext" if report.protocol is None else "encrypted"
+    names = result.cluster_names or [f"Cluster {number}" for number in range(result.n_clusters)]
     for number, (name, sizes) in enumerate(zip(names, own.T, strict=True)):
         ax.plot(range(1, len(own) + 1), sizes, "o-", color=colour(number), markersize=4, linewidth=1.2, label=name)
     if plain:
+        partners = match_centroids(np.array(plain.cluster_centers), np.array(result.cluster_centers))
         for number, sizes in zip(partners, np.array(plain.counts_by_iteration).T, strict=True):
             ax.plot(
                 range(1, len(sizes) + 1),
@@ -256,19 +286,16 @@ def _draw_sizes(ax: Axes, report: Report) -> None:
         title = "Cluster sizes: " + ("plaintext (rings), " if plain else "") + "encrypted ones are hidden"
         if not plain:
             ax.set_yticks([])
-    ax.set(
-        title=title,
-        xlabel="Iteration",
-        ylabel="Rows in the cluster",
-    )
+    ax.set(title=title, xlabel="Iteration", ylabel="Rows in the cluster")
     ax.set_ylim(bottom=0)
-    ax.set_xlim(0.5, report.n_iter + 0.5)
+    ax.set_xlim(0.5, result.n_iter + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _draw_inertia(ax: Axes, report: Report) -> None:
-    assert report.plaintext is not None
-    inertias = [*report.plaintext.inertia_by_iteration, report.plaintext.inertia]
+def _draw_inertia(ax: Axes, plain: PlaintextSection, result: KMeansSection) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    inertias = [*plain.inertia_by_iteration, plain.inertia]
     ax.plot(
         range(len(inertias)),
         inertias,
@@ -278,15 +305,15 @@ def _draw_inertia(ax: Axes, report: Report) -> None:
         linewidth=1.2,
         label="plaintext, after each iteration",
     )
-    if report.inertia is not None:
-        ax.plot(report.n_iter, report.inertia, "X", color=colour(1), markersize=10, label="encrypted, at the end")
+    if result.inertia is not None:
+        ax.plot(result.n_iter, result.inertia, "X", color=colour(1), markersize=10, label="encrypted, at the end")
     ax.set(title="Inertia", xlabel="Iteration", ylabel="Sum of squared distances")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(fontsize=8)
 
 
 def draw_elbow(path: Path, points: Sequence[ElbowPoint]) -> None:
-    """Inertia and the two-party paper's loss against the number of clusters, plaintext and encrypted.
+    """Inertia and mean-distance loss against the number of clusters, plaintext and encrypted.
 
     Parameters
     ----------
@@ -295,11 +322,11 @@ def draw_elbow(path: Path, points: Sequence[ElbowPoint]) -> None:
 
     Notes
     -----
-    The paper's loss adds up the clusters' mean distances, so it grows with their number; divided by it, it falls
-    like the paper's figure. Both are drawn.
+    The mean-distance loss is that of "Privacy Preserving Two Party K Means Clustering" (Kothari, Kaushik). It adds up
+    the clusters' mean distances, so it grows with their number. Divided by that number, it falls as in the figure of
+    the paper. Both are drawn.
     """
-    with style():
-        figure = Figure(figsize=(9.2, 3.8), layout="constrained")
+    with drawn(path, 9.2, 3.8) as figure:
         left, right = figure.subplots(1, 2)
         _draw_losses(left, points, "inertia", "#444444")
         left.set(title="Inertia", ylabel="Sum of squared distances")
@@ -310,7 +337,6 @@ def draw_elbow(path: Path, points: Sequence[ElbowPoint]) -> None:
             ax.set(xlabel="Number of clusters", xticks=[point.clusters for point in points])
             ax.set_ylim(bottom=0)
             ax.legend()
-        _save(figure, path)
 
 
 def _draw_losses(

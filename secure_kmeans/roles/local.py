@@ -1,9 +1,8 @@
-"""All roles of a job on this machine: start them, show how far they are, and end them when one fails.
+"""A rehearsal: all roles of a job on this machine, started, watched, and ended when one of them fails.
 
-They meet over loopback, by the same way as on machines of their own: :mod:`secure_kmeans.net`.
-
-The roles run in processes of their own (:mod:`secure_kmeans.local_roles`), so this works from a script, a test and a
-notebook alike. Each party finds only its own table. Whatever happens, no process outlives the call.
+The roles run in processes of their own, :mod:`secure_kmeans.roles.process`, and meet over the loopback interface by
+the same code as on machines of their own. This works from a script, a test and a notebook alike. Each party reads only
+its own rows. No process outlives the call.
 """
 
 from __future__ import annotations
@@ -22,69 +21,25 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
-import pandas as pd
-from pydantic import BaseModel, ConfigDict
-
-from secure_kmeans.data import Table
-from secure_kmeans.errors import ProtocolError, RoleError
+from secure_kmeans.errors import DataError, JobError, ProtocolError, RoleError, SecureKMeansError, StateError
 from secure_kmeans.job import Job
-from secure_kmeans.outcome import Outcome, Progress
+from secure_kmeans.job.ledger import Entry
+from secure_kmeans.job.result import Costs, Progress, Result, no_progress
+from secure_kmeans.roles.files import LOG, SOCKET, RehearsalFolder
+from secure_kmeans.tables import Table
 
-SOCKET: Final = "events"
-JOB: Final = "job.json"
 _LONGEST_FOLDER: Final = 75
 _START_SECONDS: Final = 60.0
 _START_GAP_SECONDS: Final = 10.0
-"""The roles are forked one after the other: one that is not heard of so long after another is dead."""
-
-
-def table_path(folder: Path, party: str) -> Path:
-    """Where a party finds its table."""
-    return folder / f"{party}.table.parquet"
-
-
-def outcome_path(folder: Path, party: str) -> Path:
-    """Where a party leaves its outcome."""
-    return folder / f"{party}.outcome.json"
-
-
-class Settings(BaseModel):
-    """What the roles of a local job are told.
-
-    Attributes
-    ----------
-    job : Job
-    state : path or None
-        Where each party keeps its states, in a folder of its own.
-    resume : bool
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    job: Job
-    state: Path | None = None
-    resume: bool = False
-
-
-@dataclass(frozen=True)
-class LocalRun:
-    """What the roles of a local job hold at its end.
-
-    Attributes
-    ----------
-    outcomes : list of Outcome
-        One for each party, in rank order.
-    communication : dict of str to dict
-        For each role ``rounds`` and ``bytes_sent``.
-    total_s : float
-        From the start of the processes to the end of the last.
-    """
-
-    outcomes: list[Outcome]
-    communication: dict[str, dict[str, int]]
-    total_s: float
+"""The roles are forked one after the other: one that does not connect so long after another is dead."""
+_OWN_REASON_SECONDS: Final = 3.0
+"""How long a role that another one blames has to report its own failure."""
+_SAME_TYPE: Final[dict[str, type[SecureKMeansError]]] = {
+    each.__name__: each for each in (DataError, JobError, ProtocolError, StateError)
+}
+"""Errors of a role that reach the caller as what they are; all others become a RoleError."""
 
 
 def run_local(
@@ -92,47 +47,47 @@ def run_local(
     tables: Sequence[Table],
     progress: Progress | None = None,
     *,
-    state: Path | None = None,
+    states: Path | None = None,
     resume: bool = False,
-) -> LocalRun:
+) -> list[Result]:
     """Run every role of a job on this machine.
 
     Parameters
     ----------
     job : Job
     tables : sequence of Table
-        One for each party, in rank order; without rows where a party has none to label.
-    progress : callable, optional
-        Called in this process.
-    state : path, optional
+        One for each party, in rank order, which the protocol's ``check`` accepted. It may have no rows where a party
+        has none to label.
+    progress : Progress, optional
+        Called in this process with the progress of the first party.
+    states : path, optional
         Where each party keeps its states, to resume from.
     resume : bool
         Go on from there.
+
+    Returns
+    -------
+    The parties' results in rank order, each with the costs of all roles.
 
     Raises
     ------
     RoleError
         Where a role failed, died or stopped answering; it names the role and the reason.
+    StateError
+        Where a party's states cannot be used or kept.
     ProtocolError
-        Where the parties' outcomes differ.
+        Where the parties' results differ, or the run disclosed more than the job announces.
     """
-    assert job.protocol != "plaintext"
-    began = time.perf_counter()
-    folder = Path(tempfile.mkdtemp(prefix="secure-kmeans-", dir=_short_temporary_folder()))  # only its owner may enter
+    path = Path(tempfile.mkdtemp(prefix="secure-kmeans-", dir=_short_temporary_folder()))  # only its owner may enter it
     try:
-        settings = Settings(job=job, state=state and state.resolve(), resume=resume)
-        (folder / JOB).write_text(settings.model_dump_json())
-        for party, table in zip(job.names, tables, strict=True):
-            if len(table):
-                frame = pd.DataFrame(table.rows, columns=list(job.columns))
-                frame.to_parquet(table_path(folder, party))
-                table_path(folder, party).chmod(0o600)
-        communication = _Supervisor(job, folder, progress).run()
-        outcomes = [Outcome.model_validate_json(outcome_path(folder, party).read_text()) for party in job.names]
+        folder = RehearsalFolder(path)
+        folder.write(job, tables, states, resume)
+        costs = _Supervisor(job, path, progress or no_progress).run()
+        results = [folder.read_result(job, party).finished(costs=costs[party]) for party in job.names]
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    _check_agreement(outcomes)
-    return LocalRun(outcomes, communication, time.perf_counter() - began)
+        shutil.rmtree(path, ignore_errors=True)
+    _check_agreement(results)
+    return results
 
 
 def _short_temporary_folder() -> str:
@@ -141,42 +96,48 @@ def _short_temporary_folder() -> str:
     return usual if len(os.fsencode(usual)) < _LONGEST_FOLDER else "/tmp"  # noqa: S108
 
 
-def _check_agreement(outcomes: Sequence[Outcome]) -> None:
-    own = {"party", "labels", "rounds", "bytes_sent", "total_s", "seconds"}
-    first, *others = (outcome.model_dump(exclude=own) for outcome in outcomes)
-    for outcome, other in zip(outcomes[1:], others, strict=True):
-        if other != first:
-            raise ProtocolError(
-                f'parties "{outcomes[0].party}" and "{outcome.party}" hold different results: run again'
-            )
+def _check_agreement(results: Sequence[Result]) -> None:
+    """Refuse results that differ in what all parties must hold in common."""
+    parties = {result.role for result in results}
+
+    def in_common(result: Result) -> tuple[object, dict[str, int], list[Entry]]:
+        return result.common, result.n_samples, [entry for entry in result.ledger if entry.to not in parties]
+
+    first, *others = results
+    for other in others:
+        if in_common(other) != in_common(first):
+            raise ProtocolError(f'parties "{first.role}" and "{other.role}" hold different results: run again')
 
 
 @dataclass
 class _Role:
-    """What is known of one role."""
+    """What the supervisor knows of one role."""
 
     name: str = ""
     buffer: bytes = b""
     done: bool = False
+    failed: bool = False
 
 
 @dataclass
 class _Supervisor:
-    """Hears the processes of one job. The roles watch each other; this one tells what they say."""
+    """Reads the events of the processes of one job. The roles watch each other by themselves."""
 
     job: Job
     folder: Path
-    progress: Progress | None
+    progress: Progress
     roles: dict[str, _Role] = field(default_factory=dict)
-    communication: dict[str, dict[str, int]] = field(default_factory=dict)
+    costs: dict[str, dict[str, Costs]] = field(default_factory=dict)
+    failure: RoleError | None = None
+    failure_due: float = 0.0
 
-    def run(self) -> dict[str, dict[str, int]]:
-        """Start the roles, wait for them, and return what each sent."""
+    def run(self) -> dict[str, dict[str, Costs]]:
+        """Start the roles and wait for them; return the costs of all roles as each role knows them."""
         with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
             listener.bind(str(self.folder / SOCKET))
             listener.listen(len(self.job.roles))
             selector.register(listener, selectors.EVENT_READ, None)
-            with (self.folder / "log").open("wb") as log:
+            with (self.folder / LOG).open("wb") as log:
                 process = self._start(log)
             try:
                 self._watch(process, listener, selector)
@@ -185,31 +146,30 @@ class _Supervisor:
                 for key in list(selector.get_map().values()):
                     if key.fileobj is not listener:
                         key.fileobj.close()  # type: ignore[union-attr]
-        return self.communication
+        return self.costs
 
-    def _start(self, log: Any) -> subprocess.Popen[bytes]:
-        package = str(Path(__file__).resolve().parent.parent)
+    def _start(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        import_root = str(Path(__file__).resolve().parents[2])
         environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
-            "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",  # loopback only
+            "PYTHONPATH": os.pathsep.join(filter(None, (import_root, os.environ.get("PYTHONPATH")))),
             "OMP_NUM_THREADS": "1",
             "TMPDIR": str(self.folder),
         }
-        command = [sys.executable, "-m", "secure_kmeans.local_roles", str(self.folder)]
+        command = [sys.executable, "-P", "-m", "secure_kmeans.roles.process", str(self.folder)]
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
         )
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """End the processes that were started here: their process group is their own."""
+        """End the processes that were started here: they have a process group of their own."""
         if process.poll() is None or not self._all_done():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def _missing(self) -> list[str]:
-        """Roles that were never heard of."""
-        return [name for name in self.job.roles if name not in self.roles]
+        """Roles that have not connected."""
+        return [role.name for role in self.job.roles if role.name not in self.roles]
 
     def _all_done(self) -> bool:
         return not self._missing() and all(role.done for role in self.roles.values())
@@ -228,6 +188,8 @@ class _Supervisor:
                 else:
                     self._read(key.fileobj, key.data, selector)
             now = time.monotonic()
+            if self.failure is not None and now > self.failure_due:
+                raise self.failure
             late = first is not None and now - first > _START_GAP_SECONDS
             overdue = now - began > max(_START_SECONDS, self.job.timeout)
             if (missing := self._missing()) and (process.poll() is not None or late or overdue):
@@ -238,22 +200,34 @@ class _Supervisor:
         if not data:
             selector.unregister(connection)
             connection.close()
-            if not role.done:
+            if not role.done and not role.failed:
                 raise RoleError(role.name or self._missing()[0], "its process ended without a word")
             return
         *lines, role.buffer = (role.buffer + data).split(b"\n")
         for line in lines:
-            self._hear(role, json.loads(line))
+            self._take(role, json.loads(line))
 
-    def _hear(self, role: _Role, event: dict[str, Any]) -> None:
-        match event.pop("event"):
+    def _take(self, role: _Role, event: dict[str, Any]) -> None:
+        """Take one event of a role."""
+        match event["event"]:
             case "hello":
                 role.name = event["role"]
                 self.roles[role.name] = role
-            case "progress" if self.progress:
+            case "progress":
                 self.progress(event["phase"], event["done"], event["total"])
             case "failed":
-                raise RoleError(event["blamed"], event["reason"])
+                role.failed = True
+                self._take_failure(role.name, event)
             case "done":
                 role.done = True
-                self.communication = event["communication"]
+                self.costs[role.name] = {name: Costs(**costs) for name, costs in event["costs"].items()}
+
+    def _take_failure(self, role: str, event: dict[str, str]) -> None:
+        """Raise the failure of a role that failed by itself; wait a while for that of a role that another one blames."""
+        blamed, reason = event["blamed"], event["reason"]
+        if blamed == role:
+            if event["error"] in _SAME_TYPE:
+                raise _SAME_TYPE[event["error"]](reason)
+            raise RoleError(role, reason)
+        if self.failure is None:
+            self.failure, self.failure_due = RoleError(blamed, reason), time.monotonic() + _OWN_REASON_SECONDS

@@ -1,8 +1,11 @@
-"""``python -m secure_kmeans.local_roles FOLDER``: all roles of a local job, started by CrypTen's ``run_multiprocess``.
+"""All roles of a job in processes of their own on this machine, over TLS on its loopback interface.
 
-:mod:`secure_kmeans.local` starts this and hears it. Each role connects to the socket in FOLDER and tells, one
-JSON object a line, how far it is and how it ended; when its connection closes, it is dead. A party reads its own table
-in FOLDER and writes its outcome there. Among themselves the roles talk as they do on machines of their own.
+``python -m secure_kmeans.roles.process FOLDER`` is the child process of a rehearsal. Its supervisor,
+:mod:`secure_kmeans.roles.local`, starts it. Each role connects to the socket in FOLDER and sends events, one JSON
+object a line: how far it is and how it ended. The end of this connection is the end of the role's process. A party
+reads its own rows in FOLDER and writes its result there.
+
+:func:`in_processes` is for tests and experiments: it runs any function in place of a protocol.
 """
 
 from __future__ import annotations
@@ -13,38 +16,129 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from secure_kmeans.data import Table, read_table
 from secure_kmeans.errors import RoleError
-from secure_kmeans.job import DEALER
-from secure_kmeans.local import JOB, SOCKET, Settings, outcome_path, table_path
-from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.job import Job, Role
+from secure_kmeans.job.result import no_progress
 from secure_kmeans.net.loopback import Loopback
-from secure_kmeans.outcome import Outcome, show_nothing
-from secure_kmeans.party import check_table
-from secure_kmeans.role import RoleLife, describe, digest_of
-from secure_kmeans.state import StateFolder
+from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.protocols import protocol_of
+from secure_kmeans.roles.files import SOCKET, RehearsalFolder
+from secure_kmeans.roles.run import RoleRun, describe
+from secure_kmeans.roles.states import StateFolder
+
+Start = Callable[[int, Callable[[int], None]], bool]
+"""Callback(roles, role): see :meth:`secure_kmeans.protocols.base.Protocol.start_roles`."""
+
+
+def start_roles(
+    job: Job, folder: Path, take_part: Callable[[Role, Loopback], None], start: Start | None = None
+) -> bool:
+    """Call ``take_part(role, loopback)`` in a process of its own for each role; return whether all ended well.
+
+    Parameters
+    ----------
+    job : Job
+    folder : path
+        Only its owner may enter it.
+    take_part : callable
+    start : Start, optional
+        How processes are started; by default as the job's protocol does it.
+    """
+    loopback = Loopback(job, folder / "identities")
+    roles = job.roles
+    start = start or protocol_of(job.protocol).start_roles
+    return start(len(roles), lambda number: take_part(roles[number], loopback))
+
+
+# ------------------------------------------------------- tests and experiments
+
+
+def in_processes(job: Job, part: Callable[[Role, Mesh], Any], *, start: Start | None = None) -> list[Any]:
+    """Call ``part(role, mesh)`` in each role's process after the roles have met.
+
+    Parameters
+    ----------
+    job : Job
+    part : callable
+        Its answer has to be a JSON value. The mesh is ended after it.
+    start : Start, optional
+        As in :func:`start_roles`.
+
+    Returns
+    -------
+    The answers of all roles, in the order of the job.
+
+    Raises
+    ------
+    AssertionError
+        Where a role failed, with its traceback. A role that failed for a reason of its own is preferred to one that
+        failed because of another.
+    """
+    with tempfile.TemporaryDirectory(prefix="secure-kmeans-") as name:
+        folder = Path(name)
+
+        def take_part(role: Role, loopback: Loopback) -> None:
+            answer = _answer(role, loopback, part)
+            (folder / f"{role.name}.json").write_text(json.dumps(answer))
+            if "raised" in answer:
+                sys.exit(1)
+
+        start_roles(job, folder, take_part, start)
+        answers = {role.name: _read_answer(folder / f"{role.name}.json") for role in job.roles}
+    failed = {name: answer for name, answer in answers.items() if "raised" in answer}
+    for name, answer in sorted(failed.items(), key=lambda item: item[1]["blamed"] not in (item[0], None)):
+        raise AssertionError(f'role "{name}" failed:\n{answer["raised"]}')
+    return [answer["returned"] for answer in answers.values()]
+
+
+def _answer(role: Role, loopback: Loopback, part: Callable[[Role, Mesh], Any]) -> dict[str, Any]:
+    """The answer of one role, or its traceback and the role that it blames."""
+    try:
+        mesh = loopback.meet(role.name)
+        try:
+            answer = {"returned": part(role, mesh)}
+            json.dumps(answer)
+            mesh.finish()
+        except BaseException as error:
+            mesh.fail(describe(error))
+            raise
+        finally:
+            mesh.close()
+    except BaseException as error:
+        return {"raised": traceback.format_exc(), "blamed": error.role if isinstance(error, RoleError) else role.name}
+    return answer
+
+
+def _read_answer(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"raised": "its process ended without an answer", "blamed": None}
+    answer: dict[str, Any] = json.loads(path.read_text())
+    return answer
+
+
+# ------------------------------------------- the child process of a rehearsal
 
 
 class _Line:
-    """A role's line to whoever started it."""
+    """A role's connection to its supervisor."""
 
     def __init__(self, folder: Path, role: str) -> None:
         self._role = role
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(folder / SOCKET))
         self._lock = threading.Lock()
-        self.tell(event="hello", role=role)
+        self.send(event="hello", role=role)
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def tell(self, **event: object) -> None:
-        """Send one event; end this process where nobody listens any more."""
+    def send(self, **event: object) -> None:
+        """Send one event; end this process where the supervisor has ended."""
         try:
             with self._lock:
                 self._socket.sendall(json.dumps(event).encode() + b"\n")
@@ -52,101 +146,78 @@ class _Line:
             os._exit(1)
 
     def progress(self, phase: str, done: int, total: int) -> None:
-        """Tell how far the run is."""
-        self.tell(event="progress", phase=phase, done=done, total=total)
+        """Send progress."""
+        self.send(event="progress", phase=phase, done=done, total=total)
 
     def failed(self, error: BaseException) -> None:
-        """Tell which role failed, and end this process: its others have been told."""
+        """Send a failure, and end this process. The other roles know of the failure already."""
         blamed = error.role if isinstance(error, RoleError) else self._role
-        self.tell(event="failed", blamed=blamed, reason=describe(error))
+        self.send(event="failed", error=type(error).__name__, blamed=blamed, reason=describe(error))
         os._exit(1)
 
     def _listen(self) -> None:
-        self._socket.recv(1)  # nothing is ever sent: this is the end of whoever started it
+        self._socket.recv(1)  # the supervisor sends nothing: this returns when the supervisor ends
         os._exit(1)
 
 
-def _call_this_process(name: str) -> None:
-    """So that ``ps`` and ``top`` show which role it is, where the system can."""
+def _name_this_process(name: str) -> None:
+    """Let ``ps`` and ``top`` show the role's name, where the system can."""
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(name[:15])
 
 
-class _LocalRoles:
-    """The roles of the job in a folder; each process uses its own copy."""
+class _Rehearsal:
+    """The roles of the job in a folder. Each role's process has a copy."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.settings = Settings.model_validate_json((folder / JOB).read_text())
-        self.loopback = Loopback(self.settings.job, folder / "identities")
-        self.life: RoleLife | None = None
+    def __init__(self, path: Path) -> None:
+        self.folder = RehearsalFolder(path)
+        self.job, self.settings = self.folder.read_job(), self.folder.read_settings()
 
     def run(self) -> bool:
-        """Run them all; return whether all ended well."""
-        job = self.settings.job
-        return crypten.run_roles(len(job.parties), self.take_part, self.live, dealer_walks=job.engine == "secure")
+        """Run all roles; return whether all ended well."""
+        return start_roles(self.job, self.folder.path, self.take_part)
 
-    def live(self, rank: int, in_crypten: Callable[[], None]) -> None:
-        """A role's life, and how it ended, told without a private value."""
-        job = self.settings.job
-        role = job.roles[rank]
-        _call_this_process(role)
-        line = _Line(self.folder, role)
+    def take_part(self, role: Role, loopback: Loopback) -> None:
+        """Run one role, and report how it ended."""
+        _name_this_process(role.name)
+        line = _Line(self.folder.path, role.name)
         try:
             with contextlib.ExitStack() as stack:
-                self.life = self._life(role, line, stack)
-                ended = self.life.run(
-                    lambda resume, held: self.loopback.meet(role, resume=resume, checkpoints=held, give_up=line.failed),
-                    lambda _mesh, _party: in_crypten(),
+                run = self._role_run(role, line, stack)
+                result = run.run(
+                    lambda resume, checkpoints: loopback.meet(
+                        role.name, resume=resume, checkpoints=checkpoints, give_up=line.failed
+                    )
                 )
-                if ended.outcome is not None:
-                    self._aside(role).rename(outcome_path(self.folder, role))
-                    if self.life.state is not None:
-                        self.life.state.clear()
-                line.tell(event="done", communication=ended.communication)
+                if run.states is not None:
+                    run.states.clear()
+                costs = {} if result is None else {name: cost.model_dump() for name, cost in result.costs.items()}
+                line.send(event="done", costs=costs)
         except BaseException as error:
             traceback.print_exc()
             line.failed(error)
 
-    def _life(self, role: str, line: _Line, stack: contextlib.ExitStack) -> RoleLife:
-        settings, job = self.settings, self.settings.job
-        if role == DEALER:
-            return RoleLife(job, role, None, show_nothing, rendezvous=self._rendezvous)
-        path = table_path(self.folder, role)
-        table = Table(role, job.columns, np.empty((0, len(job.columns))))  # it has no rows to label
-        if path.exists():
-            table = read_table(path, job.columns)
-        check_table(job, table)
-        state = None
-        if settings.state is not None:
-            state = stack.enter_context(StateFolder(settings.state / role, job, role, digest_of(table)))
-        progress = line.progress if role == job.names[0] else show_nothing
-        return RoleLife(job, role, table, progress, state, settings.resume, self._rendezvous, self._secure)
-
-    def _secure(self, outcome: Outcome) -> None:
-        self._aside(outcome.party).write_text(outcome.model_dump_json())
-
-    def _aside(self, party: str) -> Path:
-        return outcome_path(self.folder, party).with_suffix(".part")
-
-    @property
-    def _rendezvous(self) -> str:
-        return f"file://{self.folder}/rendezvous"
-
-    def take_part(self, rank: int) -> None:
-        """What CrypTen calls in a party's process."""
-        assert self.life is not None
-        self.life.take_part(rank)
+    def _role_run(self, role: Role, line: _Line, stack: contextlib.ExitStack) -> RoleRun:
+        settings, job = self.settings, self.job
+        if role.name not in settings.headers:
+            return RoleRun(job, role.name, None)
+        table = self.folder.take_table(role.name, settings.headers[role.name])
+        states = None
+        if settings.states is not None:
+            states = stack.enter_context(StateFolder.of(settings.states / role.name, job, role.name, table))
+        progress = line.progress if role.name == job.names[0] else no_progress
+        return RoleRun(job, role.name, table, progress, states, settings.resume, self.folder.write_result)
 
 
-def main(folder: Path) -> int:
-    """Run all roles of the job in ``folder``; 0 where all ended well."""
-    started_by = os.getppid()
-    ended_well = _LocalRoles(folder).run()
-    if os.getppid() != started_by:  # nobody is left to take the tables away
+def main(arguments: Sequence[str]) -> int:
+    """Run all roles of the job in a folder; return 0 where all ended well."""
+    folder = Path(arguments[0])
+    supervisor = os.getppid()
+    ended_well = _Rehearsal(folder).run()
+    if os.getppid() != supervisor:  # the supervisor has ended and cannot remove the folder
         shutil.rmtree(folder, ignore_errors=True)
     return 0 if ended_well else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

@@ -1,9 +1,9 @@
-"""A party's state folder: what it needs to go on with a run that was cut off.
+"""A party's state folder: what the party needs to go on with a run that was cut off.
 
-A state is the party's own share of the centroids and what all parties know anyway. It is worth nothing without the
-other parties' shares of the same run, so it carries the identifier of the session in which it was shared; and nothing
-to another job, party or table, so it carries digests of what the result follows from. The last two are kept: two
-parties are never more than one iteration apart.
+A state is bytes that only the protocol understands, such as the party's own shares. It is worth nothing without the
+other parties' states of the same session, so its file names the session. It is worth nothing to another job, party or
+table, so its file holds digests of them. The last two states are kept, because two parties are never more than one
+iteration apart.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
+import numpy as np
 
 from secure_kmeans.errors import StateError
 from secure_kmeans.job import Job
 from secure_kmeans.net.messages import Checkpoint
-from secure_kmeans.protocols.resumption import State
+from secure_kmeans.protocols import protocol_of
+from secure_kmeans.tables import Table
 
 _KEPT: Final = 2
 _SUFFIX: Final = ".state"
@@ -30,37 +32,40 @@ _SPARE_BYTES: Final = 1 << 20
 
 
 class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A state's file: SHA-256 of the rest, then this in MessagePack."""
+    """A state in its file, which holds SHA-256 of the rest, then this in MessagePack."""
 
     job: bytes
     party: str
     table: bytes
     session: bytes
-    state: State
+    iteration: int
+    state: bytes
 
 
 class StateFolder:
-    """Where one party keeps its states of one job; no other process can use it meanwhile.
+    """A folder in which one party keeps its states of one job. No other process can use it at the same time.
 
     Parameters
     ----------
     path : path
-        Made where it is missing; nobody but its owner may enter.
+        Made where it is missing. Nobody but its owner may enter it.
     job : Job
     party : str
-    table : bytes
-        Digest of the party's rows: another table is another run.
+    table_digest : bytes
+        Of the party's rows: another table is another run.
+    needed_bytes : int
+        The most bytes that one state may take.
 
     Raises
     ------
     StateError
-        Where the folder is open to others, in use, or cannot be written: told before the run.
+        Before the run, where others may enter the folder, it is in use, it cannot be written, or the disk is full.
     """
 
-    def __init__(self, path: Path, job: Job, party: str, table: bytes) -> None:
+    def __init__(self, path: Path, job: Job, party: str, table_digest: bytes, needed_bytes: int) -> None:
         self.path = path
-        self._job, self._party, self._table = job.state_digest, party, table
-        self._name = hashlib.sha256(self._job + party.encode() + table).hexdigest()[:16]
+        self._job, self._party, self._table = job.state_digest, party, table_digest
+        self._name = hashlib.sha256(self._job + party.encode() + table_digest).hexdigest()[:16]
         self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,14 +73,18 @@ class StateFolder:
                 raise StateError(f"{path}: others may enter this folder; chmod 700 it, or name another with --state")
             self._lock = (path / "lock").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._check_space(job)
+            self._check_space(_KEPT * needed_bytes + _SPARE_BYTES)
         except BlockingIOError:
             raise StateError(f"{path}: another run uses this folder; end it, or name another with --state") from None
         except OSError as error:
             raise StateError(f"{path}: {error.strerror}; name another folder with --state") from None
 
-    def _check_space(self, job: Job) -> None:
-        needed = _KEPT * 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter) + _SPARE_BYTES
+    @classmethod
+    def of(cls, path: Path, job: Job, party: str, table: Table) -> Self:
+        """The folder of a party with this table."""
+        return cls(path, job, party, digest_of(table), protocol_of(job.protocol).state_bytes(job))
+
+    def _check_space(self, needed: int) -> None:
         if shutil.disk_usage(self.path).free < needed:
             raise StateError(f"{self.path}: there is no room left for {needed:,} bytes; name another with --state")
 
@@ -102,32 +111,32 @@ class StateFolder:
         )
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """The states of this job and table that a run can be resumed from."""
+        """The states of this job, party and table that a run can be resumed from."""
         return tuple(sorted(self._found()))
 
-    def load(self, checkpoint: Checkpoint) -> State:
-        """One of :meth:`checkpoints`."""
+    def load(self, checkpoint: Checkpoint) -> bytes:
+        """The state of one of :meth:`checkpoints`."""
         return self._found()[checkpoint]
 
-    def _found(self) -> dict[Checkpoint, State]:
+    def _found(self) -> dict[Checkpoint, bytes]:
         found = {}
         for file in self.path.glob(f"{self._name}-*{_SUFFIX}"):
             kept = _read(file)
             if kept is not None and (kept.job, kept.party, kept.table) == (self._job, self._party, self._table):
-                found[Checkpoint(kept.state.iteration, kept.session)] = kept.state
+                found[Checkpoint(kept.iteration, kept.session)] = kept.state
         return found
 
-    def save(self, session: bytes, state: State) -> None:
-        """Keep a state, complete or not at all, and forget all but the last two of its session.
+    def save(self, session: bytes, iteration: int, state: bytes) -> None:
+        """Keep a state, complete or not at all, and remove all but the last two of its session.
 
         Raises
         ------
         StateError
             Where it cannot be written.
         """
-        payload = msgspec.msgpack.encode(_Kept(self._job, self._party, self._table, session, state))
+        payload = msgspec.msgpack.encode(_Kept(self._job, self._party, self._table, session, iteration, state))
         name = f"{self._name}-{session.hex()[:16]}"
-        file = self.path / f"{name}-{state.iteration:08d}{_SUFFIX}"
+        file = self.path / f"{name}-{iteration:08d}{_SUFFIX}"
         aside = file.with_suffix(".part")
         try:
             with open(aside, "wb", opener=_only_for_its_owner) as written:
@@ -145,7 +154,7 @@ class StateFolder:
             each.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Forget all states of this job, at the end of a run; folders that were made for them go, too, if empty."""
+        """Remove all states of this job, and the folders that were made for them where they are empty."""
         for file in self.path.glob(f"{self._name}-*"):
             file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -155,12 +164,19 @@ class StateFolder:
                 folder.rmdir()
 
 
+def digest_of(table: Table) -> bytes:
+    """SHA-256 of a party's rows, by which they are recognised when a run is resumed."""
+    digest = hashlib.sha256(repr((table.columns, table.rows.shape)).encode())
+    digest.update(np.ascontiguousarray(table.rows))
+    return digest.digest()
+
+
 def _only_for_its_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
 def _read(file: Path) -> _Kept | None:
-    """What a file holds; None where it was cut off or changed."""
+    """The state in a file; None where the file was cut off or changed."""
     try:
         data = file.read_bytes()
         if hashlib.sha256(data[_CHECK_BYTES:]).digest() == data[:_CHECK_BYTES]:

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import image
-from sklearn.datasets import load_wine, make_blobs
-
 from secure_kmeans.data import Table
-from secure_kmeans.errors import RoleError
-from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.ledger import What
 from secure_kmeans.local import run_local
+from sklearn.datasets import load_wine, make_blobs
+
+from secure_kmeans.errors import RoleError
+from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.report import Report
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-
 from secure_kmeans.data import Table
+from secure_kmeans.plan import coarse_columns, party_names, plan_fit, plan_predict
+
 from secure_kmeans.errors import DataError, JobError, SecureKMeansError
 from secure_kmeans.job import Job, Party, Scaling
-from secure_kmeans.plan import coarse_columns, party_names, plan_fit, plan_predict
 
 FIRST = Table("a.csv", ("x", "y"), np.array([[1.0, 1.0], [1.0, 2.0]]))
 SECOND = Table("b.csv", ("x", "y"), np.array([[4.0, 1.0], [4.0, 2.0], [3.0, 0.5]]))

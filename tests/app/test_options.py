@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from dataclasses import asdict
@@ -8,59 +7,20 @@ import click
 import pandas as pd
 import pytest
 
-import launcher
-import main
-from secure_kmeans import workflow
+from secure_kmeans.app import cli
+from secure_kmeans.app.inputs import Options
+from secure_kmeans.app.options import MOST_STARTS
 from secure_kmeans.errors import DataError, JobError, ProtocolError, RoleError
-from secure_kmeans.options import Options, run
-from secure_kmeans.report import Report
+from secure_kmeans.job import USUAL_CLUSTERS, Scaling
+from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.report.sections import KMeansReport
+from secure_kmeans.version import VERSION
+from tests.app.conftest import PROGRAMS, Call, Mistake, names_in
 
-PROGRAMS = {"main.py": lambda: run(main.main), "launcher.py": launcher.main}
-SCRIPT = Path(main.__file__)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_started(tmp_path, monkeypatch):
-    def run_local(*_):
-        raise AssertionError("every mistake is found before a role is started")
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(workflow, "run_local", run_local)
+ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """They take most of a run's time."""
-    monkeypatch.setattr(workflow, "draw_clusters", lambda *_: None)
-    monkeypatch.setattr(workflow, "draw_convergence", lambda *_: None)
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def called(program, *arguments):
-        """Exit status, standard output and standard error."""
-        monkeypatch.setattr(sys, "argv", [f"somewhere/{program}", *arguments])
-        status = 0
-        try:
-            PROGRAMS[program]()
-        except SystemExit as end:
-            status = end.code
-        return status, *capsys.readouterr()
-
-    return called
-
-
-def mistake(answer, program):
-    status, out, error = answer
-    assert status == 2
-    assert out == ""
-    assert "Traceback" not in error
-    assert error.endswith("\n")
-    assert error.count("\n") == 1
-    assert error.startswith(f"{program}: ")
-    return error.removeprefix(f"{program}: ").rstrip("\n")
-
-
+@pytest.mark.usefixtures("nothing_starts")
 class TestMistakes:
     @pytest.mark.parametrize("program", PROGRAMS)
     @pytest.mark.parametrize(
@@ -103,8 +63,8 @@ class TestMistakes:
         ],
         ids=lambda value: " ".join(value).replace("\n", "|") if isinstance(value, list) else "",
     )
-    def test_one_line(self, call, tmp_path, program, arguments, says):
-        assert says in mistake(call(program, *arguments), program)
+    def test_one_line(self, mistake: Mistake, tmp_path: Path, program: str, arguments: list[str], says: str) -> None:
+        assert says in mistake(program, *arguments)
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
@@ -116,22 +76,22 @@ class TestMistakes:
             (["--timeout", "0"], "--timeout"),
             (
                 ["--parties", "2", *["--data", "x.csv"] * 3],
-                "--data is given 3 times for --parties 2; give it once, or once for each party",
+                "there are 3 files for 2 parties; give one file, or one for each party",
             ),
         ],
     )
-    def test_one_line_about_parties(self, call, tmp_path, arguments, says):
-        assert says in mistake(call("launcher.py", *arguments), "launcher.py")
+    def test_one_line_about_parties(self, mistake: Mistake, tmp_path: Path, arguments: list[str], says: str) -> None:
+        assert says in mistake("launcher.py", *arguments)
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_table_with_a_bad_cell(self, call, tmp_path):
+    def test_a_table_with_a_bad_cell(self, mistake: Mistake, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text("a,b\n1,2\n987654321.125,secretname\n")
-        said = mistake(call("launcher.py", "--data", "t.csv", "--clusters", "1"), "launcher.py")
+        said = mistake("launcher.py", "--data", "t.csv", "--clusters", "1")
         assert said == 't.csv: column "b", row 2: this is text, not a number; correct it, or choose other columns'
 
-    def test_fewer_rows_than_parties(self, call, tmp_path):
+    def test_fewer_rows_than_parties(self, mistake: Mistake, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text("a\n1\n2\n")
-        said = mistake(call("launcher.py", "--data", "t.csv", "--clusters", "1", "--parties", "3"), "launcher.py")
+        said = mistake("launcher.py", "--data", "t.csv", "--clusters", "1", "--parties", "3")
         assert said == "t.csv: 2 rows do not suffice for 3 parties; use fewer parties"
 
     @pytest.mark.parametrize("program", PROGRAMS)
@@ -139,37 +99,41 @@ class TestMistakes:
         ("centroids", "says"),
         [
             ("a,b\n1,2\n", 'there is no column "Annual Income (k$)"'),
-            ("Annual Income (k$),Spending Score (1-100)\n1,2\n3,4\n", "there are 2 centroids for --clusters 5"),
+            ("Annual Income (k$),Spending Score (1-100)\n1,2\n3,4\n", "there are 2 centroids for 5 clusters"),
         ],
         ids=["columns", "rows"],
     )
-    def test_a_start_that_does_not_fit(self, call, tmp_path, program, centroids, says):
+    def test_a_start_that_does_not_fit(
+        self, mistake: Mistake, tmp_path: Path, program: str, centroids: str, says: str
+    ) -> None:
         (tmp_path / "start.csv").write_text(centroids)
-        assert says in mistake(call(program, "--init", "start.csv"), program)
+        assert says in mistake(program, "--init", "start.csv")
         assert [path.name for path in tmp_path.iterdir()] == ["start.csv"]
 
     @pytest.mark.parametrize("program", PROGRAMS)
     @pytest.mark.parametrize("income", ["1e6", "1e15"])
-    def test_a_start_far_outside_the_bounds(self, call, tmp_path, program, income):
+    def test_a_start_far_outside_the_bounds(self, mistake: Mistake, tmp_path: Path, program: str, income: str) -> None:
         # Scaled by 150: squared, with 48 fractional bits, even the first is above 2^63.
         rows = f"1,2\n3,4\n5,6\n7,8\n{income},9\n"
         (tmp_path / "start.csv").write_text("Annual Income (k$),Spending Score (1-100)\n" + rows)
-        mistake(call(program, "--init", "start.csv"), program)
+        mistake(program, "--init", "start.csv")
         assert [path.name for path in tmp_path.iterdir()] == ["start.csv"]
 
-    def test_an_elbow_from_given_centroids(self, call, tmp_path):
+    def test_an_elbow_from_given_centroids(self, mistake: Mistake, tmp_path: Path) -> None:
         (tmp_path / "start.csv").write_text("Annual Income (k$),Spending Score (1-100)\n1,2\n3,4\n5,6\n7,8\n9,9\n")
-        mistake(call("main.py", "--elbow", "--init", "start.csv"), "main.py")
+        mistake("main.py", "--elbow", "--init", "start.csv")
         assert [path.name for path in tmp_path.iterdir()] == ["start.csv"]
 
-    def test_an_output_that_is_a_file(self, call, tmp_path):
+    def test_an_output_that_is_a_file(self, mistake: Mistake, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        assert "--output" in mistake(call("main.py", "--output", "file"), "main.py")
+        assert "--output" in mistake("main.py", "--output", "file")
 
-    def test_a_process_of_its_own(self, tmp_path):
-        command = [sys.executable, SCRIPT, "--bounds", "5"]
+    def test_a_process_of_its_own(self, tmp_path: Path) -> None:
+        command = [sys.executable, ROOT / "main.py", "--bounds", "5"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-        mistake((done.returncode, done.stdout, done.stderr), "main.py")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("main.py: ")
+        assert done.stderr.count("\n") == 1
 
 
 class TestEnds:
@@ -188,42 +152,62 @@ class TestEnds:
             (click.Abort(), 130, "interrupted; nothing was written"),
         ],
     )
-    def test_status_and_line(self, monkeypatch, capsys, error, status, line):
+    def test_status_and_line(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        error: BaseException,
+        status: int,
+        line: str,
+    ) -> None:
         @click.command()
-        def fail():
+        def fail() -> None:
             raise error
 
         monkeypatch.setattr(sys, "argv", ["folder/program.py"])
         with pytest.raises(SystemExit) as end:
-            run(fail)
+            cli.run_command(fail)
         assert end.value.code == status
         out, said = capsys.readouterr()
         # click first ends the line on which a terminal shows ^C
         assert (out, said.removeprefix("\n")) == ("", f"program.py: {line}\n")
 
-    def test_a_bug_is_not_hidden(self, monkeypatch):
+    def test_a_bug_is_not_hidden(self, monkeypatch: pytest.MonkeyPatch) -> None:
         @click.command()
-        def fail():
+        def fail() -> None:
             raise ZeroDivisionError
 
         monkeypatch.setattr(sys, "argv", ["program.py"])
         with pytest.raises(ZeroDivisionError):
-            run(fail)
+            cli.run_command(fail)
 
 
 class TestOptions:
-    @pytest.mark.parametrize(("command", "own"), [(main.main, "elbow"), (launcher.tables, "skip_plaintext")])
-    def test_the_commands_have_the_defaults_of_the_dataclass(self, command, own):
+    @pytest.mark.parametrize(
+        ("command", "own"),
+        [(cli.in_the_clear, "elbow"), (cli.tables, "skip_plaintext"), (cli.elbow, "skip_encrypted")],
+    )
+    def test_the_commands_have_the_defaults_of_the_dataclass(self, command: click.Command, own: str) -> None:
         params = command.make_context("program", []).params
         assert params.pop(own) is False
+        assert params.pop("output") is None
         defaults = asdict(Options())
         assert params == {name: defaults[name] for name in params}
-        assert set(defaults) - set(params) <= {"parties", "timeout", "transport", "engine", "hide_counts"}
+        assert set(defaults) - set(params) <= {"parties", "timeout", "engine", "hide_counts", "clusters"}
 
-    def test_values(self):
+    def test_the_defaults_are_those_of_the_job(self) -> None:
+        job = Options().clustering_keys(("x",)) | Options().job_keys()
+        defaults = {key: ShkJob.default_of(key) for key in job if key != "scaling"}
+        assert job == defaults | {"scaling": Scaling.default_of("method")}
+        assert Options().clusters == USUAL_CLUSTERS
+
+    def test_the_number_of_starts_is_the_job_s(self) -> None:
+        assert ShkJob.model_json_schema()["properties"]["n_init"]["maximum"] == MOST_STARTS
+
+    def test_values(self) -> None:
         arguments = ["--data", "a.csv", "--data", "b.pq", "--bounds", "0:1.5,-2:3e2", "--scale", "minmax"]
         arguments += ["--columns", '"income, yearly", Age ,3', "--init", "k-means++"]
-        params = launcher.tables.make_context("program", arguments).params
+        params = cli.tables.make_context("program", arguments).params
         assert params["data"] == (Path("a.csv"), Path("b.pq"))
         assert params["bounds"] == ((0.0, -2.0), (1.5, 300.0))
         assert params["columns"] == ("income, yearly", "Age", "3")
@@ -231,54 +215,86 @@ class TestOptions:
 
     @pytest.mark.parametrize("program", PROGRAMS)
     @pytest.mark.parametrize("option", ["-h", "--help"])
-    def test_help(self, call, program, option):
+    def test_help(self, call: Call, program: str, option: str) -> None:
         status, out, error = call(program, option)
         assert (status, error) == (0, "")
         assert "--clusters" in out
+        assert "SECURE_KMEANS_CLUSTERS" in out
         assert all(len(line) <= 100 for line in out.splitlines())
+
+    def test_the_version(self, call: Call) -> None:
+        assert call("launcher.py", "--version") == (0, f"secure_kmeans {VERSION}\n", "")
+
+    def test_unencrypted_transport_is_gone(self, mistake: Mistake) -> None:
+        assert "--transport" in mistake("launcher.py", "--transport", "gloo")
+
+
+class TestEnvironment:
+    def test_every_option_has_a_variable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SECURE_KMEANS_CLUSTERS", "3")
+        monkeypatch.setenv("SECURE_KMEANS_DATA", "a.csv:b.csv")
+        monkeypatch.setenv("SECURE_KMEANS_HIDE_COUNTS", "yes")
+        params = cli.tables.make_context("program", []).params
+        assert (params["clusters"], params["hide_counts"]) == (3, True)
+        assert params["data"] == (Path("a.csv"), Path("b.csv"))
+
+    def test_an_option_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SECURE_KMEANS_CLUSTERS", "3")
+        assert cli.in_the_clear.make_context("program", ["--clusters", "4"]).params["clusters"] == 4
+
+    def test_a_wrong_value_is_a_mistake(self, mistake: Mistake, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SECURE_KMEANS_CLUSTERS", "many")
+        said = mistake("launcher.py")
+        assert "--clusters" in said
+        assert "many" in said
 
 
 class TestPlaintext:
-    def test_the_mall_customers(self, call, tmp_path):
+    def test_the_mall_customers(self, call: Call, tmp_path: Path) -> None:
         status, out, error = call("main.py", "--seed", "0", "--output", "results")
         assert (status, error) == (0, "")
         assert "44,448.455" in out
-        assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
-            "centroids.csv",
-            "clusters.png",
-            "convergence.png",
-            "labels_all.csv",
-            "report.json",
-        ]
-        report = json.loads((tmp_path / "results" / "report.json").read_text())
-        assert report["inertia"] == pytest.approx(44448.455, abs=1e-3)
-        assert sorted(report["counts"]) == [22, 23, 35, 39, 81]
-        assert (report["seed"], report["n_init"], report["protocol"]) == (0, 5, "plaintext")
+        files = ["centroids.csv", "clusters.png", "convergence.png", "labels_all.csv", "report.json"]
+        assert names_in(tmp_path / "results") == files
+        report = KMeansReport.load(tmp_path / "results" / "report.json")
+        found = report.result
+        assert found.inertia == pytest.approx(44448.455, abs=1e-3)
+        assert found.counts is not None
+        assert sorted(found.counts) == [22, 23, 35, 39, 81]
+        assert (found.seed, found.n_init, report.protocol, report.ledger) == (0, 5, None, [])
+        assert sorted(found.cluster_names or []) == ["Careful", "General", "Miser", "Spendthrift", "Target"]
         labels = pd.read_csv(tmp_path / "results" / "labels_all.csv")
         assert labels["row"].tolist() == list(range(1, 201))
-        assert labels["cluster"].value_counts().sort_index().tolist() == report["counts"]
+        assert labels["cluster"].value_counts().sort_index().tolist() == found.counts
 
     @pytest.mark.usefixtures("no_pictures")
-    def test_a_seed_repeats_a_run(self, call):
+    def test_a_seed_repeats_a_run(self, call: Call) -> None:
         for output in ("one", "two"):
             assert call("main.py", "--seed", "3", "--init", "random", "--output", output)[0] == 0
-        first, second = (Report.load(Path(output) / "report.json") for output in ("one", "two"))
+        first, second = (KMeansReport.load(Path(output) / "report.json").result for output in ("one", "two"))
         assert first.cluster_centers == second.cluster_centers
         assert first.seed == second.seed == 3
 
     @pytest.mark.usefixtures("no_pictures")
-    def test_a_start_from_a_file(self, call, tmp_path):
+    def test_a_start_from_a_file(self, call: Call, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text("a,b\n1,1\n1,2\n4,1\n4,2\n")
         (tmp_path / "start.csv").write_text("b,a\n1,1\n2,4\n")
         arguments = ["--data", "t.csv", "--init", "start.csv", "--clusters", "2", "--bounds", "0:4,0:4"]
         assert call("main.py", *arguments, "--output", "results")[0] == 0
-        report = Report.load("results/report.json")
-        assert report.cluster_centers == [[1.0, 1.5], [4.0, 1.5]]
-        assert (report.init, report.n_init, report.seed, report.inertia) == ("given", 1, None, 1.0)
+        found = KMeansReport.load("results/report.json").result
+        assert found.cluster_centers == [[1.0, 1.5], [4.0, 1.5]]
+        assert (found.init, found.n_init, found.seed, found.inertia) == ("given", 1, None, 1.0)
 
     @pytest.mark.usefixtures("no_pictures")
-    def test_one_row_is_enough_for_one_cluster(self, call, tmp_path):
+    def test_one_row_is_enough_for_one_cluster(self, call: Call, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text("a,b\n1,2\n")
         status, _, error = call("main.py", "--data", "t.csv", "--clusters", "1", "--output", "results")
         assert (status, error) == (0, "")
-        assert Report.load("results/report.json").cluster_centers == [[1.0, 2.0]]
+        assert KMeansReport.load("results/report.json").result.cluster_centers == [[1.0, 2.0]]
+
+    @pytest.mark.usefixtures("no_pictures")
+    def test_a_coarse_column_is_told(self, call: Call, tmp_path: Path) -> None:
+        rows = "\n".join(f"{number / 1e12},{number}" for number in range(9))
+        (tmp_path / "t.csv").write_text(f"a,b\n{rows}\n")
+        out = call("main.py", "--data", "t.csv", "--clusters", "2")[1]
+        assert "consider columns that lose most of their values in the fixed point: a;" in out

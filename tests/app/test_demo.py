@@ -2,9 +2,9 @@ import itertools
 
 import numpy as np
 import pytest
+from secure_kmeans.data import check_bounds, read_table
 
 from secure_kmeans import mall
-from secure_kmeans.data import check_bounds, read_table
 from secure_kmeans.job import Scaling
 from secure_kmeans.plaintext.kmeans import number_of_best
 from secure_kmeans.plaintext.losses import inertia

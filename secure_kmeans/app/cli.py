@@ -1,0 +1,346 @@
+"""The command line: ``launcher.py`` or ``secure-kmeans``, ``main.py`` and ``experiments/elbow.py``.
+
+Commands and the console are imported when a form is chosen, so that ``--help`` and a refused option take no time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem, get_completion_class
+
+from secure_kmeans.app.inputs import Options
+from secure_kmeans.app.options import FILE, FOLDER, SETTINGS, option, shared_options
+from secure_kmeans.errors import DataError, IdentityError, JobError, RoleError, SecureKMeansError, StateError
+from secure_kmeans.version import VERSION
+
+_SHELLS = ("bash", "zsh", "fish")
+_FORMS = """\b
+Other forms:
+  JOB.toml ...             a job file: all its roles here, or one of them with --party
+  check JOB.toml ...       whether a table and an identity fit a job
+  new-identity NAME ...    a key and a certificate for a role
+  predict REPORT.json ...  labels of new rows by the clusters of an earlier run
+  completion SHELL         a script that lets a shell complete all of this
+Each has a --help of its own. For completion in bash: eval "$(secure-kmeans completion bash)"."""
+
+
+class Forms(click.Group):
+    """A group that is called by options alone, by a job file, or by the name of a command.
+
+    Parameters
+    ----------
+    alone : click.Command
+        For options, or nothing.
+    with_file : click.Command
+        For a first argument that is neither an option nor the name of a command.
+    """
+
+    def __init__(self, *, alone: click.Command, with_file: click.Command, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.alone, self.with_file = alone, with_file
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of the form that the arguments choose; the group's own to complete a first argument."""
+        if not args and extra.get("resilient_parsing"):
+            return super().make_context(info_name, args, parent, **extra)
+        command, name, rest = self.alone, info_name, args
+        if args and args[0] in self.commands:
+            command, name, rest = self.commands[args[0]], f"{info_name} {args[0]}", args[1:]
+        elif args and not args[0].startswith("-"):
+            command = self.with_file
+        return command.make_context(name, rest, parent, **extra)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:  # noqa: ARG002
+        """Parse nothing: only completion asks for the group's own context."""
+        return args
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the form whose context this is."""
+        return ctx.command.invoke(ctx)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a first argument: an option, a command or a file."""
+        if incomplete.startswith("-"):
+            alone = self.alone.make_context(ctx.info_name, [], resilient_parsing=True)
+            return self.alone.shell_complete(alone, incomplete)
+        named = [CompletionItem(name) for name in sorted(self.commands) if name.startswith(incomplete)]
+        return [*named, CompletionItem(incomplete, type="file")]
+
+
+@click.command(context_settings=SETTINGS, epilog=_FORMS)
+@shared_options("data", "parties", "clusters", "algorithm")
+@option("--skip-plaintext", is_flag=True, help="Do not run the plaintext baseline on all rows for comparison.")
+@shared_options("output")
+@click.version_option(VERSION, message="secure_kmeans %(version)s")
+def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
+    """Cluster several parties' rows on secret shares, and compare with a plaintext run.
+
+    All parties and the dealer run on this machine, each in a process of its own that reads its own rows only.
+    Without options: the 200 mall customers, split between two parties, in five clusters.
+    """
+    from secure_kmeans.app import commands, console
+
+    with console.showing_run() as (announce, progress):
+        run = commands.cluster(
+            Options(**options), output, compare=not skip_plaintext, announce=announce, progress=progress
+        )
+    console.print_run(run)
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("job", type=FILE)
+@option("--party", metavar="NAME", help="Run this role alone, a party or a helper such as the dealer.  [default: all]")
+@option(
+    "--table",
+    type=click.Path(),
+    multiple=True,
+    metavar="FILE",
+    help="The party's rows, CSV or Parquet. For all roles: NAME=FILE for each party.  [default: NAME.csv beside JOB]",
+)
+@option("--identity", type=FILE, metavar="DIR", help="The folder that new-identity made; needed with --party.")
+@option("--resume", is_flag=True, help="Go on after the last iteration of a run that was cut off.")
+@option("--output", type=FILE, metavar="DIR", help="Where the results go.  [default: results/JOB or results/JOB/NAME]")
+@option(
+    "--state",
+    type=FILE,
+    metavar="DIR",
+    help="Where a party keeps its shares after each iteration, to resume from.  [default: state/JOB or state/JOB/NAME]",
+)
+@option("--listen", metavar="HOST:PORT", help="Listen here, not at the job's address: behind a router, say.")
+@option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for roles that have not connected.  [default: without a limit]",
+)
+@option("--log", type=FILE, metavar="FILE", help="Write the log there.  [default: standard error]")
+@option("--skip-plaintext", is_flag=True, help="With all roles: no plaintext run for comparison.")
+@click.pass_context
+def job_file(
+    ctx: click.Context,
+    job: Path,
+    party: str | None,
+    table: tuple[str, ...],
+    log: Path | None,
+    skip_plaintext: bool,
+    state: Path | None,
+    **files: Any,
+) -> None:
+    """Run a job file: all its roles on this machine, as a rehearsal, or with --party one of them.
+
+    Every role needs the same job file. A party brings its table, and every role the identity whose fingerprint the
+    job names. The first to start waits for the others.
+    """
+    from secure_kmeans.app import commands, console
+
+    if party is None:
+        _refuse(ctx, "is for one role: name it with --party", "identity", "listen", "wait", "log")
+        named = _named_tables(table)
+        own = commands.RoleFiles(output=files["output"], states=state, resume=files["resume"])
+        with console.showing_run() as (announce, progress):
+            run = commands.rehearse(job, named, own, compare=not skip_plaintext, announce=announce, progress=progress)
+        console.print_run(run)
+        return
+    _refuse(ctx, "is for all roles on this machine, without --party", "skip_plaintext")
+    if len(table) > 1:
+        raise click.UsageError("--table: with --party, name one file")
+    own = commands.RoleFiles(table=Path(table[0]) if table else None, states=state, **files)
+
+    def give_up(error: RoleError) -> None:
+        if log is not None:
+            _print_error(str(error))
+        os._exit(1)
+
+    with console.operator_log(party, log), _terminable():
+        run = commands.take_part(job, party, own, announce=console.print_announcement, give_up=give_up)
+    console.print_run(run)
+
+
+def _refuse(ctx: click.Context, why: str, *names: str) -> None:
+    """Refuse options that would do nothing; environment variables may stand for other forms."""
+    for name in names:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} {why}")
+
+
+def _named_tables(values: Sequence[str]) -> dict[str, Path]:
+    """``NAME=FILE`` of each --table."""
+    named: dict[str, Path] = {}
+    for value in values:
+        name, equals, file = value.partition("=")
+        if not equals or not name or not file:
+            raise click.UsageError(f"--table {value}: without --party, write NAME=FILE for each party")
+        if name in named:
+            raise click.UsageError(f'--table: "{name}" is named twice')
+        named[name] = Path(file)
+    return named
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM like an interrupt, which the other roles are told of."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    earlier = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+launcher = Forms(alone=tables, with_file=job_file, name="secure-kmeans")
+
+
+@launcher.command(context_settings=SETTINGS)
+@click.argument("name")
+@option("--folder", type=FILE, metavar="DIR", help="Where it goes.  [default: NAME]")
+def new_identity(name: str, folder: Path | None) -> None:
+    """Make a key and a certificate for the role NAME, and print the fingerprint for the job.
+
+    Only you can read the files. The other roles need the fingerprint alone: send it by a way on which nobody can
+    change it.
+    """
+    from secure_kmeans.app import commands, console
+
+    console.print_identity(commands.new_identity(name, folder))
+
+
+@launcher.command(context_settings=SETTINGS)
+@click.argument("job", type=FILE)
+@option("--party", metavar="NAME", help="The role to check for.  [default: the one whose identity it is]")
+@option("--table", type=FILE, metavar="FILE", help="The party's rows.")
+@option("--identity", type=FILE, metavar="DIR", help="The folder that new-identity made.")
+def check(job: Path, party: str | None, table: Path | None, identity: Path | None) -> None:
+    """Check whether a table and an identity fit a job, and show what a run discloses. Nothing is sent anywhere."""
+    from secure_kmeans.app import commands, console
+
+    console.print_check(commands.check(job, party, commands.RoleFiles(table=table, identity=identity)))
+
+
+@launcher.command(context_settings=SETTINGS)
+@click.argument("report", type=FILE)
+@option(
+    "--data",
+    type=FILE,
+    multiple=True,
+    required=True,
+    metavar="FILE",
+    help="New rows. Given once, they are split among the parties; given several times, each party has its own file.",
+)
+@option("--output", type=FOLDER, metavar="DIR", help="Where the labels go.  [default: prediction, beside REPORT]")
+def predict(report: Path, data: tuple[Path, ...], output: Path | None) -> None:
+    """Label new rows on secret shares by the clusters of an earlier run's REPORT.
+
+    All parties and the dealer run on this machine. Only the owner of a row learns its label.
+    """
+    from secure_kmeans.app import commands, console
+
+    with console.showing_run() as (announce, progress):
+        run = commands.predict(report, data, output, announce=announce, progress=progress)
+    console.print_run(run)
+
+
+@launcher.command(context_settings=SETTINGS)
+@click.argument("shell", type=click.Choice(_SHELLS))
+def completion(shell: str) -> None:
+    """Print a script that lets SHELL complete options, commands and files.
+
+    For bash: eval "$(secure-kmeans completion bash)"; the same with launcher.py where it is called by this name.
+    """
+    name = Path(sys.argv[0]).name
+    script = get_completion_class(shell)
+    assert script is not None
+    click.echo(script(launcher, {}, name, f"_{name}_COMPLETE".replace("-", "_").replace(".", "_").upper()).source())
+
+
+@click.command(context_settings=SETTINGS)
+@shared_options("data", "clusters", "algorithm")
+@click.option("--elbow", is_flag=True, help="Run 1 to 10 clusters and draw the elbow instead.")
+@shared_options("output")
+def in_the_clear(elbow: bool, output: Path | None, **options: Any) -> None:
+    """Cluster rows in the clear: the plaintext run that launcher.py compares itself with.
+
+    Without options: the 200 mall customers in five clusters. Several --data files are put together.
+    """
+    from secure_kmeans.app import commands, console
+
+    if elbow:
+        _elbow(Options(**options), output, encrypted=False)
+    else:
+        console.print_run(commands.cluster_in_the_clear(Options(**options), output))
+
+
+@click.command(context_settings=SETTINGS)
+@shared_options("data", "parties", "algorithm", "output")
+@option("--skip-encrypted", is_flag=True, help="Only the plaintext runs.")
+def elbow(skip_encrypted: bool, output: Path | None, **options: Any) -> None:
+    """Run 1 to 10 clusters, in the clear and encrypted, and draw inertia and mean-distance loss against them.
+
+    Without options: the mall customers, split between two parties. Some two minutes.
+    """
+    _elbow(Options(**options), output, encrypted=not skip_encrypted)
+
+
+def _elbow(options: Options, output: Path | None, *, encrypted: bool) -> None:
+    from secure_kmeans.app import commands, console
+
+    with console.showing_steps("Clusters") as (announce, progress):
+        found = commands.elbow(options, output, encrypted=encrypted, announce=announce, progress=progress)
+    console.print_elbow(found)
+
+
+def launch() -> None:
+    """The console script ``secure-kmeans``, and ``launcher.py``."""
+    run_command(launcher)
+
+
+def launch_in_the_clear() -> None:
+    """``main.py``."""
+    run_command(in_the_clear)
+
+
+def launch_elbow() -> None:
+    """``experiments/elbow.py``."""
+    run_command(elbow)
+
+
+def run_command(command: click.Command) -> None:
+    """Run a command with this process's arguments. A mistake or a failure is one line on standard error.
+
+    Exit status: 0 done, 1 a run failed, 2 wrong options, tables, identities or states, 130 interrupted.
+    """
+    try:
+        command.main(prog_name=Path(sys.argv[0]).name, standalone_mode=False)
+    except click.ClickException as error:
+        _end(error.format_message(), 2)
+    except (DataError, JobError, IdentityError, StateError) as error:
+        _end(str(error), 2)
+    except SecureKMeansError as error:
+        _end(str(error), 1)
+    except OSError as error:
+        _end(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+    except (click.Abort, KeyboardInterrupt):
+        _end("interrupted; nothing was written", 130)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    _print_error(message)
+    sys.exit(status)
+
+
+def _print_error(message: str) -> None:
+    click.echo(f"{Path(sys.argv[0]).name}: {' '.join(message.split())}", err=True)

@@ -1,0 +1,131 @@
+"""What the commands take and return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from secure_kmeans.job import Clustering, Job
+from secure_kmeans.job.ledger import Disclosure
+from secure_kmeans.job.result import Result
+from secure_kmeans.report.report import Report
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What is known before anything is sent or started.
+
+    Attributes
+    ----------
+    job : Job
+    disclosures : tuple of Disclosure
+        All that a run may disclose.
+    advice : tuple of str
+        What is worth a thought, one line each.
+    runs : int
+        How many runs follow; each may disclose all of this.
+    """
+
+    job: Job
+    disclosures: tuple[Disclosure, ...]
+    advice: tuple[str, ...] = ()
+    runs: int = 1
+
+
+Announce = Callable[[Announcement], None]
+"""Callback(announcement), before a run."""
+
+
+def no_announcement(announcement: Announcement) -> None:
+    """Ignore an announcement."""
+    del announcement
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run leaves.
+
+    Attributes
+    ----------
+    job : Job or Clustering
+        A Clustering after a run in the clear.
+    report : Report or None
+        None at a helper, such as the dealer.
+    results : tuple of Result
+        Of the parties that ran here, in rank order.
+    files : tuple of paths
+    disclosures : tuple of Disclosure
+        All that the run could disclose. What it did disclose is the report's ledger.
+    advice : tuple of str
+    """
+
+    job: Job | Clustering
+    report: Report | None
+    results: tuple[Result, ...] = ()
+    files: tuple[Path, ...] = ()
+    disclosures: tuple[Disclosure, ...] = ()
+    advice: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RoleFiles:
+    """Where one role's files are, and how it meets the others.
+
+    Attributes
+    ----------
+    table, identity, states, output : path or None
+    listen : str or None
+        The address to listen on, where it is not the job's.
+    wait : float or None
+        Seconds to wait for the other roles; None: without a limit.
+    resume : bool
+        Go on after the last iteration of a run that was cut off.
+    """
+
+    table: Path | None = None
+    identity: Path | None = None
+    states: Path | None = None
+    output: Path | None = None
+    listen: str | None = None
+    wait: float | None = None
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a role can know before a run, without a network.
+
+    Attributes
+    ----------
+    job : Job
+    findings : tuple of str
+        What fits, one line each.
+    advice : tuple of str
+        What is worth a thought, one line each.
+    disclosures : tuple of Disclosure
+        All that a run of the job may disclose.
+    """
+
+    job: Job
+    findings: tuple[str, ...]
+    advice: tuple[str, ...]
+    disclosures: tuple[Disclosure, ...]
+
+
+@dataclass(frozen=True)
+class NewIdentity:
+    """An identity that was just made.
+
+    Attributes
+    ----------
+    name : str
+        Of the role.
+    folder : path
+    fingerprint : str
+        For the job: SHA-256 of the certificate, in hexadecimal.
+    """
+
+    name: str
+    folder: Path
+    fingerprint: str

@@ -1,0 +1,93 @@
+"""Checks of tables against a clustering, common to all protocols for k-means and to the run in the clear.
+
+Nothing is sent. A table that cannot be used is refused; what is only worth a thought is returned as advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from secure_kmeans.job import Clustering, Scaling
+from secure_kmeans.job.fixed_point import FixedPoint, largest_that_fits
+from secure_kmeans.tables import Table, bounds_of, check_bounds, check_reach
+
+FEWEST_STEPS: Final = 2**10
+"""Rows that lie within fewer steps of the fixed point than this lose their digits."""
+
+
+def check_fit(clustering: Clustering, table: Table) -> list[str]:
+    """Check one party's table for a fit.
+
+    Parameters
+    ----------
+    clustering : Clustering
+    table : Table
+        With the columns of the clustering.
+
+    Returns
+    -------
+    Advice, one line each.
+
+    Raises
+    ------
+    DataError
+        For a row outside the bounds.
+    """
+    check_bounds(table, clustering.scaling)
+    advice = advice_on_digits(clustering, [table])
+    if len(table) < clustering.n_clusters:
+        rows = f"{len(table)} row" + "s" * (len(table) != 1)
+        advice.append(f"{rows} for {clustering.n_clusters} clusters: some cluster will hold none of them")
+    return advice
+
+
+def check_prediction(clustering: Clustering, table: Table) -> list[str]:
+    """Check one party's new rows, of which there may be none; parameters as :func:`check_fit`.
+
+    Raises
+    ------
+    DataError
+        For a row too far outside the bounds for the fixed point.
+    """
+    shape = len(clustering.columns), clustering.n_clusters
+    check_reach(table, clustering.scaling, largest_that_fits(clustering.precision_bits, *shape))
+    return []
+
+
+def advice_on_digits(clustering: Clustering, tables: Sequence[Table]) -> list[str]:
+    """Advice on columns that lose their digits in the fixed point, one line each."""
+    advice = []
+    if coarse := coarse_columns(clustering, tables):
+        advice.append(
+            f"columns that lose most of their values in the fixed point: {', '.join(coarse)}; an outlier does that: "
+            "correct it or leave the row out; so does a column of far larger numbers: the scaling "
+            '"minmax" lets every column weigh the same'
+        )
+    elif are_too_close(clustering.scaling, clustering.precision_bits, tables):
+        advice.append("the rows lie so close to each other that they lose digits in the fixed point")
+    return advice
+
+
+def coarse_columns(clustering: Clustering, tables: Sequence[Table]) -> list[str]:
+    """The columns that keep fewer than half of their different values in the fixed point.
+
+    The cause is an outlier far away or, with the scaling "uniform", another column of much larger numbers. In the
+    second case the coarse column hardly counts for the distances anyway.
+    """
+    rows = np.concatenate([table.rows for table in tables])
+    encoded = FixedPoint(clustering.precision_bits).encode(clustering.scaling.apply(rows))
+    kept = ((len(np.unique(before)), len(np.unique(after))) for before, after in zip(rows.T, encoded.T, strict=True))
+    return [name for name, (before, after) in zip(clustering.columns, kept, strict=True) if 2 * after < before]
+
+
+def are_too_close(scaling: Scaling, precision_bits: int, tables: Sequence[Table]) -> bool:
+    """Whether all rows lie within fewer than :data:`FEWEST_STEPS` steps of the fixed point, and are not all equal."""
+    filled = [table for table in tables if len(table)]
+    if not filled:
+        return False
+    lower, upper = bounds_of(filled)
+    steps = float((np.subtract(upper, lower) / scaling.units).max()) * 2**precision_bits
+    return 0 < steps < FEWEST_STEPS

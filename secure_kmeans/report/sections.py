@@ -1,0 +1,91 @@
+"""The sections of a k-means report, as ``docs/report.md`` describes them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from secure_kmeans.job import Scaling
+from secure_kmeans.report.report import Report, Section
+
+Matrix = list[list[float]]
+
+
+class KMeansSection(Section):
+    """What a fit found, and from which start. Clusters count from 0, in the order of ``cluster_centers``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cluster_centers: Matrix
+    cluster_names: list[str] | None
+    counts: list[int] | None
+    counts_by_iteration: list[list[int]]
+    inertia: float | None
+    mean_distance: float | None
+    n_iter: int
+    converged: bool
+    n_clusters: int
+    init: str
+    n_init: int
+    max_iter: int
+    tol: float
+    seed: int | None
+    scaling: Scaling
+    precision_bits: int
+    best_restart: int
+    engine: str | None
+
+
+class PlaintextSection(Section):
+    """The run in the clear from the same start, rounded as the encrypted one, and the inertia without rounding.
+
+    Original units. ``inertia_by_iteration`` holds the inertia at the start of each iteration.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    cluster_centers: Matrix
+    counts: list[int]
+    inertia: float
+    inertia_in_double_precision: float
+    mean_distance: float
+    n_iter: int
+    converged: bool
+    counts_by_iteration: list[list[int]]
+    inertia_by_iteration: list[float]
+
+
+class AgreementSection(Section):
+    """Encrypted against plaintext, after the centroids are matched one to one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_centroid_error: float
+    label_agreement: float
+    adjusted_rand: float
+
+
+class KMeansReport(Report):
+    """The report of a fit."""
+
+    result: KMeansSection
+    plaintext: PlaintextSection | None
+    agreement: AgreementSection | None
+
+
+class PredictionSection(Section):
+    """What a prediction found. The labels stand in their owner's file alone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: Literal["predict"] = "predict"
+    n_labels: int
+
+
+class PredictionReport(Report):
+    """The report of a prediction."""
+
+    result: PredictionSection
+    plaintext: None = None
+    agreement: None = None

@@ -1,0 +1,117 @@
+"""The folder through which a rehearsal's supervisor and its roles exchange files. Only its owner may enter it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from secure_kmeans.job import Job
+from secure_kmeans.job.result import Result
+from secure_kmeans.protocols import protocol_of
+from secure_kmeans.tables import Table
+
+SOCKET: Final = "events"
+LOG: Final = "log"
+_JOB: Final = "job.json"
+_SETTINGS: Final = "settings.json"
+
+
+class Header(BaseModel):
+    """A table without its rows.
+
+    Attributes
+    ----------
+    source : str
+    columns : tuple of str
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    columns: tuple[str, ...]
+
+
+class Settings(BaseModel):
+    """What the roles of a rehearsal need besides the job and the rows.
+
+    Attributes
+    ----------
+    headers : dict of str to Header
+        Of each party's table.
+    states : path or None
+        Where each party keeps its states, in a folder of its own.
+    resume : bool
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    headers: dict[str, Header]
+    states: Path | None
+    resume: bool
+
+
+class RehearsalFolder:
+    """The files of one rehearsal.
+
+    Parameters
+    ----------
+    path : path
+        An empty folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, job: Job, tables: Sequence[Table], states: Path | None, resume: bool) -> None:
+        """Write everything that the roles need; the rows of each party in a file of its own."""
+        named = dict(zip(job.names, tables, strict=True))
+        headers = {name: Header(source=table.source, columns=table.columns) for name, table in named.items()}
+        settings = Settings(headers=headers, states=states and states.resolve(), resume=resume)
+        (self.path / _JOB).write_text(job.model_dump_json())
+        (self.path / _SETTINGS).write_text(settings.model_dump_json())
+        for name, table in named.items():
+            with open(self._rows(name), "wb", opener=_only_for_its_owner) as file:
+                np.save(file, table.rows, allow_pickle=False)
+
+    def read_job(self) -> Job:
+        """The job, of the class of its protocol."""
+        text = (self.path / _JOB).read_text()
+        job: Job = protocol_of(json.loads(text)["protocol"]).Job.model_validate_json(text)
+        return job
+
+    def read_settings(self) -> Settings:
+        """The settings."""
+        return Settings.model_validate_json((self.path / _SETTINGS).read_text())
+
+    def take_table(self, party: str, header: Header) -> Table:
+        """A party's table; the file with its rows is removed."""
+        rows = np.load(self._rows(party), allow_pickle=False)
+        self._rows(party).unlink()
+        return Table(header.source, header.columns, rows)
+
+    def write_result(self, result: Result) -> None:
+        """Write a party's result."""
+        with open(self._result(result.role), "wb", opener=_only_for_its_owner) as file:
+            file.write(result.model_dump_json().encode())
+
+    def read_result(self, job: Job, party: str) -> Result:
+        """A party's result, of the class of the job's protocol."""
+        text = self._result(party).read_text(encoding="utf-8")
+        result: Result = protocol_of(job.protocol).Result.model_validate_json(text)
+        return result
+
+    def _rows(self, party: str) -> Path:
+        return self.path / f"{party}.rows.npy"
+
+    def _result(self, party: str) -> Path:
+        return self.path / f"{party}.result.json"
+
+
+def _only_for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
