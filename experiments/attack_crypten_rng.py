@@ -359,12 +359,12 @@ def _core_role(loopback: Loopback, rank: int, folder: Path, rows: int) -> None:
     mesh = loopback.meet(loopback.job.roles[rank])
     core = Core(mesh, mesh.key, _PARTIES, rank, mesh.traffic)
     share = np.zeros((2 * rows, len(_COLUMNS)), dtype=np.int64)
-    if not core.deals:
+    if not core.is_dealer:
         own = _rows_of(rank, rows, folder)
         hidden = Prg(mesh.key(_PARTIES[1 - rank], "a sharing of zero")).ring(share.size).reshape(share.shape)
         share += hidden if rank == 0 else -hidden
         share[rank * rows : (rank + 1) * rows] += _encoded(own)
-    table = core.run(products.fixed(core, share))
+    table = core.execute(products.fixed(core, share))
     if rank == 0:
         sent = share - table.masks.T
         View(_encoded(own), share, table.opened.T - sent, "F", inherited).save(folder / "view.npz")

@@ -17,35 +17,41 @@ from secure_kmeans.net.loopback import Loopback
 
 
 def opened(session: Session, share: np.ndarray) -> np.ndarray:
-    """What parties that have nothing to hide from each other share; shares of zeros at the dealer."""
+    """Open shares to all parties, for parties that have nothing to hide from each other; zeros at the dealer."""
 
     def opening() -> Step[np.ndarray]:
         return (yield Opening(share))
 
-    found: np.ndarray = session.engine.run(opening()) if session.engine.acts else share
+    found: np.ndarray = session.engine.execute(opening()) if session.engine.takes_part else share
     return found
 
 
 def in_processes(job: Job, body: Callable[[Session], dict[str, Any]]) -> list[dict[str, Any]]:
-    """What ``body`` returns at each role, the dealer last; of a dealer that answers requests what it sent."""
+    """What ``body`` returns at each role, the dealer last; for a dealer that answers requests, the bytes it sent.
+
+    Raises
+    ------
+    click.ClickException
+        Where a role raised; its traceback is on standard error.
+    """
+    assert job.engine != "numpy"
+    answers = job.engine == "crypten"
     with tempfile.TemporaryDirectory() as folder:
         loopback = Loopback(job, Path(folder) / "identities")
 
-        def live(rank: int, life: Callable[[], None]) -> None:
+        def role(rank: int) -> None:
             mesh = loopback.meet(job.roles[rank])
-            crypten.connect(mesh, f"file://{folder}/rendezvous" if job.transport == "gloo" else None)
-            life()
+            with crypten.joined(mesh, dealer_answers=answers) as channel:
+                if answers and rank == len(job.parties):
+                    crypten.serve_requests()
+                    returned: dict[str, Any] = {"bytes_sent": channel.traffic.bytes_sent}
+                else:
+                    assert job.engine != "numpy"
+                    returned = body(Session(job.names, rank, job.precision_bits, job.engine))
+            (Path(folder) / str(rank)).write_text(json.dumps(returned))
             mesh.finish()
-            answer = Path(folder) / str(rank)
-            if not answer.exists():
-                answer.write_text(json.dumps({"bytes_sent": mesh.traffic.bytes_sent}))
             mesh.close()
 
-        def part(rank: int) -> None:
-            assert job.engine != "numpy"
-            answer = body(Session(job.names, rank, job.precision_bits, job.engine))
-            (Path(folder) / str(rank)).write_text(json.dumps(answer))
-
-        if not crypten.run_roles(len(job.parties), part, live, dealer_walks=job.engine == "secure"):
+        if not crypten.run_roles(len(job.parties), role):
             raise click.ClickException("a role failed; see above")
         return [json.loads((Path(folder) / str(rank)).read_text()) for rank in range(len(job.roles))]

@@ -62,7 +62,7 @@ def _ours(session: Session, number: int) -> dict[str, Any]:
         wrong = 0
         for values in _values(magnitude, number):
             share = session.shared_anew(engine.public(values))
-            found = opened(session, engine.run(truncate(session.core, share, _BITS)))
+            found = opened(session, engine.execute(truncate(session.core, share, _BITS)))
             exact = values >> _BITS
             wrong += int(((found < exact) | (found > exact + 1)).sum())
         counted[f"2^{magnitude}"] = wrong
@@ -76,8 +76,8 @@ def _cryptens(session: Session, number: int) -> dict[str, Any]:
         wrong = 0
         for values in _values(magnitude, number):
             share = session.shared_anew(session.engine.public(values))
-            truncated = crypten.divide_locally(crypten.from_share(torch.from_numpy(share)), torch.tensor(1 << _BITS))
-            found = opened(session, truncated.share.numpy())
+            truncated = crypten.divide_locally(crypten.wrap(share), torch.tensor(1 << _BITS))
+            found = opened(session, crypten.share_of(truncated))
             wrong += int((np.abs(found - (values >> _BITS)) > 8 * len(session.parties)).sum())
         counted[f"2^{magnitude}"] = wrong
     return counted

@@ -1,4 +1,4 @@
-"""Real processes for tests of what parties compute together."""
+"""All roles in processes of their own, over TLS on this machine: for tests of what parties compute together."""
 
 import json
 import tempfile
@@ -18,13 +18,15 @@ def run_parties(
     body: Callable[[Session], Any],
     *,
     precision_bits: int = 24,
-    transport: Literal["tls", "gloo"] = "tls",
     timeout: float = 60.0,
     engine: Literal["secure", "crypten"] = "secure",
 ) -> list[Any]:
-    """What ``body`` returns at each party, by way of JSON. The dealer of the secure core is in it, too.
+    """What ``body`` returns at each party, as JSON keeps it. The dealer of engine "secure" calls ``body``, too.
 
-    An AssertionError with its traceback where it raises.
+    Raises
+    ------
+    AssertionError
+        With the traceback of a role that raised.
     """
     names = [f"party_{rank}" for rank in range(number)]
     job = Job.of(
@@ -34,17 +36,31 @@ def run_parties(
         scaling=Scaling.of(lower=(0.0,), upper=(1.0,)),
         precision_bits=precision_bits,
         timeout=timeout,
-        transport=transport,
         engine=engine,
     )
+
     with tempfile.TemporaryDirectory() as folder:
         loopback = Loopback(job, Path(folder) / "identities")
 
-        def live(rank: int, life: Callable[[], None]) -> None:
+        def answer_of(session: Session) -> None:
+            """What ``body`` returns or raises at a role, kept in a file."""
+            try:
+                returned = body(session)
+                answer = {"returned": returned if session.rank < number else None}
+            except Exception:
+                answer = {"raised": traceback.format_exc()}
+                raise
+            finally:
+                (Path(folder) / session.name).write_text(json.dumps(answer))
+
+        def role(rank: int) -> None:
             mesh = loopback.meet(job.roles[rank])
             try:
-                crypten.connect(mesh, f"file://{folder}/rendezvous" if transport == "gloo" else None)
-                life()
+                with crypten.joined(mesh, dealer_answers=engine == "crypten"):
+                    if rank == number and engine == "crypten":
+                        crypten.serve_requests()
+                    else:
+                        answer_of(Session(names, rank, precision_bits, engine))
                 mesh.finish()
             except Exception:
                 mesh.fail("it failed")
@@ -52,23 +68,15 @@ def run_parties(
             finally:
                 mesh.close()
 
-        def part(rank: int) -> None:
-            try:
-                answer = {"returned": body(Session(names, rank, precision_bits, engine))}
-            except Exception:
-                answer = {"raised": traceback.format_exc()}
-            if rank < number:
-                (Path(folder) / names[rank]).write_text(json.dumps(answer))
-            assert "returned" in answer, answer["raised"]
-
-        crypten.run_roles(number, part, live, dealer_walks=engine == "secure")
-        files = [Path(folder) / name for name in names]
+        crypten.run_roles(number, role)
+        files = [Path(folder) / name for name in (job.roles if engine == "secure" else names)]
         answers = [
-            json.loads(file.read_text()) if file.exists() else {"raised": "ended without a word"} for file in files
+            json.loads(file.read_text()) if file.exists() else {"raised": "the process ended without an answer"}
+            for file in files
         ]
-    # The party that raised for a reason of its own comes before those that only lost it.
+    # A role that raised for a reason of its own comes before one that only lost it.
     raised = sorted(
         (answer["raised"] for answer in answers if "raised" in answer), key=lambda text: "RoleError" in text
     )
     assert not raised, raised[0]
-    return [answer["returned"] for answer in answers]
+    return [answer["returned"] for answer in answers[:number]]

@@ -91,5 +91,5 @@ def choose_precision_bits(n_features: int, n_clusters: int, largest: float) -> i
 
 
 def largest_that_fits(bits: int, n_features: int, n_clusters: int) -> float:
-    """The largest |scaled value| for which :func:`choose_precision_bits` leaves this many bits."""
+    """The largest |scaled value|, up to rounding, for which :func:`choose_precision_bits` leaves this many bits."""
     return math.sqrt(2.0 ** (RING_BITS - 2 - 2 * bits) / (4.0 * n_clusters * n_features))

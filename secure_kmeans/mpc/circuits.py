@@ -1,15 +1,16 @@
 """Functions of secret bits as polynomials over GF(2), evaluated on opened masked bits.
 
-A bit x is hidden as the public ``e = x XOR a``, where the dealer knows the mask a. A product of bits is then
+A bit x is hidden as the public ``e = x XOR a`` under a mask a. A product of bits is then
 
     x_1 x_2 ... x_q = sum over subsets S of the factors: (product of e_i outside S) (product of a_i in S),
 
-public bits times the dealer's *mask products*. Parties that hold XOR shares of the mask products
-therefore compute XOR shares of any polynomial on their own, in the one round in which the masked bits are opened. For
-q = 2 this is Beaver's multiplication; the larger q are why few rounds are needed (Ishai et al., "On the power of
-correlated randomness in secure computation", 2013; Ohata and Nuida, 2020, for products of many bits).
+a sum of public bits times *mask products*. Parties that hold XOR shares of the mask products therefore compute XOR
+shares of any polynomial without messages, after the one round in which the masked bits are opened. For q = 2 this is
+Beaver's multiplication. Larger q save rounds (Ishai et al., "On the power of correlated randomness in secure
+computation", 2013; Ohata and Nuida, 2020, for products of many bits).
 
-This module draws up the tables for :mod:`secure_kmeans.mpc.kernels`, from shapes alone; no share comes here.
+This module makes the tables that :mod:`secure_kmeans.mpc.kernels` evaluates. They follow from public shapes; no
+function here has a share as its argument.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ from typing import Final
 import numpy as np
 
 FAN_IN: Final = 4
-"""Bits that one round joins: with q of them the dealer sends up to 2^q - 1 - q mask products."""
+"""Most bits that one round multiplies: q of them need up to 2^q - 1 - q mask products."""
 
 Subset = tuple[int, ...]
-"""Of factors, in ascending order."""
+"""A set of factors, in ascending order."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One round's worth of a circuit.
+    """The part of a circuit that takes one round.
 
     Attributes
     ----------
     opened : (a,) ints
         Rows of the previous stage's output that are masked and opened.
     carried : (c,) ints
-        Rows of it that are added to an output as they are.
+        Rows of the previous stage's output that are added to an output without being opened.
     mask_steps : (p, 2) ints
-        The mask products that the dealer shares, for :func:`~secure_kmeans.mpc.kernels.multiply_planes`.
+        Mask products that the parties need shares of, for :func:`~secure_kmeans.mpc.kernels.multiply_planes`.
     steps, terms
         For :func:`~secure_kmeans.mpc.kernels.evaluate`. Public bits are the a opened ones, then, if ``complements``,
         their complements; shares are the a masks, the mask products, the carried rows.
@@ -58,7 +59,7 @@ class Stage:
 
 
 class _Tables:
-    """Products of public bits and of masks, each listed once."""
+    """A stage's tables while they are made: products of public bits and of masks, each listed once."""
 
     def __init__(self, publics: int, masks: int) -> None:
         self._publics, self._masks = publics, masks
@@ -69,14 +70,14 @@ class _Tables:
         self.terms: list[tuple[int, int, int]] = []
 
     def public(self, factors: Subset) -> int:
-        """Which product of public bits this is."""
+        """Position of a product of public bits, which is listed if it is new."""
         if factors not in self._public_products:
             self.steps.append((self.public(factors[:-1]), 1 + factors[-1]))
             self._public_products[factors] = self._publics + len(self.steps)
         return self._public_products[factors]
 
     def mask(self, factors: Subset) -> int:
-        """Which row of the shares this product of masks is; -1 for the empty one."""
+        """Row of a product of masks among the shares; -1 for the empty product."""
         if factors not in self._mask_products:
             self.mask_steps.append((self.mask(factors[:-1]), factors[-1]))
             self._mask_products[factors] = self._masks + len(self.mask_steps) - 1
@@ -87,13 +88,16 @@ class _Tables:
         self.terms.append((output, self.public(publics), self.mask(masks)))
 
     def add_product(self, output: int, factors: Sequence[int], publics: Sequence[int] | None = None) -> None:
-        """Add the product of masked bits; ``publics`` name their public bits where these are others, complements."""
+        """Add the product of masked bits.
+
+        ``publics`` are the positions of the factors' public bits, where these are complements.
+        """
         public_of = dict(zip(factors, publics or factors, strict=True))
         for masked in _subsets(factors):
             self.add(output, tuple(sorted(public_of[each] for each in factors if each not in masked)), masked)
 
     def stage(self, opened: Sequence[int], carried: Sequence[int], complements: bool, outputs: int) -> Stage:
-        """The tables, with the carried rows behind all mask products."""
+        """The stage of these tables; the carried rows follow all mask products."""
         products = self._masks + len(self.mask_steps)
         return Stage(
             opened=np.array(opened, dtype=np.int64),
@@ -113,6 +117,7 @@ class _Tables:
 
 
 _CARRIED: Final = 1 << 20
+"""Stands for the first carried row in a term, until the number of mask products is known."""
 
 
 def _subsets(of: Iterable[int]) -> Iterable[Subset]:
@@ -122,18 +127,18 @@ def _subsets(of: Iterable[int]) -> Iterable[Subset]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a public number is compared with a secret one that the dealer knows: ``top XOR [public < secret]``.
+    """The circuit for the sign of ``public - mask``: the XOR of both top bits and ``[low(public) < low(mask)]``.
 
-    The numbers have ``bits`` bits; their highest bits are added up, all others compared, as the sign of a difference
-    needs it. They are cut into blocks; a block's ``less`` and ``equal`` are polynomials of the secret's bits alone, so
-    the first stage is evaluated without a round. Trees of at most :data:`FAN_IN` blocks join them.
+    The numbers have ``bits`` bits. All bits but the highest are cut into blocks. The ``less`` and ``equal`` of a block
+    are polynomials of the mask's bits with public coefficients, so the leaves take no round. Trees of at most
+    :data:`FAN_IN` blocks join the blocks.
 
     Attributes
     ----------
     bits : int
     leaves : Stage
-        Public bits: the complements of the low planes, lowest first, then the top plane. Its masks are the planes of
-        the secret, of which the dealer shares the single ones, too.
+        Its public bits are the complements of the low planes, lowest first, then the top plane. Its masks are the
+        planes of the mask.
     stages : tuple of Stage
     """
 
@@ -143,23 +148,23 @@ class Comparison:
 
     @property
     def rounds(self) -> int:
-        """After the masked number has been opened."""
+        """Rounds after the masked number has been opened."""
         return len(self.stages)
 
     @property
     def opened_bits(self) -> int:
-        """Bits that a party sends for each comparison, after the masked number itself."""
+        """Bits that a party opens for each comparison, besides the masked number."""
         return sum(len(stage.opened) for stage in self.stages)
 
     @property
     def dealt_bits(self) -> int:
-        """Bits of mask products for each comparison."""
+        """Shared bits for each comparison: the mask's own bits and all mask products."""
         return self.bits + len(self.leaves.mask_steps) + sum(len(stage.mask_steps) for stage in self.stages)
 
 
 @cache
 def comparison(bits: int) -> Comparison:
-    """The circuit of the fewest bytes with at most two stages.
+    """The circuit that takes the fewest bytes, of those with at most two stages.
 
     Parameters
     ----------
@@ -175,7 +180,10 @@ def comparison(bits: int) -> Comparison:
 
 
 def _shapes(low: int) -> list[list[int]]:
-    """How many blocks the nodes of the first stage join, with the fewest stages; a second stage joins the nodes."""
+    """All first stages of circuits with the fewest stages, each as the numbers of blocks that its nodes join.
+
+    A second stage joins the nodes, where there are several.
+    """
     if low <= FAN_IN:
         return [[1]]
     if low <= FAN_IN**2:
@@ -191,12 +199,12 @@ def _shapes(low: int) -> list[list[int]]:
 
 
 def _widths(low: int, blocks: int) -> list[int]:
-    """Bits of each block, as even as can be."""
+    """Bits of each block; they differ by at most 1."""
     return [low // blocks + (block < low % blocks) for block in range(blocks)]
 
 
 def _cost(low: int, shape: list[int]) -> int:
-    """What grows with the time: a dealt bit is drawn twice and sent once, an opened one drawn and sent by all roles."""
+    """Dealt bits plus twice the opened bits: every party sends an opened bit, only the dealer a dealt one."""
     dealt, opened = sum((1 << width) - 1 for width in _widths(low, sum(shape))), 0
     for sizes in [shape, [len(shape)]] if len(shape) > 1 else [shape]:
         for number, size in enumerate(sizes):
@@ -207,7 +215,10 @@ def _cost(low: int, shape: list[int]) -> int:
 
 
 def _leaves(widths: Sequence[int], bits: int) -> Stage:
-    """``equal`` of all blocks but the last, then ``less`` of all, the most significant block first."""
+    """The stage whose outputs are ``equal`` of all blocks but the last, then ``less`` of all blocks.
+
+    The most significant block is the first.
+    """
     tables = _Tables(bits, bits)
     edges = np.cumsum([0, *widths])[::-1]  # the widest blocks lie lowest
     blocks = [range(low, high) for high, low in pairwise(edges)]
@@ -215,7 +226,7 @@ def _leaves(widths: Sequence[int], bits: int) -> Stage:
         less = len(blocks) - 1 + number
         if number < len(blocks) - 1:
             tables.add_product(number, block)
-        for bit in block:  # the secret has the first 1 where they differ: equal above, 1 here, the public's is 0
+        for bit in block:  # less: all bits above are equal, the mask's bit is 1 and the public one is 0
             above = range(bit + 1, block.stop)
             for masked in _subsets(above):
                 tables.add(less, (bit, *(each for each in above if each not in masked)), (bit, *masked))
@@ -225,7 +236,7 @@ def _leaves(widths: Sequence[int], bits: int) -> Stage:
 
 
 def _join(shape: Sequence[int]) -> Stage:
-    """Nodes of so many blocks each; the same order of outputs as :func:`_leaves`."""
+    """The stage that joins ``shape`` blocks into each node; its outputs have the order of :func:`_leaves`."""
     blocks = sum(shape)
     opened: list[int] = []
     plan = []  # for each node: the opened rows of its equals and, from the second block on, of its lesses
@@ -253,18 +264,18 @@ def _join(shape: Sequence[int]) -> Stage:
 
 @cache
 def pairs_of(k: int) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs i < j of k candidates, in the order of :func:`winner`: the earlier ones and the later ones."""
+    """The earlier and the later candidate of each pair of k candidates, in the order that :func:`winner` expects."""
     first, second = np.triu_indices(k, 1)
     return first.astype(np.int64), second.astype(np.int64)
 
 
 @cache
 def winner(k: int) -> tuple[Stage, ...]:
-    """One-hot of the first smallest of k candidates, all but the last place, from [later < earlier] of all pairs.
+    """Stages from [later < earlier] of all pairs of k candidates to [candidate is the first smallest].
 
-    Candidate i wins where it is less than every earlier one, and no later one is less than it: k - 1 factors, joined
-    :data:`FAN_IN` at a time. The last candidate's bit is 1 less all others. Of two candidates the first wins where the
-    second is not less: no stage.
+    The last stage has an output for each candidate but the last, whose bit is 1 less all others. A candidate wins where
+    it is less than every earlier one and no later one is less than it. That is a product of k - 1 bits; a stage
+    multiplies :data:`FAN_IN` of them. Two candidates need no stage: the first wins where the second is not less.
     """
     if k == 2:
         return ()
@@ -293,7 +304,7 @@ def winner(k: int) -> tuple[Stage, ...]:
 
 
 def _conjunctions(rows: int, width: int) -> Stage:
-    """The products of ``width`` bits each, joined once: (rows * width) bits become rows * ceil(width / FAN_IN)."""
+    """The stage that multiplies each row's ``width`` bits in groups: ceil(width / FAN_IN) outputs for each row."""
     tables = _Tables(rows * width, rows * width)
     row = 0
     for number in range(rows):

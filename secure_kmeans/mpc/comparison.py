@@ -1,101 +1,42 @@
 """Which of two shared numbers is smaller, as shared bits.
 
-The difference x is opened under a mask that the dealer knows, ``z = x + r`` modulo 2^bits. Its sign is
-``top(z) XOR top(r) XOR [low(z) < low(r)]``, a comparison of a public number with one that the dealer knows, which
-:func:`~secure_kmeans.mpc.circuits.comparison` evaluates on bit planes. Exact; nothing is leaked, z is uniform.
+The difference x is opened under a mask r, ``z = x + r`` modulo 2^bits. Its sign is
+``top(z) XOR top(r) XOR [low(z) < low(r)]``: a comparison of a public number with a mask, whose bits the provider
+shares. :func:`~secure_kmeans.mpc.circuits.comparison` gives its circuit, on bit planes. The result is exact. The
+opened z is uniform and says nothing about x.
 
-Source of the pieces: the masked comparison of Damgaard et al. (2006) and its dealer's form in Escudero et al.,
-"Improved primitives for MPC over mixed arithmetic-binary circuits" (2020); the blocks by :mod:`.circuits`.
+Sources: the masked comparison of Damgaard et al. (2006), in the form for a dealer of Escudero et al., "Improved
+primitives for MPC over mixed arithmetic-binary circuits" (2020); for the blocks see :mod:`.circuits`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from itertools import accumulate, pairwise
-from typing import NamedTuple
-
 import numpy as np
 
 from secure_kmeans.mpc import kernels
-from secure_kmeans.mpc.circuits import Comparison, Stage, comparison
+from secure_kmeans.mpc.circuits import Comparison, comparison
+from secure_kmeans.mpc.cleartext import planes_of
 from secure_kmeans.mpc.core import Core
-from secure_kmeans.mpc.dealer import Provider
-from secure_kmeans.mpc.packing import bytes_for
+from secure_kmeans.mpc.packing import RING_BYTES, bytes_for
+from secure_kmeans.mpc.provider import CircuitMasks
 from secure_kmeans.mpc.rounds import Opening, Step
 
 
-class _Layout(NamedTuple):
-    """Where a circuit's masks and mask products lie among the rows that are drawn together."""
-
-    opened: int
-    dealt: int
-    masks: list[slice]
-    products: list[slice]
-
-
-@cache
-def _layout(stages: tuple[Stage, ...], leaves: Stage | None) -> _Layout:
-    opened = [len(stage.opened) for stage in stages]
-    dealt = [0 if leaves is None else len(leaves.opened) + len(leaves.mask_steps)]
-    dealt += [len(stage.mask_steps) for stage in stages]
-    masks, products = ([slice(*edge) for edge in pairwise(accumulate(rows))] for rows in ([0, *opened], dealt))
-    return _Layout(sum(opened), sum(dealt), masks, products)
-
-
-class Drawn:
-    """What the dealer deals for a circuit.
+def evaluated(core: Core, correlations: CircuitMasks, planes: np.ndarray) -> Step[np.ndarray]:
+    """XOR shares of a circuit's outputs.
 
     Parameters
     ----------
-    provider : Provider
-    words : int
-        Of a plane.
-    stages : tuple of Stage
-    leaves : Stage, optional
-        A first stage, whose masks are the secret.
-    secret : callable, optional
-        At the dealer: the planes of the secret.
+    correlations : CircuitMasks
+    planes : (rows, words) uint64
+        XOR shares of the first stage's inputs.
 
-    Attributes
-    ----------
-    leaves : (bits + products, words) uint64
-        Shares of the secret and of its products; nothing where there are no leaves.
-    stages : list of (Stage, masks, products)
+    Returns
+    -------
+    (outputs, words) uint64 planes. Rounds: the number of stages. Bytes: 8 for each word of each opened row from a
+    party.
     """
-
-    def __init__(
-        self,
-        provider: Provider,
-        words: int,
-        stages: tuple[Stage, ...],
-        leaves: Stage | None = None,
-        secret: Callable[[], np.ndarray] | None = None,
-    ) -> None:
-        layout = _layout(stages, leaves)
-        masks = provider.uniform_planes(layout.opened, words)
-
-        def products() -> np.ndarray:
-            out = np.empty((layout.dealt, words), dtype=np.uint64)
-            if leaves is not None and secret is not None:
-                bits = len(leaves.opened)
-                out[:bits] = planes = secret()
-                kernels.multiply_planes(planes, leaves.mask_steps, out[bits : bits + len(leaves.mask_steps)])
-            for stage, own, where in zip(stages, layout.masks, layout.products, strict=True):
-                kernels.multiply_planes(masks[own], stage.mask_steps, out[where])
-            return out
-
-        dealt = provider.dealt_planes((layout.dealt, words), products)
-        self.leaves = dealt[: layout.products[0].start] if layout.products else dealt
-        self.stages = [
-            (stage, masks[own], dealt[where])
-            for stage, own, where in zip(stages, layout.masks, layout.products, strict=True)
-        ]
-
-
-def evaluated(core: Core, drawn: Drawn, planes: np.ndarray) -> Step[np.ndarray]:
-    """XOR shares of a circuit's outputs, (outputs, words) uint64, from those of its inputs. Rounds: the stages'."""
-    for stage, masks, products in drawn.stages:
+    for stage, masks, products in correlations.stages:
         hidden = planes[stage.opened]
         hidden ^= masks
         opened = yield Opening(hidden)
@@ -107,31 +48,26 @@ def evaluated(core: Core, drawn: Drawn, planes: np.ndarray) -> Step[np.ndarray]:
     return planes
 
 
-def signs(core: Core, circuit: Comparison, drawn: Drawn, public: np.ndarray) -> Step[np.ndarray]:
-    """XOR shares of the signs of ``public - secret``.
+def signs(core: Core, circuit: Comparison, correlations: CircuitMasks, public: np.ndarray) -> Step[np.ndarray]:
+    """XOR shares of the signs of ``public - mask``.
 
     Parameters
     ----------
+    circuit : Comparison
+    correlations : CircuitMasks
+        Their leaves are the bits of the masks.
     public : (bits, words) uint64 planes, overwritten
 
     Returns
     -------
-    (1, words) uint64 planes. Rounds: those of the circuit's stages.
+    (1, words) uint64 planes. Rounds: the number of the circuit's stages.
     """
     np.invert(public[:-1], out=public[:-1])
     leaves = circuit.leaves
     planes = np.empty((leaves.outputs, public.shape[1]), dtype=np.uint64)
     none = planes[:0]
-    kernels.evaluate(public, False, none, drawn.leaves, none, core.first, leaves.steps, leaves.terms, planes)
-    return (yield from evaluated(core, drawn, planes))
-
-
-def planes_of(numbers: np.ndarray, bits: int) -> np.ndarray:
-    """(bits, rows, words) uint64 planes of (rows, m) int64 numbers."""
-    rows, m = numbers.shape
-    planes = np.empty((bits, rows, kernels.words_for(m)), dtype=np.uint64)
-    kernels.to_planes(numbers, bits, planes)
-    return planes
+    kernels.evaluate(public, False, none, correlations.leaves, none, core.first, leaves.steps, leaves.terms, planes)
+    return (yield from evaluated(core, correlations, planes))
 
 
 def negative(core: Core, values: np.ndarray, bits: int) -> Step[np.ndarray]:
@@ -146,21 +82,18 @@ def negative(core: Core, values: np.ndarray, bits: int) -> Step[np.ndarray]:
 
     Returns
     -------
-    (1, words) uint64 planes. Rounds: 1, and 0, 1 or 2 for the circuit, up to 5, 17 or 64 bits.
+    (1, words) uint64 planes. Rounds: 1, and for the circuit none up to 5 bits, 1 up to 17, 2 above.
     """
-    m = len(values)
     circuit = comparison(bits)
-    masked = core.provider.uniform(1, m)
-    words = kernels.words_for(m)
-    drawn = Drawn(core.provider, words, circuit.stages, circuit.leaves, lambda: planes_of(masked, bits)[:, 0])
-    if not core.acts:
-        return np.zeros((1, words), dtype=np.uint64)
-    masked += values
-    opened = yield Opening(masked, bytes_for(bits))
-    return (yield from signs(core, circuit, drawn, planes_of(opened, bits)[:, 0]))
+    masks = core.provider.uniform(len(values))
+    correlations = core.provider.bits(masks, circuit)
+    if not core.takes_part:
+        return np.zeros((1, kernels.words_for(len(values))), dtype=np.uint64)
+    opened = yield Opening(values + masks, bytes_for(bits))
+    return (yield from signs(core, circuit, correlations, planes_of(opened, bits)))
 
 
-def to_integers(core: Core, planes: np.ndarray, m: int, size: int = 8) -> Step[np.ndarray]:
+def to_integers(core: Core, planes: np.ndarray, m: int, size: int = RING_BYTES) -> Step[np.ndarray]:
     """Additive shares, modulo 2^(8 size), of bits in planes.
 
     Parameters
@@ -168,26 +101,19 @@ def to_integers(core: Core, planes: np.ndarray, m: int, size: int = 8) -> Step[n
     planes : (rows, words) uint64 XOR shares
     m : int
         Bits of a row.
+    size : int
 
     Returns
     -------
     (rows, m) int64 shares. Rounds: 1. Bytes: 8 for each word from a party, ``size`` for each bit from the dealer.
     """
-    rows = len(planes)
     masks = core.provider.uniform_planes(*planes.shape)
-
-    def bits() -> np.ndarray:
-        numbers = np.empty((rows, m), dtype=np.int64)
-        for row in range(rows):
-            kernels.from_plane(masks[row], numbers[row])
-        return numbers
-
-    shares = core.provider.dealt((rows, m), bits, size)
-    if not core.acts:
-        return np.zeros((rows, m), dtype=np.int64)
+    mask_bits = core.provider.bits_as_integers(masks, m, size)
+    if not core.takes_part:
+        return np.zeros_like(mask_bits)
     opened = yield Opening(planes ^ masks)
-    integers = np.empty((rows, m), dtype=np.int64)
-    kernels.unmask_bits(opened, shares, core.first, integers)
+    integers = np.empty_like(mask_bits)
+    kernels.unmask_bits(opened, mask_bits, core.first, integers)
     return integers
 
 

@@ -1,4 +1,4 @@
-"""One role's hands: its randomness, its openings, and whether it takes part at all."""
+"""What a protocol step may use at one role: correlated randomness, openings, and flags that tell the roles apart."""
 
 from __future__ import annotations
 
@@ -8,82 +8,110 @@ from typing import Any
 
 import numpy as np
 
-from secure_kmeans.mpc.dealer import Dealer, Key, Lines, Provider, Receiver
+from secure_kmeans.mpc.dealer import DealingProvider, Key, ReceivingProvider
+from secure_kmeans.mpc.provider import Provider
 from secure_kmeans.mpc.rounds import Rounds, Step, T
+from secure_kmeans.net.lines import Lines
 from secure_kmeans.net.watch import Traffic
 
 
 class Core:
-    """What the steps of the secure protocols are made with.
+    """One role's side of all steps.
 
-    Every role runs the same steps. One that does not act (the dealer, always; a party, while it passes over what the
-    dealer has dealt in vain) draws or deals what belongs to a step, opens nothing, and returns something of the
-    right shapes, at the dealer zeros.
+    Every role runs the same steps. A role that does not take part draws or deals what a step needs, opens nothing, and
+    returns arrays of the right shapes; at the dealer these are 0. The dealer never takes part. A party does not while
+    it is :meth:`drawing_only`.
+
+    Parameters
+    ----------
+    lines : Lines
+    key : Key
+    parties : sequence of str
+        Names in rank order.
+    rank : int
+        This role's; the dealer's is the number of parties.
+    traffic : Traffic
+    dealer : str
+        Name of the dealer's role.
+    has_dealer : bool
+        Whether a dealer provides correlations. Without one there is no provider, only openings.
 
     Attributes
     ----------
     provider : Provider
     parties : int
     rank : int
-    has_dealer : bool
-        Whether a dealer walks along; without one a core opens, and is dealt nothing.
     first : bool
-        Whether this role adds what is public to its share.
-    deals : bool
-        Whether this is the dealer.
-    acts : bool
+        Whether this role adds public numbers to its share.
+    is_dealer : bool
+    has_dealer : bool
+    takes_part : bool
+        Whether this role holds shares and opens them.
+    lines : Lines
+    traffic : Traffic
     """
 
+    provider: Provider
+
     def __init__(
-        self, lines: Lines, key: Key, parties: Sequence[str], rank: int, traffic: Traffic, *, deals: bool = True
+        self,
+        lines: Lines,
+        key: Key,
+        parties: Sequence[str],
+        rank: int,
+        traffic: Traffic,
+        *,
+        dealer: str = "dealer",
+        has_dealer: bool = True,
     ) -> None:
         self.parties = len(parties)
         self.rank = rank
         self.first = rank == 0
-        self.deals = rank == len(parties)
-        self.acts = not self.deals
-        self.has_dealer = deals
+        self.is_dealer = rank == len(parties)
+        self.has_dealer = has_dealer
+        self.takes_part = not self.is_dealer
         self.lines, self.traffic = lines, traffic
-        self.provider: Provider
-        if self.deals:
-            self.provider = Dealer(lines, key, parties, traffic)
-        else:
-            self.provider = Receiver(lines, key, last=rank == len(parties) - 1)
+        if self.is_dealer:
+            self.provider = DealingProvider(lines, key, parties, traffic)
+        elif has_dealer:
+            self.provider = ReceivingProvider(lines, key, dealer, last=rank == len(parties) - 1)
+        if self.takes_part:
             self._rounds = Rounds(lines, parties, rank, traffic)
 
-    def run(self, step: Step[T]) -> T:
-        """The result of one step."""
+    def execute(self, step: Step[T]) -> T:
+        """Run one step and return its result."""
         result: T = self.together(step)[0]
         return result
 
     def together(self, *steps: Step[Any]) -> list[Any]:
-        """The results of steps whose openings share their rounds.
+        """Run steps whose openings share their rounds, and return their results.
 
-        The dealer walks through one after the other: all but the last have to draw whatever is dealt to them before
-        they open anything.
+        The dealer runs the steps one after the other. All steps but the last must therefore draw all their
+        correlations before their first opening.
         """
-        if self.acts:
+        if self.takes_part:
             return self._rounds.together(*steps)
-        return [_walked_through(step) for step in steps]
+        return [_without_openings(step) for step in steps]
 
     @contextlib.contextmanager
-    def passing_over(self) -> Iterator[None]:
-        """While this lasts a party only draws what the dealer deals."""
-        acted, self.acts = self.acts, False
+    def drawing_only(self) -> Iterator[None]:
+        """Let a party draw the correlations of the steps inside the block, and open nothing."""
+        took_part, self.takes_part = self.takes_part, False
         try:
             yield
         finally:
-            self.acts = acted
+            self.takes_part = took_part
 
     def public(self, values: np.ndarray) -> np.ndarray:
         """This role's share of public numbers."""
         return values if self.first else np.zeros_like(values)
 
 
-def _walked_through(step: Step[T]) -> T:
+def _without_openings(step: Step[T]) -> T:
+    """Run a step at a role that does not take part."""
     try:
         next(step)
     except StopIteration as end:
         result: T = end.value
         return result
-    raise AssertionError("a role that does not act has nothing to open")
+    raise AssertionError("a role that does not take part has nothing to open")

@@ -1,7 +1,7 @@
-"""CrypTen's own circuits behind the same steps, for comparison only: right, and many times slower.
+"""CrypTen's own circuits behind the same steps, for comparison only: exact, and many times slower.
 
-Products, adders and conversions are CrypTen's, with a request to the dealer for each (:mod:`.crypten_adapter`). What
-CrypTen does not do exactly is made of them: argmin with ties to the lowest index, division without a wrong digit.
+Products, adders and conversions are CrypTen's, with a request to the dealer for each (:mod:`.crypten_adapter`). Two
+steps that CrypTen does not do exactly are built from them: argmin with ties to the lowest index, and division.
 """
 
 from __future__ import annotations
@@ -13,143 +13,148 @@ import numpy as np
 import torch
 
 from secure_kmeans.errors import ProtocolError
+from secure_kmeans.job.fixed_point import RING_BITS
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc import kernels
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared
-from secure_kmeans.mpc.engine import Assignment
 from secure_kmeans.mpc.rounds import Opening, Step
+from secure_kmeans.mpc.rows import Assignment
 
 _COMPARISONS_AT_ONCE: Final = 1 << 19
 """Bounds the memory of a labelling: CrypTen's adder holds some 20 words for each comparison."""
 
 
-def _shared(share: np.ndarray) -> Shared:
-    return crypten.from_share(torch.from_numpy(np.ascontiguousarray(share)))
+class CryptenRows:
+    """Rows as an encrypted tensor; see :class:`~secure_kmeans.mpc.engine.RowsOfAnEngine`."""
 
+    def __init__(self, X: Shared) -> None:
+        self._X = X
 
-def _array(values: Shared) -> np.ndarray:
-    array: np.ndarray = values.share.numpy()
-    return array
+    def __len__(self) -> int:
+        return int(self._X.size(0))
 
-
-class CryptenEngine:
-    """See :class:`~secure_kmeans.mpc.engine.Engine`. CrypTen talks when it is called: no rounds are shared."""
-
-    def __init__(self, core: Core) -> None:
-        self.run, self.together, self.public = core.run, core.together, core.public
-        self.acts = True
-        self._X = np.zeros((0, 0), dtype=np.int64)
-
-    def less_than(self, left: np.ndarray, right: np.ndarray, bits: int = 64) -> Step[np.ndarray]:
-        """Exact for every difference below 2^63. Rounds: 7 ceil(log2 P) + 1, and as many answers of the dealer."""
+    def label(self, C: Shared, bits: int) -> Step[Assignment]:
+        """Scores and their argmin, one block of rows after another: integers, (n, r, k)."""
         yield from ()
-        left, right = np.broadcast_arrays(left, right)
-        return _array(crypten.bit_to_integer(crypten.sign_bits(_shared(left - right))))
-
-    def argmin_one_hot(self, values: np.ndarray, bits: int = 64) -> Step[np.ndarray]:
-        """All pairs, each column's k (k - 1) / 2 comparisons."""
-        yield from ()
-        return _array(_argmin_one_hot(_shared(values.T))).T
-
-    def multiply(self, left: np.ndarray, right: np.ndarray) -> Step[np.ndarray]:
-        """CrypTen's Beaver product."""
-        yield from ()
-        return _array(_shared(left) * _shared(right))
-
-    def matmul(self, left: np.ndarray, right: np.ndarray) -> Step[np.ndarray]:
-        """CrypTen's Beaver product of matrices."""
-        yield from ()
-        return _array(_shared(left).matmul(_shared(right)))
-
-    def squares(self, values: np.ndarray) -> Step[np.ndarray]:
-        """CrypTen's square, with one opened number for each element where a product has two."""
-        yield from ()
-        return _array(crypten.squares(_shared(values)))
-
-    def shift_right(self, values: np.ndarray, bits: int) -> Step[np.ndarray]:
-        """As a division; the quotients are not checked to have gone astray."""
-        quotients, _ = _floor_divide(_shared(values), torch.tensor(1 << bits), (1 << 62) >> bits)
-        yield from ()
-        return _array(quotients)
-
-    def enter(self, rows: np.ndarray, r: int, k: int, bits: int) -> Step[None]:
-        """Keep the rows."""
-        yield from ()
-        self._X = rows
-
-    def centroids(self, C: np.ndarray) -> Step[np.ndarray]:
-        """As they are."""
-        yield from ()
-        return C
-
-    def label(self, C: np.ndarray, bits: int) -> Step[Assignment]:
-        """Scores and their argmin, a block of rows after the other."""
-        r, k, d = C.shape
-        flat = np.ascontiguousarray(C.reshape(r * k, d))
-        norms = (yield from self.squares(flat)).sum(axis=1)
+        r, k, d = C.size()
+        flat = C.reshape(r * k, d)
+        norms = crypten.squares(flat).sum(1)
         block = max(1, _COMPARISONS_AT_ONCE // (r * k * k))
         parts = []
-        for start in range(0, len(self._X), block):
+        for start in range(0, len(self), block):
             rows = self._X[start : start + block]
-            scores = norms - 2 * (yield from self.matmul(rows, flat.T))
-            parts.append(_array(_argmin_one_hot(_shared(scores.reshape(len(rows), r, k)))))
-        return Assignment([np.concatenate(parts)], r)  # (n, r, k)
+            scores = norms - rows.matmul(flat.t()) * 2
+            parts.append(_argmin_one_hot(scores.reshape(rows.size(0), r, k)))
+        return Assignment((crypten.cat(parts),), k, r)
 
-    def moved_more(self, before: np.ndarray, now: np.ndarray, limit: int) -> Step[np.ndarray]:
-        """One square and one sign for each restart."""
-        moved = (yield from self.squares(now - before)).sum(axis=(1, 2))
-        bits = _array(crypten.sign_bits(_shared(self.public(np.full(moved.shape, np.int64(limit))) - moved)))
-        planes = np.empty((1, 1, kernels.words_for(len(bits))), dtype=np.uint64)
-        kernels.to_planes(bits[None], 1, planes)
-        return planes[0, 0]
-
-    def sums(self, H: Assignment, size: int) -> Step[tuple[np.ndarray, np.ndarray]]:
+    def sums(self, H: Assignment, size: int) -> Step[tuple[Shared, Shared]]:
         """One product of matrices."""
+        yield from ()
         one_hot = H.blocks[0]
-        n, r, k = one_hot.shape
-        T = yield from self.matmul(one_hot.reshape(n, r * k).T, self._X)
-        return T.reshape(r, k, -1), one_hot.sum(axis=0)
+        n, r, k = one_hot.size()
+        T = one_hot.reshape(n, r * k).t().matmul(self._X)
+        return T.reshape(r, k, -1), one_hot.sum(0)
 
-    def labels(self, H: Assignment) -> Step[tuple[np.ndarray, np.ndarray]]:
+    def labels(self, H: Assignment) -> Step[tuple[Shared, Shared]]:
         """Local."""
         yield from ()
         one_hot = H.blocks[0][:, 0]
-        return (one_hot * np.arange(one_hot.shape[1])).sum(axis=1), one_hot.sum(axis=0)
+        return (one_hot * torch.arange(H.n_clusters)).sum(1), one_hot.sum(0)
 
-    def divide(self, T: np.ndarray, size: int) -> Step[np.ndarray]:
-        """Nothing to do before the divisors are known."""
+
+class CryptenEngine:
+    """See :class:`~secure_kmeans.mpc.engine.Engine`. CrypTen sends at each call, so that no rounds are shared."""
+
+    is_dealer = has_dealer = False
+    takes_part = True
+
+    def __init__(self, core: Core) -> None:
+        self.execute, self.together, self.drawing_only = core.execute, core.together, core.drawing_only
+
+    def public(self, values: np.ndarray) -> Shared:
+        """The value at the first party, 0 elsewhere."""
+        return crypten.from_public(torch.from_numpy(np.array(values)))
+
+    def less_than(self, left: Shared, right: Shared, bits: int = RING_BITS) -> Step[Shared]:
+        """Exact for every difference below 2^63. Rounds: 7 ceil(log2 P) + 1, and as many answers of the dealer."""
+        yield from ()
+        return crypten.bit_to_integer(crypten.sign_bits(left - right))
+
+    def argmin_one_hot(self, values: Shared, bits: int = RING_BITS) -> Step[Shared]:
+        """All pairs, each column's k (k - 1) / 2 comparisons."""
+        yield from ()
+        return _argmin_one_hot(values.t()).t()
+
+    def multiply(self, left: Shared, right: Shared) -> Step[Shared]:
+        """CrypTen's Beaver product."""
+        yield from ()
+        return left * right
+
+    def matmul(self, left: Shared, right: Shared) -> Step[Shared]:
+        """CrypTen's Beaver product of matrices."""
+        yield from ()
+        return left.matmul(right)
+
+    def squares(self, values: Shared) -> Step[Shared]:
+        """CrypTen's square, with one opened number for each element where a product has two."""
+        yield from ()
+        return crypten.squares(values)
+
+    def shift_right(self, values: Shared, bits: int) -> Step[Shared]:
+        """As a division, without the check for wrong quotients."""
+        yield from ()
+        return _floor_divide(values, torch.tensor(1 << bits), (1 << 62) >> bits)[0]
+
+    def enter(self, X: Shared, bits: int) -> Step[CryptenRows]:
+        """Keep the rows as they are."""
+        yield from ()
+        return CryptenRows(X)
+
+    def centroids(self, C: Shared) -> Step[Shared]:
+        """Unchanged."""
+        yield from ()
+        return C
+
+    def moved_more(self, before: Shared, now: Shared, limit: int) -> Step[Shared]:
+        """One square and one sign for each start."""
+        yield from ()
+        moved = crypten.squares(now - before).sum(2).sum(1)
+        bits = crypten.share_of(crypten.sign_bits(-moved + limit)).view(np.int64)
+        planes = np.empty((1, 1, kernels.words_for(len(bits))), dtype=np.uint64)
+        kernels.to_planes(np.ascontiguousarray(bits)[None], 1, planes)
+        return crypten.wrap(planes[0, 0])
+
+    def divide(self, T: Shared, size: int) -> Step[Shared]:
+        """The sums, unchanged: nothing can be computed before the divisors are known."""
         yield from ()
         return T
 
-    def divided(self, T: np.ndarray, divisors: np.ndarray, largest: int, most: int) -> Step[np.ndarray]:
-        """The quotients, and one opened number: how many of them are wrong.
+    def divided(self, T: Shared, divisors: np.ndarray, largest: int, most: int) -> Step[Shared]:
+        """The quotients. Opens one number: how many of them are wrong.
 
         Raises
         ------
         ProtocolError
-            Where one is, which happens once in many runs.
+            Where that number is not 0, which happens once in many runs.
         """
         t = torch.from_numpy(divisors)[:, None]
-        dividends = T + self.public(np.broadcast_to(divisors[:, None] // 2, T.shape))
-        quotients, astray = _floor_divide(_shared(dividends), t, largest)
-        if (yield Opening(_array(astray).reshape(1))).any():
+        quotients, wrong = _floor_divide(T + t // 2, t, largest)
+        if (yield Opening(crypten.share_of(wrong).reshape(1))).any():
             raise ProtocolError("a division of shares went astray, which happens once in many runs: run again")
-        return _array(quotients)
+        return quotients
 
-    def divided_by_secret(
-        self, T: np.ndarray, counts: np.ndarray, otherwise: np.ndarray, largest: int
-    ) -> Step[np.ndarray]:
-        """Refused: a job that hides its counts names the other engine."""
+    def divided_by_secret(self, T: Shared, counts: Shared, otherwise: Shared, largest: int) -> Step[Shared]:
+        """Not supported: a job that hides its counts must name the other engine."""
         raise NotImplementedError
 
-    def hidden_anew(self, values: np.ndarray) -> Step[np.ndarray]:
+    def refreshed(self, values: Shared) -> Step[Shared]:
         """A product with 1 hides the values under the dealer's stream. Rounds: 1."""
-        return (yield from self.multiply(values, self.public(np.ones_like(values))))
+        return (yield from self.multiply(values, self.public(np.ones(tuple(values.size()), dtype=np.int64))))
 
 
 def _argmin_one_hot(values: Shared) -> Shared:
-    """Where the smallest number of each last axis stands, the first of several, as integers."""
+    """Where the smallest number along the last axis is, the first of equal ones: 1 there, 0 elsewhere."""
     k = values.shape[-1]
     if k == 1:
         return crypten.from_public(torch.ones(values.shape, dtype=torch.long))
@@ -159,16 +164,16 @@ def _argmin_one_hot(values: Shared) -> Shared:
     while (width := len(wins)) > 1:
         half = width // 2
         joined = crypten.bits_and(crypten.stack(wins[:half]), crypten.stack(wins[half : 2 * half]))
-        wins = [*crypten.unstack(joined), *wins[2 * half :]]
+        wins = [*joined.unbind(0), *wins[2 * half :]]
     return crypten.bit_to_integer(wins[0])
 
 
 def _wins_of_each(later_is_less: Shared, k: int) -> list[Shared]:
-    """For each of k - 1 opponents: does candidate i win against its j-th? The earlier wins unless the later is less."""
+    """For each of k - 1 opponents, whether candidate i wins against it. The earlier wins unless the later is less."""
     pair = {(i, j): number for number, (i, j) in enumerate(itertools.combinations(range(k), 2))}
     wins = []
-    for place in range(k - 1):
-        opponents = [(i, place if place < i else place + 1) for i in range(k)]
+    for position in range(k - 1):
+        opponents = [(i, position if position < i else position + 1) for i in range(k)]
         columns = torch.tensor([pair[min(i, j), max(i, j)] for i, j in opponents])
         negated = torch.tensor([int(i < j) for i, j in opponents])
         wins.append(crypten.bits_xor_public(later_is_less[..., columns], negated))
@@ -179,16 +184,16 @@ def _floor_divide(values: Shared, divisor: torch.Tensor, largest: int) -> tuple[
     """``values // divisor``, elementwise, as NumPy computes it for integers, and how many quotients are wrong.
 
     Each party divides its own share (Mohassel and Zhang, SecureML, 2017, section 4.1); with three or more parties
-    CrypTen's correction for the wraps of the sum of shares is added (Knott et al., 2021, appendix B). What that leaves
-    is off by a few units, differently in every run; comparisons with the multiples of the divisor put it right. A
-    quotient goes astray, by about ``2^64 / divisor``, when the shares wrap on the other side of the ring: with
-    probability ``|value| / 2^64``. It then lies beyond ``largest``.
+    CrypTen's correction for the wraps of the sum of shares is added (Knott et al., 2021, appendix B). The result is off
+    by a few units, differently in every run; comparisons with the multiples of the divisor correct it. A quotient is
+    wrong by about ``2^64 / divisor`` when the shares wrap on the other side of the ring, which has the probability
+    ``|value| / 2^64``. It is then beyond ``largest``.
     """
     assert bool((divisor >= 1).all())
-    off = largest_error(crypten.parties())
+    off = largest_error(crypten.channel().world_size)
     rough = crypten.divide_locally(values, divisor)
     rest = values - rough * divisor
-    # The quotient is rough + m with -e <= m <= e, and m is the number of multiples s that the rest reaches, less e.
+    # The quotient is rough + m with -e <= m <= e, and m + e is the number of multiples s that the rest reaches.
     steps = torch.arange(1 - off, off + 1).reshape(-1, *[1] * values.dim())
     multiples = crypten.from_public((steps * divisor).expand(2 * off, *values.shape).contiguous())
     bound = crypten.from_public(torch.full((1, *values.shape), largest + off))
@@ -200,7 +205,7 @@ def _floor_divide(values: Shared, divisor: torch.Tensor, largest: int) -> tuple[
 
 
 def largest_error(parties: int) -> int:
-    """Bound of the error of the division of shares alone, in units, where no wrap goes astray.
+    """Bound of the error of the division of shares alone, in units, where the shares wrap on the right side.
 
     Each of P shares is rounded towards zero: below P units. With three or more parties the correction is
     ``4 floor(2^62 / t)`` for each wrap instead of ``2^64 / t``, below 4 units, and the sum of P shares of either

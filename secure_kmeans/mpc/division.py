@@ -1,12 +1,12 @@
-"""Exact division of shared integers, by public counts and by counts that stay secret.
+"""Exact division of shared integers, by public counts and by secret counts.
 
-By public ones: the dividend T is opened under a mask, and the dealer deals the digits of the mask. Once the divisor t
-is known, each party adds up the digits times ``2^(4 l) / t``, rounded to g more bits than the quotient has. That sum
-is nearer to T / t than 1 / (2 t), so that half of 1 / t more and an exact shift give the floor. No reciprocal of t
-is ever multiplied with T: however large a count is, no digit is lost.
+By public counts: the dividend T is opened under a mask, and the provider gives shares of the mask's digits. Once the
+divisor t is known, each party adds up its shares of the digits times ``2^(4 l) / t``, rounded to g more bits than the
+quotient has. The sum is nearer to T / t than 1 / (2 t). Half of 1 / t is added, and an exact shift gives the floor. No
+reciprocal of t is ever multiplied with T, so no digit is lost however large a count is.
 
-By secret ones: t is scaled to [1, 2) by comparisons with the powers of two, its reciprocal found by Newton's iteration,
-and the quotient, off by a few units, put right by comparisons of the remainder with multiples of t.
+By secret counts: t is scaled to [1, 2) by comparisons with the powers of two. Newton's iteration finds the reciprocal.
+The quotient is off by a few units; comparisons of the remainder with multiples of t correct it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Final
 import numpy as np
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.fixed_point import RING_BITS, bits_to_hold
+from secure_kmeans.job.fixed_point import RING_BITS, bits_to_hold
+from secure_kmeans.mpc.cleartext import DIGIT_BITS, digits_of, top_bit_of
 from secure_kmeans.mpc.comparison import less_than
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.products import multiply
 from secure_kmeans.mpc.rounds import Opening, Step
 from secure_kmeans.mpc.truncation import shift_right, truncate
 
-_DIGIT: Final = 4
 _SUM_ERROR: Final = 122
-"""Digits of two numbers differ by at most 15, factors are off by half a unit, there are at most 16; the rest is 2."""
+"""At most 16 pairs of digits, which differ by at most 15, times factors that are off by half a unit; the rest is 2."""
 
 LARGEST_COUNT_BITS: Final = 24
 """Secret counts lie below 2^24."""
@@ -36,16 +36,16 @@ _RECIPROCAL_BITS: Final = 29
 
 @dataclass(frozen=True)
 class Dividend:
-    """Numbers that wait for their divisors.
+    """Dividends T, opened under masks before their divisors are known.
 
     Attributes
     ----------
     opened : (q, d) int64
         ``T + 2^(bits - 2) + mask`` modulo 2^bits.
     digits : (bits / 4, q, d) int64 shares
-        Of the mask.
+        The masks' digits to base 16, the lowest first.
     tops : (q, d) int64 shares
-        Its highest bit.
+        The masks' highest bits.
     size : int
         bits / 8.
     """
@@ -57,7 +57,7 @@ class Dividend:
 
 
 def dividend(core: Core, values: np.ndarray, size: int) -> Step[Dividend]:
-    """Open dividends under a mask.
+    """Open dividends under masks.
 
     Parameters
     ----------
@@ -69,17 +69,12 @@ def dividend(core: Core, values: np.ndarray, size: int) -> Step[Dividend]:
     -------
     Dividend. Rounds: 1. Bytes: ``size`` for each number from a party, ``16 size + 8`` from the dealer.
     """
-    bits = 8 * size
     masks = core.provider.uniform(*values.shape)
-
-    def parts() -> np.ndarray:
-        return np.concatenate([_digits(masks, size), _top(masks, size)[None]])
-
-    dealt = core.provider.dealt((bits // _DIGIT + 1, *values.shape), parts)
-    if not core.acts:
-        return Dividend(np.zeros(values.shape, dtype=np.int64), dealt[:-1], dealt[-1], size)
-    shifted = values + masks + core.public(np.full(values.shape, np.int64(1 << (bits - 2))))
-    return Dividend((yield Opening(shifted, size)), dealt[:-1], dealt[-1], size)
+    digits, tops = core.provider.digits_and_top(masks, size)
+    if not core.takes_part:
+        return Dividend(np.zeros(values.shape, dtype=np.int64), digits, tops, size)
+    shift = core.public(np.full(values.shape, np.int64(1 << (8 * size - 2))))
+    return Dividend((yield Opening(values + masks + shift, size)), digits, tops, size)
 
 
 def quotient(core: Core, of: Dividend, divisors: np.ndarray, largest: int, most: int) -> Step[np.ndarray]:
@@ -103,47 +98,37 @@ def quotient(core: Core, of: Dividend, divisors: np.ndarray, largest: int, most:
     Raises
     ------
     JobError
-        Where the ring has no room for so large a quotient of so large a count.
+        Where the ring has no room for a quotient of this size by a count of this size.
     """
     extra = extra_bits(largest, most)
     bits = 8 * of.size
     scaled = np.zeros(of.opened.shape, dtype=np.int64)
-    if core.acts:
+    if core.takes_part:
         t = [int(divisor) for divisor in divisors]
-        powers = [1 << (_DIGIT * digit + extra) for digit in range(len(of.digits))]
+        powers = [1 << (DIGIT_BITS * digit + extra) for digit in range(len(of.digits))]
         factors = _in_ring([_rounded(power, each) for power in powers for each in t]).reshape(-1, len(t), 1)
         offsets = [
             (((largest * each + each // 2 - (1 << (bits - 2))) << (extra + 1)) + (1 << extra)) // (2 * each)
             for each in t
         ]
-        wraps = np.where(_top(of.opened, of.size), 0, of.tops)
+        wraps = np.where(top_bit_of(of.opened, of.size), 0, of.tops)
         scaled += core.public(np.broadcast_to(_in_ring(offsets)[:, None], scaled.shape))
         scaled += wraps * _in_ring([_rounded(1 << (bits + extra), each) for each in t])[:, None]
-        scaled += ((core.public(_digits(of.opened, of.size)) - of.digits) * factors).sum(axis=0)
+        scaled += ((core.public(digits_of(of.opened, of.size)) - of.digits) * factors).sum(axis=0)
     floors = yield from shift_right(core, scaled.reshape(-1), extra)
     return floors.reshape(scaled.shape) - core.public(np.full(scaled.shape, largest))
 
 
 def extra_bits(largest: int, most: int) -> int:
-    """g: with so many more bits the scaled quotient is nearer to the true one than 1 / (2 t)."""
+    """g: the least number of extra bits with which the scaled quotient is nearer to the true one than 1 / (2 t)."""
     extra = bits_to_hold(2.0 * (_SUM_ERROR + 1) * most)
     if bits_to_hold(2.0 * largest + 2) + extra > 61:
         raise JobError(f"precision_bits: too many for {most} rows; the ring has no room to divide exactly")
     return extra
 
 
-def _digits(numbers: np.ndarray, size: int) -> np.ndarray:
-    """(2 size, ...) int64: the digits of 4 bits, the lowest first."""
-    shifts = np.arange(0, 8 * size, _DIGIT).reshape(-1, *[1] * numbers.ndim)
-    return (numbers >> shifts) & np.int64((1 << _DIGIT) - 1)
-
-
-def _top(numbers: np.ndarray, size: int) -> np.ndarray:
-    """The highest of 8 size bits."""
-    return (numbers >> np.int64(8 * size - 1)) & np.int64(1)
-
-
 def _rounded(dividend: int, divisor: int) -> int:
+    """The nearest integer to the quotient, halves upwards."""
     return (2 * dividend + divisor) // (2 * divisor)
 
 
@@ -155,7 +140,7 @@ def _in_ring(numbers: list[int]) -> np.ndarray:
 def divide_by_secret(
     core: Core, sums: np.ndarray, counts: np.ndarray, otherwise: np.ndarray, largest: int
 ) -> Step[np.ndarray]:
-    """``floor((T + t // 2) / t)`` where nobody learns t; ``otherwise`` where t is 0.
+    """``floor((T + t // 2) / t)`` for secret t; ``otherwise`` where t is 0.
 
     Parameters
     ----------
@@ -175,7 +160,7 @@ def divide_by_secret(
     -----
     With t scaled to u in [1, 2), 24 fractional bits, the first guess ``1.41 - 15/32 u`` of 1/u is off by at most 6.1 %;
     three of Newton's steps leave 2^-32, their roundings 2^-27 in all. Multiplied with T the quotient is off by less
-    than ``e`` units: its own 2^-26 part, one unit of each rounding and the final floor. The remainder finds which.
+    than ``e`` units: its own 2^-26 part, one unit of each rounding and the final floor. The remainder shows how far.
 
     Rounds: 4 to scale, 1, 12 for the reciprocal, 3, 1 for the remainder, 4 to compare it, 1: 26.
     """

@@ -185,4 +185,4 @@ class SecureEngine:
     def refreshed(self, values: Shared) -> Step[Shared]:
         """Adds shares of 0 that the dealer deals. Rounds: 0."""
         yield from ()
-        return wrap(share_of(values) + self.core.provider.zeros(*values.size()))
+        return wrap(share_of(values) + self.core.provider.shares_of_zero(*values.size()))

@@ -1,8 +1,8 @@
-"""The loops over shares that decide the speed, compiled by Numba: bit planes, products in the ring, packed numbers.
+"""Loops over shares, compiled by Numba: bit planes and products in the ring.
 
-A *bit plane* holds one bit of many numbers: bit b of word w belongs to number ``64 w + b``. One word operation
-then works on 64 numbers at once. All integers wrap modulo 2^64, as the ring does. Nothing here talks to anybody or
-draws randomness, and no loop or index depends on a share.
+A *bit plane* holds one bit of many numbers: bit b of word w belongs to number ``64 w + b``, so one operation on a word
+works on 64 numbers. All integers wrap modulo 2^64, as in the ring. No function here sends anything or draws
+randomness, and no loop or index depends on a share.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ import numpy as np
 
 WORD: Final = 64
 _CHUNK: Final = 128
-"""Words of a plane that are worked on at once, so that what is used again stays near the processor."""
+"""Words of a plane that a loop works on at a time, so that they stay in the processor's cache."""
 
 Loop = TypeVar("Loop", bound=Callable[..., None])
 
 
 def _compiled(signature: str) -> Callable[[Loop], Loop]:
-    """Compiled for the types given: once after an installation, for some seconds, where the result can be kept."""
+    """Compile a loop for the given types.
+
+    Numba keeps the result beside the source, so only the first import compiles, which takes some seconds. Where no
+    folder can be written to, each process compiles in memory.
+    """
 
     def compile_(loop: Loop) -> Loop:
         try:
             compiled: Any = numba.njit(signature, cache=True, nogil=True)(loop)
-        except RuntimeError:  # no folder that can be written to
+        except RuntimeError:  # there is no folder for the cache
             compiled = numba.njit(signature, nogil=True)(loop)
         return compiled
 
@@ -34,13 +38,13 @@ def _compiled(signature: str) -> Callable[[Loop], Loop]:
 
 
 def words_for(count: int) -> int:
-    """How many words a plane of ``count`` numbers takes."""
+    """Words of a plane of ``count`` numbers."""
     return -(-count // WORD)
 
 
 @_compiled("void(int64[:, ::1], int64, uint64[:, :, ::1])")
 def to_planes(numbers: np.ndarray, bits: int, planes: np.ndarray) -> None:
-    """The lowest bits of numbers as planes: a transposition of 64 x 64 bits at a time.
+    """Write the lowest bits of numbers as planes, by transpositions of 64 x 64 bits.
 
     Parameters
     ----------
@@ -77,13 +81,13 @@ def to_planes(numbers: np.ndarray, bits: int, planes: np.ndarray) -> None:
 
 @_compiled("void(uint64[:, :, ::1], int64[::1], int64[::1], uint64[:, :, ::1])")
 def subtract_planes(planes: np.ndarray, left: np.ndarray, right: np.ndarray, differences: np.ndarray) -> None:
-    """Differences of numbers that lie in planes, modulo 2^bits.
+    """Write the planes of differences of numbers in planes, modulo 2^bits.
 
     Parameters
     ----------
     planes : (bits, numbers, words) uint64
     left, right : (pairs,) ints
-        Which number is subtracted from which; -1, on the right, is the number 0.
+        Minuend and subtrahend of each difference; -1, on the right, stands for the number 0.
     differences : (bits, pairs, words) uint64, written
         ``left - right``.
     """
@@ -120,7 +124,9 @@ def evaluate(
     terms: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """XOR shares of sums of products of public bits and one shared bit; see :class:`~secure_kmeans.mpc.circuits.Stage`.
+    """Write XOR shares of a stage's outputs; see :class:`~secure_kmeans.mpc.circuits.Stage`.
+
+    An output is a sum of terms, each a product of public bits times one shared bit.
 
     Parameters
     ----------
@@ -129,14 +135,13 @@ def evaluate(
     complements : bool
         Whether the complements of the public bits follow them.
     masks, products, carried : (rows, words) uint64
-        This party's shares, counted through.
+        This party's shares; ``terms`` count the rows of all three, one after the other.
     first : bool
-        Whether this party adds what needs no share.
+        Whether this party adds the terms without a shared bit.
     steps : (p, 2) ints
-        Products of public bits: 0 is the bit 1, then come the public bits, and what follows are the steps themselves,
-        each the product of two earlier ones.
+        Products of public bits, each of two earlier ones. 0 is the bit 1; the public bits follow, then the products.
     terms : (t, 3) ints
-        Row of ``out``, product, row of the shares; -1 stands for the bit 1.
+        Row of ``out``, product of public bits, row of the shares, where -1 stands for the bit 1.
     out : (o, words) uint64, written
     """
     a, words = public.shape
@@ -174,7 +179,7 @@ def evaluate(
 
 @_compiled("void(uint64[:, ::1], int64[:, ::1], uint64[:, ::1])")
 def multiply_planes(planes: np.ndarray, steps: np.ndarray, products: np.ndarray) -> None:
-    """Products of bits that lie in planes.
+    """Write products of bits in planes.
 
     Parameters
     ----------
@@ -228,14 +233,14 @@ def add_dots(out: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
 
 @_compiled("void(uint64[:, ::1], int64[:, ::1], boolean, int64[:, ::1])")
 def unmask_bits(opened: np.ndarray, masks: np.ndarray, first: bool, out: np.ndarray) -> None:
-    """Additive shares of bits ``x`` from the public ``x XOR b`` and additive shares of the bits b.
+    """Write additive shares of bits x, from the public ``x XOR b`` and additive shares of the bits b.
 
     Parameters
     ----------
     opened : (rows, words) uint64, planes
     masks : (rows, m) int64
     first : bool
-        Whether this party adds what needs no share.
+        Whether this party adds the terms without a shared bit.
     out : (rows, m) int64, written
     """
     rows, m = masks.shape
@@ -249,6 +254,6 @@ def unmask_bits(opened: np.ndarray, masks: np.ndarray, first: bool, out: np.ndar
 
 @_compiled("void(uint64[::1], int64[::1])")
 def from_plane(plane: np.ndarray, bits: np.ndarray) -> None:
-    """The bits of (words,) uint64 as (m,) int64, written."""
+    """Write the first m bits of a plane, (words,) uint64, as (m,) int64."""
     for i in range(len(bits)):
         bits[i] = np.int64((plane[i // 64] >> np.uint64(i % 64)) & np.uint64(1))

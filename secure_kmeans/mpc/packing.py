@@ -1,7 +1,7 @@
-"""Numbers in fewer than eight bytes: what is wanted modulo 2^(8 size) travels in ``size`` bytes each.
+"""Packed numbers: a number that is needed modulo 2^(8 size) is sent in ``size`` bytes.
 
-The lowest bytes of all numbers come first, four of each, then two, then one, as ``size`` needs them: each part is an
-array that NumPy copies at full speed. Little-endian.
+A packed array has up to three parts. The first holds the lowest four bytes of every number, the next two bytes more,
+the last one byte more; ``size`` decides which parts there are. NumPy copies each part at full speed. Little-endian.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _PARTS: Final[dict[int, Any]] = {4: np.dtype("<u4"), 2: np.dtype("<u2"), 1: np.d
 
 
 def bytes_for(bits: int) -> int:
-    """Bytes that hold so many bits."""
+    """The number of bytes that hold ``bits`` bits."""
     return -(-bits // 8)
 
 
 def _parts(count: int, size: int) -> Iterator[tuple[slice, int, Any]]:
-    """For each part where it lies, which of a number's bytes it begins with, and its type."""
+    """For each part its bytes in the packed array, the first byte of a number that it holds, and its type."""
     start = offset = 0
     for width, kind in _PARTS.items():
         if size & width:
@@ -30,13 +30,13 @@ def _parts(count: int, size: int) -> Iterator[tuple[slice, int, Any]]:
 
 
 def pack(numbers: np.ndarray, packed: np.ndarray, size: int) -> None:
-    """The lowest bytes of (m,) int64 numbers as (m * size,) uint8, written; ``size`` from 1 to 7."""
+    """Write the lowest ``size`` bytes of (m,) int64 numbers into (m * size,) uint8; ``size`` is from 1 to 7."""
     for where, offset, kind in _parts(numbers.size, size):
         packed[where].view(kind)[:] = numbers.view(kind)[offset // kind.itemsize :: RING_BYTES // kind.itemsize]
 
 
 def add_packed(numbers: np.ndarray, packed: np.ndarray, size: int) -> None:
-    """Add packed numbers to (m,) int64 ones, modulo 2^64."""
+    """Add packed numbers to (m,) int64 numbers, modulo 2^64."""
     for where, offset, kind in _parts(numbers.size, size):
         part = packed[where].view(kind).astype(np.int64)
         part <<= 8 * offset

@@ -1,8 +1,8 @@
 """Products of shared numbers (Beaver, 1991), and products with a matrix that never changes.
 
-A product opens both factors under masks, of whose product the dealer deals shares. The rows X of a run are
-factors of every iteration: they are opened under one mask, once, ``E = X - A``, and an iteration opens only what they
-are multiplied with. That is safe because X never changes; every other mask is used once.
+A product opens both factors under masks. The provider gives shares of the masks' product. The rows X of a run are a
+factor in every iteration. They are opened under one mask, once, ``E = X - A``, and an iteration opens only the other
+factor. That is safe because X never changes. Every other mask is used once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from secure_kmeans.mpc import kernels
+from secure_kmeans.mpc.cleartext import matrix_product
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.rounds import Opening, Step
 
@@ -21,24 +22,22 @@ def multiply(core: Core, left: np.ndarray, right: np.ndarray) -> Step[np.ndarray
 
     Bytes: 8 for each element of both factors from a party, 8 for each product from the dealer.
     """
-    shape = np.broadcast_shapes(left.shape, right.shape)
     a, b = core.provider.uniform(*left.shape), core.provider.uniform(*right.shape)
-    c = core.provider.dealt(shape, lambda: a * b)
-    if not core.acts:
-        return np.zeros(shape, dtype=np.int64)
+    c = core.provider.products(a, b)
+    if not core.takes_part:
+        return np.zeros_like(c)
     e, f = yield from _both(left - a, right - b)
     return e * b + a * f + c + core.public(e * f)
 
 
 def matmul(core: Core, left: np.ndarray, right: np.ndarray) -> Step[np.ndarray]:
     """Matrix products (q, m) @ (m, c), modulo 2^64. Rounds: 1. Bytes: as :func:`multiply`."""
-    shape = left.shape[0], right.shape[1]
     a, b = core.provider.uniform(*left.shape), core.provider.uniform(*right.shape)
-    c = core.provider.dealt(shape, lambda: product(a, b))
-    if not core.acts:
-        return np.zeros(shape, dtype=np.int64)
+    c = core.provider.matrix_products(a, b)
+    if not core.takes_part:
+        return np.zeros_like(c)
     e, f = yield from _both(left - a, right - b)
-    return product(e, b) + product(a + e if core.first else a, f) + c
+    return matrix_product(e, b) + matrix_product(a + e if core.first else a, f) + c
 
 
 def _both(left: np.ndarray, right: np.ndarray) -> Step[tuple[np.ndarray, np.ndarray]]:
@@ -50,31 +49,21 @@ def _both(left: np.ndarray, right: np.ndarray) -> Step[tuple[np.ndarray, np.ndar
 def squares(core: Core, values: np.ndarray) -> Step[np.ndarray]:
     """Elementwise squares, modulo 2^64. Rounds: 1. Bytes: 8 for each element from a party and from the dealer."""
     a = core.provider.uniform(*values.shape)
-    c = core.provider.dealt(values.shape, lambda: a * a)
-    if not core.acts:
+    c = core.provider.squares(a)
+    if not core.takes_part:
         return np.zeros_like(values)
     e = yield Opening(values - a)
     return 2 * e * a + c + core.public(e * e)
 
 
-def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """``left @ right`` modulo 2^64, for int64 (q, m) and (m, c)."""
-    out = np.zeros((left.shape[0], right.shape[1]), dtype=np.int64)
-    if left.shape[1] > right.shape[1]:
-        kernels.add_dots(out, np.ascontiguousarray(left), np.ascontiguousarray(right.T))
-    else:
-        kernels.add_products(out, np.ascontiguousarray(left), np.ascontiguousarray(right))
-    return out
-
-
 @dataclass(frozen=True)
 class FixedMatrix:
-    """The rows of a run, under the one mask A that they keep.
+    """The rows X of a run, one column after the other, under a mask A that all iterations use.
 
     Attributes
     ----------
     masks : (d, n) int64
-        This role's share of A, a column of the rows after the other; the dealer's is A itself.
+        Handle of A.
     opened : (d, n) int64
         E = X - A, public among the parties; zeros at the dealer.
     """
@@ -88,9 +77,19 @@ class FixedMatrix:
         d, n = self.masks.shape
         return d, n
 
+    def of_rows(self, where: slice) -> FixedMatrix:
+        """Some of the rows, under their part of the mask."""
+        if where == slice(0, self.masks.shape[1]):
+            return self
+        opened = self.opened[:, where]
+        return FixedMatrix(
+            np.ascontiguousarray(self.masks[:, where]),
+            np.ascontiguousarray(opened) if opened.strides[1] else opened,
+        )
+
 
 def fixed(core: Core, rows: np.ndarray) -> Step[FixedMatrix]:
-    """Open rows under a mask for good. Rounds: 1. Bytes: 8 for each number from a party.
+    """Open rows under the mask that all iterations use. Rounds: 1. Bytes: 8 for each number from a party.
 
     Parameters
     ----------
@@ -98,7 +97,7 @@ def fixed(core: Core, rows: np.ndarray) -> Step[FixedMatrix]:
     """
     columns = np.ascontiguousarray(rows.T)
     masks = core.provider.uniform(*columns.shape)
-    if not core.acts:
+    if not core.takes_part:
         return FixedMatrix(masks, np.broadcast_to(np.int64(0), columns.shape))
     return FixedMatrix(masks, (yield Opening(columns - masks)))
 
@@ -110,11 +109,11 @@ class MaskedCentroids:
     Attributes
     ----------
     masks : (r, k, d) int64
-        This role's share of B; the dealer's is B itself.
+        Handle of B.
     opened : (r, k, d) int64
-        F = C - B.
+        F = C - B, public among the parties; zeros at the dealer.
     norms : (r, k) int64
-        Shares of |B|^2, dealt.
+        Shares of |B|^2.
     """
 
     masks: np.ndarray
@@ -122,7 +121,7 @@ class MaskedCentroids:
     norms: np.ndarray
 
     def __getitem__(self, restarts: np.ndarray) -> MaskedCentroids:
-        """Those of some restarts."""
+        """The centroids of some restarts."""
         return MaskedCentroids(self.masks[restarts], self.opened[restarts], self.norms[restarts])
 
 
@@ -132,54 +131,55 @@ def masked(core: Core, centroids: np.ndarray) -> Step[MaskedCentroids]:
     Rounds: 1. Bytes: 8 for each number from a party, 8 for each centroid from the dealer.
     """
     masks = core.provider.uniform(*centroids.shape)
-    norms = core.provider.dealt(centroids.shape[:2], lambda: (masks * masks).sum(axis=2))
-    if not core.acts:
+    norms = core.provider.sums_of_squares(masks, axes=[2])
+    if not core.takes_part:
         return MaskedCentroids(masks, np.zeros_like(centroids), norms)
     return MaskedCentroids(masks, (yield Opening(centroids - masks)), norms)
 
 
 def movement(core: Core, before: MaskedCentroids, now: MaskedCentroids) -> np.ndarray:
-    """Shares of the squared movements of all centroids of each restart, (r,), from what was opened. Rounds: 0.
+    """Shares of the sum of the squared movements of each restart's centroids, (r,). Rounds: 0.
 
     Bytes: 8 for each restart from the dealer.
     """
     masks = now.masks - before.masks
-    dealt = core.provider.dealt(masks.shape[:1], lambda: (masks * masks).sum(axis=(1, 2)))
+    norms = core.provider.sums_of_squares(masks, axes=[1, 2])
     moved = now.opened - before.opened
     public = core.public((moved * moved).sum(axis=(1, 2)))
-    return np.asarray(dealt + 2 * (moved * masks).sum(axis=(1, 2)) + public) * core.acts
+    return np.asarray(norms + 2 * (moved * masks).sum(axis=(1, 2)) + public) * core.takes_part
 
 
-def masked_scores(core: Core, X: FixedMatrix, C: MaskedCentroids) -> np.ndarray:
-    """How much farther than centroid 0 each other one is from each row, plus masks that the dealer knows.
+def masked_scores(core: Core, X: FixedMatrix, C: MaskedCentroids) -> tuple[np.ndarray, np.ndarray]:
+    """How much farther than centroid 0 each other centroid is from each row, under fresh masks.
 
-    With ``s_j = |c_j|^2 - 2 x . c_j``, the squared distance less |x|^2, these are ``s_j - s_0 + mask``, where the mask
-    is uniform. The product of the masks of X and C is part of it, so that nothing needs to be dealt.
+    With ``s_j = |c_j|^2 - 2 x . c_j``, the squared distance less |x|^2, the numbers are ``s_j - s_0``. The product of
+    the masks of X and C is a term of them. It becomes a part of the mask instead, so that no correlation has to be
+    sent for it. Rounds: 0. Bytes: 0.
 
     Returns
     -------
-    (k - 1, r, n) int64: a party's share of the masked numbers, or, at the dealer, the masks. Rounds: 0. Bytes: 0.
+    masks : (k - 1, r, n) int64
+        Handle of uniform masks.
+    masked : (k - 1, r, n) int64
+        Shares of ``s_j - s_0 + mask``.
     """
     r, k, _ = C.masks.shape
     n = X.shape[1]
-    masked = core.provider.uniform(k - 1, r, n)
-    if not core.acts and not core.deals:
-        return masked
-    flat = masked.reshape((k - 1) * r, n)
     B = _less_first(C.masks)
-    if core.deals:
-        kernels.add_products(flat, 2 * B, X.masks)
-        return masked
-    F = _less_first(C.opened)
-    kernels.add_products(flat, -2 * F, X.masks)
-    kernels.add_products(flat, -2 * (B + F) if core.first else -2 * B, X.opened)
-    norms = _norms(core, C)
-    masked += (norms[:, 1:] - norms[:, :1]).T[:, :, None]
-    return masked
+    masks, masked = core.provider.uniform_less_product(2 * B, X.masks)
+    if core.takes_part:
+        F = _less_first(C.opened)
+        kernels.add_products(masked, -2 * F, X.masks)
+        kernels.add_products(masked, -2 * (B + F) if core.first else -2 * B, X.opened)
+    masks, masked = masks.reshape(k - 1, r, n), masked.reshape(k - 1, r, n)
+    if core.takes_part:
+        norms = _norms(core, C)
+        masked += (norms[:, 1:] - norms[:, :1]).T[:, :, None]
+    return masks, masked
 
 
 def scores(core: Core, X: FixedMatrix, C: MaskedCentroids) -> np.ndarray:
-    """``|c_j|^2 - 2 x . c_j``: what orders the centroids of a row as the distance does.
+    """``|c_j|^2 - 2 x . c_j``, which orders the centroids of a row as their distances do.
 
     Returns
     -------
@@ -187,19 +187,14 @@ def scores(core: Core, X: FixedMatrix, C: MaskedCentroids) -> np.ndarray:
     """
     r, k, _ = C.masks.shape
     n = X.shape[1]
-
-    def products() -> np.ndarray:
-        out = np.zeros((k * r, n), dtype=np.int64)
-        kernels.add_products(out, -2 * _by_candidate(C.masks), X.masks)
-        return out.reshape(k, r, n)
-
-    dealt = core.provider.dealt((k, r, n), products)
-    if not core.acts:
+    B = _by_candidate(C.masks)
+    found = core.provider.matrix_products(-2 * B, X.masks)
+    if not core.takes_part:
         return np.zeros((k, r, n), dtype=np.int64)
-    found = dealt.copy()
-    flat = found.reshape(k * r, n)
-    kernels.add_products(flat, -2 * _by_candidate(C.opened), X.masks)
-    kernels.add_products(flat, -2 * _by_candidate(C.masks + core.public(C.opened)), X.opened)
+    F = _by_candidate(C.opened)
+    kernels.add_products(found, -2 * F, X.masks)
+    kernels.add_products(found, -2 * (B + F) if core.first else -2 * B, X.opened)
+    found = found.reshape(k, r, n)
     found += _norms(core, C).T[:, :, None]
     return found
 
@@ -220,32 +215,24 @@ def _less_first(centroids: np.ndarray) -> np.ndarray:
 
 
 def sums(core: Core, H: np.ndarray, X: FixedMatrix, size: int) -> Step[np.ndarray]:
-    """H X, for each row of H the sum of the rows of X that it selects.
+    """H X: for each row of H the sum of the rows of X that it selects.
 
     Parameters
     ----------
     H : (q, n) int64 shares
     X : FixedMatrix
     size : int
-        The sums are wanted modulo 2^(8 size).
+        The result is valid modulo 2^(8 size).
 
     Returns
     -------
     (q, d) int64 shares. Rounds: 1. Bytes: ``size`` for each element of H from a party, 8 for each sum from the dealer.
     """
-    shape = H.shape[0], X.shape[0]
     masks = core.provider.uniform(*H.shape)
-
-    def products() -> np.ndarray:
-        out = np.zeros(shape, dtype=np.int64)
-        kernels.add_dots(out, masks, X.masks)
-        return out
-
-    total = core.provider.dealt(shape, products)
-    if not core.acts:
-        return np.zeros(shape, dtype=np.int64)
+    total = core.provider.matrix_products(masks, X.masks.T)
+    if not core.takes_part:
+        return np.zeros_like(total)
     opened = yield Opening(H - masks, size)
-    total = total.copy()
     kernels.add_dots(total, opened, X.masks)
     kernels.add_dots(total, H, X.opened)
     return total

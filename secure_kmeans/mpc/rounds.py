@@ -1,7 +1,7 @@
-"""Openings: what several steps of a protocol open at the same time travels in one round.
+"""Openings of shared values; several steps that run side by side share their rounds.
 
-A step is a generator: it yields an :class:`Opening`, is given the opened value, and returns its result in the end.
-:meth:`Rounds.together` runs several of them side by side.
+A step is a generator. It yields an :class:`Opening`, receives the opened value, and returns its result at the end.
+:meth:`Rounds.together` runs several steps side by side.
 """
 
 from __future__ import annotations
@@ -12,27 +12,30 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from secure_kmeans.mpc.dealer import Lines
 from secure_kmeans.mpc.packing import RING_BYTES, add_packed, pack
+from secure_kmeans.net.lines import Lines
 from secure_kmeans.net.watch import Traffic
 
 _DIRECT_BYTES: Final = 1 << 18
-"""Up to here every party sends all it has to every other; above, with three parties or more, one of P parts to each."""
+"""Up to this size every party sends its whole share to each other one.
+
+Above it, with three parties or more, the share is split into P parts, and each party adds up one of them.
+"""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Opening:
-    """A share to be opened, to all parties or to one.
+    """A share that a step opens, to all parties or to one.
 
     Attributes
     ----------
     share : int64 array of additive shares, or uint64 array of XOR shares
     size : int
-        Bytes of each number that are opened: the value is known modulo 2^(8 size).
+        Bytes of each number that are opened: the parties learn the value modulo 2^(8 size).
     to : int or None
-        Rank of the only party that learns it; the others are given zeros.
+        Rank of the only party that learns the value; the step receives zeros at the others.
     """
 
     share: np.ndarray
@@ -63,7 +66,7 @@ class Rounds:
         self._others = [party for party in self._parties if party != self._parties[rank]]
 
     def together(self, *steps: Step[Any]) -> list[Any]:
-        """The results of steps that run side by side."""
+        """Run steps side by side, and return their results."""
         results: list[Any] = [None] * len(steps)
         answers: dict[int, np.ndarray | None] = dict.fromkeys(range(len(steps)))
         while answers:
@@ -79,8 +82,8 @@ class Rounds:
     def opened(self, openings: Sequence[Opening]) -> list[np.ndarray]:
         """The values of all openings.
 
-        Rounds: 1, for three parties or more 2 where a party's shares take more than 2^18 bytes and all are for all.
-        Bytes that a party sends: those of its shares to each other party, in the second case 2 / P of that.
+        Rounds: 1; with three parties or more 2, if a party's shares take more than 2^18 bytes and all parties learn
+        all values. Bytes: a party sends its shares to each other party; in two rounds 2 / P of that.
         """
         shares = [np.ascontiguousarray(opening.share).reshape(-1) for opening in openings]
         sizes = [opening.size for opening in openings]
@@ -90,12 +93,12 @@ class Rounds:
             totals = self._in_parts(shares, sizes)
         else:
             outgoing = _encoded(shares, sizes)
-            came = self._swapped(dict.fromkeys(self._others, outgoing), outgoing.size)
-            totals = _sums(shares, sizes, came.values())
+            incoming = self._exchanged(dict.fromkeys(self._others, outgoing), outgoing.size)
+            totals = _sums(shares, sizes, incoming.values())
         return [total.reshape(opening.share.shape) for total, opening in zip(totals, openings, strict=True)]
 
     def _to_some(self, shares: Sequence[np.ndarray], openings: Sequence[Opening]) -> list[np.ndarray]:
-        """Each party is sent what it may learn."""
+        """Send each party the shares of the values that it may learn, and no others."""
 
         def for_party(rank: int) -> tuple[list[np.ndarray], list[int]]:
             wanted = [number for number, opening in enumerate(openings) if opening.to in (None, rank)]
@@ -103,36 +106,37 @@ class Rounds:
 
         outgoing = {party: _encoded(*for_party(self._parties.index(party))) for party in self._others}
         own, sizes = for_party(self._rank)
-        sums = iter(_sums(own, sizes, self._swapped(outgoing, sum(map(_bytes_of, own, sizes))).values()))
+        sums = iter(_sums(own, sizes, self._exchanged(outgoing, sum(map(_bytes_of, own, sizes))).values()))
         return [
             next(sums) if opening.to in (None, self._rank) else np.zeros_like(share)
             for share, opening in zip(shares, openings, strict=True)
         ]
 
     def _in_parts(self, shares: Sequence[np.ndarray], sizes: Sequence[int]) -> list[np.ndarray]:
-        """Each party adds up one part of everything, then tells the others its sums."""
+        """Add up one part of every value, then exchange the sums with the other parties."""
         parts = {
             party: [np.array_split(share, len(self._parties))[rank] for share in shares]
             for rank, party in enumerate(self._parties)
         }
         own = parts.pop(self._parties[self._rank])
         outgoing = {party: _encoded(part, sizes) for party, part in parts.items()}
-        sums = _sums(own, sizes, self._swapped(outgoing, sum(map(_bytes_of, own, sizes))).values())
-        told = dict.fromkeys(self._others, _encoded(sums, sizes))
-        came = self._swapped(told, {party: data.size for party, data in outgoing.items()})
-        of_all = {
-            party: _sums([np.zeros_like(part) for part in parts[party]], sizes, [data]) for party, data in came.items()
+        sums = _sums(own, sizes, self._exchanged(outgoing, sum(map(_bytes_of, own, sizes))).values())
+        lengths = {party: data.size for party, data in outgoing.items()}
+        incoming = self._exchanged(dict.fromkeys(self._others, _encoded(sums, sizes)), lengths)
+        sums_of = {
+            party: _sums([np.zeros_like(part) for part in parts[party]], sizes, [data])
+            for party, data in incoming.items()
         } | {self._parties[self._rank]: sums}
-        return [np.concatenate(each) for each in zip(*(of_all[party] for party in self._parties), strict=True)]
+        return [np.concatenate(each) for each in zip(*(sums_of[party] for party in self._parties), strict=True)]
 
-    def _swapped(self, outgoing: dict[str, np.ndarray], lengths: int | dict[str, int]) -> dict[str, np.ndarray]:
-        """One round: bytes to every other party and from every other party."""
-        of = lengths if isinstance(lengths, dict) else dict.fromkeys(self._others, lengths)
-        came = {party: np.empty(of[party], dtype=np.uint8) for party in self._others}
+    def _exchanged(self, outgoing: dict[str, np.ndarray], lengths: int | dict[str, int]) -> dict[str, np.ndarray]:
+        """Send bytes to every other party, and return those that each of them sent: one round."""
+        length_from = lengths if isinstance(lengths, dict) else dict.fromkeys(self._others, lengths)
+        incoming = {party: np.empty(length_from[party], dtype=np.uint8) for party in self._others}
         self._traffic.waited()
         self._traffic.sent(sum(data.nbytes for data in outgoing.values()))
-        self._lines.exchange(outgoing, came)
-        return came
+        self._lines.exchange(outgoing, incoming)
+        return incoming
 
 
 def _bytes_of(numbers: np.ndarray, size: int) -> int:
@@ -140,7 +144,7 @@ def _bytes_of(numbers: np.ndarray, size: int) -> int:
 
 
 def _encoded(shares: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
-    """Numbers, one array after the other, in so many bytes each."""
+    """All arrays, one after the other; ``sizes`` are the bytes of a number in each array."""
     if len(shares) == 1 and sizes[0] == RING_BYTES:
         return shares[0].view(np.uint8)
     data = np.empty(sum(map(_bytes_of, shares, sizes)), dtype=np.uint8)
@@ -155,10 +159,10 @@ def _encoded(shares: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
     return data
 
 
-def _sums(own: Sequence[np.ndarray], sizes: Sequence[int], came: Iterable[np.ndarray]) -> list[np.ndarray]:
-    """Each array of this party's plus, or XOR, what the others have sent."""
+def _sums(own: Sequence[np.ndarray], sizes: Sequence[int], incoming: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """The sum, or XOR, of this party's arrays and the encoded arrays of other parties."""
     totals = list(own)
-    for data in came:
+    for data in incoming:
         start = 0
         for number, (total, size) in enumerate(zip(totals, sizes, strict=True)):
             end = start + total.size * size

@@ -1,12 +1,14 @@
 """Division of shared numbers by powers of two.
 
-``y + 2^62`` is positive and is opened under a mask, ``z = y + 2^62 + r`` modulo 2^64. The dealer knows r, and deals
-``r >> s`` and the top bit of r: as the number is below 2^63, z wrapped exactly where r's top bit is 1 and z's is 0. So
+``y + 2^62`` is positive and is opened under a mask r, ``z = y + 2^62 + r`` modulo 2^64. The provider gives shares of
+``r >> s`` and of the top bit of r. As the number is below 2^63, the sum wrapped exactly where the top bit of r is 1 and
+that of z is 0. So
 
     (y + 2^62) >> s = (z >> s) - (r >> s) + wrap 2^(64 - s) - [low(z) < low(r)]
 
-for any number of parties and any shares. Without its last term it is off by at most one unit, never by more; with it,
-it is exact. (CrypTen's own truncation divides each share: its error is 2^(64 - s) units with probability |y| / 2^64.)
+for any number of parties and any shares. Without its last term the quotient is off by at most one unit; with it the
+quotient is exact. (CrypTen's own truncation divides each share: its error is 2^(64 - s) units with probability
+|y| / 2^64.)
 
 Source: the masked truncation of Catrina and Saxena (2010), with the wrap of Escudero et al. (2020).
 """
@@ -16,12 +18,12 @@ from __future__ import annotations
 import numpy as np
 
 from secure_kmeans.mpc.circuits import comparison
-from secure_kmeans.mpc.comparison import Drawn, planes_of, signs, to_integers
+from secure_kmeans.mpc.cleartext import low_planes_of, shifted, top_bit_of
+from secure_kmeans.mpc.comparison import signs, to_integers
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.kernels import words_for
 from secure_kmeans.mpc.rounds import Opening, Step
 
-_TOP = np.uint64(63)
 _SHIFT = np.int64(1 << 62)
 
 
@@ -40,11 +42,11 @@ def truncate(core: Core, values: np.ndarray, bits: int) -> Step[np.ndarray]:
     the dealer.
     """
     masks = core.provider.uniform(*values.shape)
-    dealt = core.provider.dealt((2, *values.shape), lambda: _parts_of(masks, bits))
-    if not core.acts:
+    parts = core.provider.shift_and_top(masks, bits)
+    if not core.takes_part:
         return np.zeros(values.shape, dtype=np.int64)
     opened = yield Opening(values + core.public(np.full(values.shape, _SHIFT)) + masks)
-    return _quotient(core, opened, dealt, bits)
+    return _quotient(core, opened, parts, bits)
 
 
 def shift_right(core: Core, values: np.ndarray, bits: int) -> Step[np.ndarray]:
@@ -62,32 +64,21 @@ def shift_right(core: Core, values: np.ndarray, bits: int) -> Step[np.ndarray]:
     """
     m = len(values)
     circuit = comparison(bits + 1)
-    masks = core.provider.uniform(1, m)
-    dealt = core.provider.dealt((2, 1, m), lambda: _parts_of(masks, bits))
-    drawn = Drawn(core.provider, words_for(m), circuit.stages, circuit.leaves, lambda: _low_planes(masks, bits))
-    if core.acts:
-        opened = yield Opening(values[None] + core.public(np.full((1, m), _SHIFT)) + masks)
-        borrows = yield from signs(core, circuit, drawn, _low_planes(opened, bits))
-        rough = _quotient(core, opened, dealt, bits)[0]
+    masks = core.provider.uniform(m)
+    parts = core.provider.shift_and_top(masks, bits)
+    correlations = core.provider.low_bits(masks, circuit)
+    if core.takes_part:
+        opened = yield Opening(values + core.public(np.full(m, _SHIFT)) + masks)
+        borrows = yield from signs(core, circuit, correlations, low_planes_of(opened, bits + 1))
+        rough = _quotient(core, opened, parts, bits)
     else:
         borrows, rough = np.zeros((1, words_for(m)), dtype=np.uint64), np.zeros(m, dtype=np.int64)
     return np.asarray(rough - (yield from to_integers(core, borrows, m))[0])
 
 
-def _parts_of(masks: np.ndarray, bits: int) -> np.ndarray:
-    """What the dealer deals of its masks: the quotients and the top bits."""
-    unsigned = masks.view(np.uint64)
-    return np.stack([unsigned >> np.uint64(bits), unsigned >> _TOP]).view(np.int64)
-
-
-def _quotient(core: Core, opened: np.ndarray, dealt: np.ndarray, bits: int) -> np.ndarray:
-    unsigned = opened.view(np.uint64)
-    wraps = np.where(unsigned >> _TOP, 0, dealt[1])
-    public = (unsigned >> np.uint64(bits)).view(np.int64) - (_SHIFT >> np.int64(bits))
-    return np.asarray(core.public(public) - dealt[0] + (wraps << np.int64(64 - bits)))
-
-
-def _low_planes(numbers: np.ndarray, bits: int) -> np.ndarray:
-    """The low bits and a top one that is 0, as planes."""
-    low = (numbers.view(np.uint64) & np.uint64((1 << bits) - 1)).view(np.int64)
-    return planes_of(low, bits + 1)[:, 0]
+def _quotient(core: Core, opened: np.ndarray, parts: tuple[np.ndarray, np.ndarray], bits: int) -> np.ndarray:
+    """Shares of the quotient without its last term, from shares of the masks' quotients and top bits."""
+    of_masks, tops = parts
+    wraps = np.where(top_bit_of(opened), 0, tops)
+    public = shifted(opened, bits) - (_SHIFT >> np.int64(bits))
+    return np.asarray(core.public(public) - of_masks + (wraps << np.int64(64 - bits)))

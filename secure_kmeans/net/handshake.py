@@ -100,9 +100,10 @@ def _in_words(key: str, elements: Sequence[str], own: Mapping[str, bytes], their
 
 
 def session_of(digest: bytes, hellos: Mapping[str, Hello], roles: Sequence[str]) -> bytes:
-    """The identifier of a session: SHA-256 of the job's digest and of what all roles said, fresh nonces included.
+    """The identifier of a session: SHA-256 of the digest of the job and of the Hellos of all roles.
 
-    Two roles compute the same identifier only if every role sent both of them the same.
+    The nonces make it different in every session. Two roles compute the same identifier only if every role sent both of
+    them the same nonce and the same checkpoints.
 
     Parameters
     ----------

@@ -16,14 +16,9 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 
-<<<<<<< HEAD
 from secure_kmeans.errors import ProtocolError
 from secure_kmeans.job import SEEDS, Job, Role
-from secure_kmeans.job.ledger import Disclosure, Ledger
-=======
-from secure_kmeans.job import Job, Role
 from secure_kmeans.job.ledger import ALL, Disclosure, Ledger
->>>>>>> app
 from secure_kmeans.job.result import Progress, Result
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.report.folder import ResultsFolder
@@ -78,7 +73,6 @@ class Context(Generic[J]):
         """This role's position among all roles; a party's is its rank."""
         return self.mesh.roles.index(self.role.name)
 
-<<<<<<< HEAD
     def exchange(self, own: np.ndarray) -> list[np.ndarray]:
         """Send numbers to every other party, and return every party's, in rank order. All have one shape. Rounds: 1."""
         others = [party for party in self.parties if party != self.role.name]
@@ -112,9 +106,6 @@ class Context(Generic[J]):
     def _exchange_bytes(self, own: bytes) -> list[bytes]:
         return [numbers.tobytes() for numbers in self.exchange(np.frombuffer(own, dtype=np.int64))]
 
-    def receive(self, peer: str, into: np.ndarray, *, disclosure: Disclosure | None) -> np.ndarray:
-        """Wait for numbers from another role.
-=======
     def send(self, peer: str, numbers: np.ndarray) -> None:
         """Send a contiguous array to another role."""
         self.mesh.post(peer, numbers)
@@ -125,7 +116,6 @@ class Context(Generic[J]):
         self, peer: str, into: np.ndarray, *, disclosure: Disclosure | None, iteration: int | None = None
     ) -> np.ndarray:
         """Wait for numbers from another role. Rounds: 1.
->>>>>>> app
 
         Parameters
         ----------

@@ -36,6 +36,8 @@ _START_GAP_SECONDS: Final = 10.0
 """The roles are forked one after the other: one that does not connect so long after another is dead."""
 _OWN_REASON_SECONDS: Final = 3.0
 """How long a role that another one blames has to report its own failure."""
+_END_SECONDS: Final = 1.0
+"""How long the roles have to remove their empty state folders when another one has failed."""
 _SAME_TYPE: Final[dict[str, type[SecureKMeansError]]] = {
     each.__name__: each for each in (DataError, JobError, ProtocolError, StateError)
 }
@@ -79,6 +81,7 @@ def run_local(
         Where the parties' results differ, or the run disclosed more than the job announces.
     """
     path = Path(tempfile.mkdtemp(prefix="secure-kmeans-", dir=_short_temporary_folder()))  # only its owner may enter it
+    made = [] if states is None else _missing_of(states) or [states]
     try:
         folder = RehearsalFolder(path)
         folder.write(job, tables, states, resume)
@@ -86,8 +89,16 @@ def run_local(
         results = [folder.read_result(job, party).finished(costs=costs[party]) for party in job.names]
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a folder with states is not empty and stays
+            for each in made:
+                each.rmdir()
     _check_agreement(results)
     return results
+
+
+def _missing_of(path: Path) -> list[Path]:
+    """The folders of a path that do not exist, the innermost first."""
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
 def _short_temporary_folder() -> str:
@@ -142,10 +153,9 @@ class _Supervisor:
             try:
                 self._watch(process, listener, selector)
             finally:
-                self._end(process)
                 for key in list(selector.get_map().values()):
-                    if key.fileobj is not listener:
-                        key.fileobj.close()  # type: ignore[union-attr]
+                    key.fileobj.close()  # type: ignore[union-attr]
+                self._end(process)
         return self.costs
 
     def _start(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -161,7 +171,12 @@ class _Supervisor:
         )
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """End the processes that were started here: they have a process group of their own."""
+        """End the processes that were started here: they have a process group of their own.
+
+        A role ends by itself when its connection is closed. One that does not is killed.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_SECONDS)
         if process.poll() is None or not self._all_done():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -21,7 +21,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from secure_kmeans.errors import RoleError
 from secure_kmeans.job import Job, Role
@@ -127,23 +127,34 @@ def _read_answer(path: Path) -> dict[str, Any]:
 
 
 class _Line:
-    """A role's connection to its supervisor."""
+    """A role's connection to its supervisor.
 
-    def __init__(self, folder: Path, role: str) -> None:
-        self._role = role
+    Parameters
+    ----------
+    folder : path
+    role : str
+    clean_up : callable
+        Called before this process ends in the midst of its work.
+    """
+
+    def __init__(self, folder: Path, role: str, clean_up: Callable[[], None]) -> None:
+        self._role, self._clean_up = role, clean_up
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(folder / SOCKET))
-        self._lock = threading.Lock()
+        self._sending, self._ending = threading.Lock(), threading.Lock()
         self.send(event="hello", role=role)
+
+    def end_with_supervisor(self) -> None:
+        """End this process, from now on, when the supervisor closes the connection or ends."""
         threading.Thread(target=self._listen, daemon=True).start()
 
     def send(self, **event: object) -> None:
         """Send one event; end this process where the supervisor has ended."""
         try:
-            with self._lock:
+            with self._sending:
                 self._socket.sendall(json.dumps(event).encode() + b"\n")
         except OSError:
-            os._exit(1)
+            self._exit()
 
     def progress(self, phase: str, done: int, total: int) -> None:
         """Send progress."""
@@ -153,11 +164,19 @@ class _Line:
         """Send a failure, and end this process. The other roles know of the failure already."""
         blamed = error.role if isinstance(error, RoleError) else self._role
         self.send(event="failed", error=type(error).__name__, blamed=blamed, reason=describe(error))
-        os._exit(1)
+        self._exit()
 
     def _listen(self) -> None:
-        self._socket.recv(1)  # the supervisor sends nothing: this returns when the supervisor ends
-        os._exit(1)
+        with contextlib.suppress(OSError):
+            self._socket.recv(1)  # the supervisor sends nothing: this returns at the end of the connection
+        self._exit()
+
+    def _exit(self) -> NoReturn:
+        with self._ending:  # another thread may clean up already
+            try:
+                self._clean_up()
+            finally:
+                os._exit(1)
 
 
 def _name_this_process(name: str) -> None:
@@ -180,10 +199,11 @@ class _Rehearsal:
     def take_part(self, role: Role, loopback: Loopback) -> None:
         """Run one role, and report how it ended."""
         _name_this_process(role.name)
-        line = _Line(self.folder.path, role.name)
-        try:
-            with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
+            line = _Line(self.folder.path, role.name, stack.close)
+            try:
                 run = self._role_run(role, line, stack)
+                line.end_with_supervisor()  # the state folder is open, and closed by the line
                 result = run.run(
                     lambda resume, checkpoints: loopback.meet(
                         role.name, resume=resume, checkpoints=checkpoints, give_up=line.failed
@@ -191,11 +211,12 @@ class _Rehearsal:
                 )
                 if run.states is not None:
                     run.states.clear()
+                stack.close()  # the supervisor ends this process when all roles are done
                 costs = {} if result is None else {name: cost.model_dump() for name, cost in result.costs.items()}
                 line.send(event="done", costs=costs)
-        except BaseException as error:
-            traceback.print_exc()
-            line.failed(error)
+            except BaseException as error:
+                traceback.print_exc()
+                line.failed(error)
 
     def _role_run(self, role: Role, line: _Line, stack: contextlib.ExitStack) -> RoleRun:
         settings, job = self.settings, self.job

@@ -8,16 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from secure_kmeans.job import DEALER
 from secure_kmeans.mpc.core import Core
-from secure_kmeans.mpc.dealer import Lines
+from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.net.watch import Traffic
 
 SECONDS = 60
+DEALER = "helper"
+"""The dealer's name in these tests; the core knows no fixed one."""
+
+
+def key_between(role: str, peer: str, purpose: str, salt: str = "") -> bytes:
+    """The key of two roles."""
+    return hashlib.sha256(repr((sorted([role, peer]), purpose, salt)).encode()).digest()
+
+
+def names_of(parties: int) -> list[str]:
+    return [f"party_{rank}" for rank in range(parties)]
 
 
 class _Post:
-    """Queues between all pairs of roles, and all that went through them."""
+    """Queues between all pairs of roles, and copies of all arrays that were sent."""
 
     def __init__(self) -> None:
         self.queues: dict[tuple[str, str], queue.Queue[np.ndarray]] = {}
@@ -29,8 +39,8 @@ class _Post:
             return self.queues.setdefault((sender, receiver), queue.Queue())
 
 
-class MemoryLines(Lines):
-    """A role's lines to all others."""
+class MemoryLines:
+    """A role's lines to all other roles, in memory."""
 
     def __init__(self, post: _Post, me: str) -> None:
         self._post, self._me = post, me
@@ -40,9 +50,9 @@ class MemoryLines(Lines):
         self._post.between(self._me, peer).put(numbers.copy())
 
     def receive(self, peer: str, target: np.ndarray) -> None:
-        came = self._post.between(peer, self._me).get(timeout=SECONDS)
-        assert (came.shape, came.dtype) == (target.shape, target.dtype), f"{peer} sent something else"
-        target[...] = came
+        numbers = self._post.between(peer, self._me).get(timeout=SECONDS)
+        assert (numbers.shape, numbers.dtype) == (target.shape, target.dtype), f"{peer} sent something else"
+        target[...] = numbers
 
     def exchange(self, outgoing: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> None:
         for peer, numbers in outgoing.items():
@@ -53,21 +63,27 @@ class MemoryLines(Lines):
     def flush(self) -> None:
         pass
 
+    def post_object(self, peer: str, value: Any) -> int:
+        raise NotImplementedError
+
+    def receive_object(self, peer: str) -> Any:
+        raise NotImplementedError
+
 
 class Run:
-    """What all roles returned, and what they did.
+    """One run of a function at all roles.
 
     Attributes
     ----------
     returned : list
-        Of the parties, then the dealer's.
+        Results of the parties, then the dealer's.
     traffic : list of Traffic
     sent : dict
-        From (sender, receiver) to the arrays that went that way.
+        From (sender, receiver) to the arrays that the sender sent.
     """
 
     def __init__(self, parties: int, body: Callable[[Core], Any]) -> None:
-        names = [f"party_{rank}" for rank in range(parties)]
+        names = names_of(parties)
         roles = [*names, DEALER]
         post = _Post()
         self.traffic = [Traffic() for _ in roles]
@@ -75,24 +91,24 @@ class Run:
         self.sent = post.seen
         raised: list[BaseException] = []
 
-        def live(rank: int) -> None:
+        def work(rank: int) -> None:
             def key(peer: str, purpose: str) -> bytes:
-                return hashlib.sha256(repr((sorted([peer, roles[rank]]), purpose)).encode()).digest()
+                return key_between(roles[rank], peer, purpose)
 
             try:
-                core = Core(MemoryLines(post, roles[rank]), key, names, rank, self.traffic[rank])
+                core = Core(MemoryLines(post, roles[rank]), key, names, rank, self.traffic[rank], dealer=DEALER)
                 self.returned[rank] = body(core)
             except BaseException as error:
                 raised.append(error)
 
-        threads = [threading.Thread(target=live, args=(rank,), daemon=True) for rank in range(len(roles))]
+        threads = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in range(len(roles))]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(SECONDS)
         if raised:
             raise raised[0]
-        assert not any(line.qsize() for line in post.queues.values()), "something was dealt or sent in vain"
+        assert not any(line.qsize() for line in post.queues.values()), "a message was never received"
 
     @property
     def rounds(self) -> int:
@@ -117,4 +133,17 @@ def shares_of(values: np.ndarray, parties: int, rank: int, seed: int = 0) -> np.
     parts = [generator.integers(-(2**63), 2**63, values.shape) for _ in range(parties - 1)]
     with np.errstate(over="ignore"):
         parts.append(values - sum(parts, np.zeros_like(values)))
-    return [*parts, np.zeros_like(values)][rank]
+    share: np.ndarray = [*parts, np.zeros_like(values)][rank]
+    return share
+
+
+def recorded(step: Step[Any], opened: list[tuple[np.ndarray, int]]) -> Step[Any]:
+    """The same step; ``opened`` receives a flat copy of each opened array, and its size in bytes of a number."""
+    try:
+        opening = next(step)
+        while True:
+            answer = yield opening
+            opened.append((answer.reshape(-1).copy(), opening.size))
+            opening = step.send(answer)
+    except StopIteration as end:
+        return end.value

@@ -1,4 +1,5 @@
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ BITS = range(2, 65)
 CANDIDATES = range(3, 13)
 PARTIES = 3
 
+Shares = list[np.ndarray]
 
-def xor_shares(planes: np.ndarray, generator) -> list[np.ndarray]:
+
+def xor_shares(planes: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
     shares = [generator.integers(0, 2**64, planes.shape, dtype=np.uint64) for _ in range(PARTIES - 1)]
     return [*shares, np.bitwise_xor.reduce([planes, *shares])]
 
@@ -22,16 +25,17 @@ def products_of(stage: Stage, masks: np.ndarray) -> np.ndarray:
     return products
 
 
-def evaluated(stage: Stage, public: np.ndarray, masks, products, carried) -> list[np.ndarray]:
-    outs = []
+def evaluated(stage: Stage, public: np.ndarray, masks: Shares, products: Shares, carried: Shares) -> Shares:
+    outs: Shares = []
     for rank in range(PARTIES):
         outs.append(np.empty((stage.outputs, public.shape[1]), dtype=np.uint64))
-        parts = [shares[rank] for shares in (masks, products, carried)]
-        kernels.evaluate(public, stage.complements, *parts, rank == 0, stage.steps, stage.terms, outs[-1])
+        own, of_products, rest = (shares[rank] for shares in (masks, products, carried))
+        first = rank == 0
+        kernels.evaluate(public, stage.complements, own, of_products, rest, first, stage.steps, stage.terms, outs[-1])
     return outs
 
 
-def through(stage: Stage, shares: list[np.ndarray], generator) -> list[np.ndarray]:
+def through(stage: Stage, shares: list[np.ndarray], generator: np.random.Generator) -> list[np.ndarray]:
     """What a round makes of shares: masks are drawn, their products shared, the masked rows opened."""
     secret = np.bitwise_xor.reduce(shares)[stage.opened]
     masks = generator.integers(0, 2**64, secret.shape, dtype=np.uint64)
@@ -53,7 +57,7 @@ def rows_of(shares: list[np.ndarray], m: int) -> np.ndarray:
     return rows
 
 
-def signs_of(numbers: np.ndarray, masks: np.ndarray, bits: int, generator) -> list:
+def signs_of(numbers: np.ndarray, masks: np.ndarray, bits: int, generator: np.random.Generator) -> list[Any]:
     """The signs of numbers, from what is opened of them, ``number + mask``."""
     circuit = comparison(bits)
     public, secret = planes_of(numbers + masks, bits), planes_of(masks, bits)
@@ -68,7 +72,7 @@ def signs_of(numbers: np.ndarray, masks: np.ndarray, bits: int, generator) -> li
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_signs_of_extreme_and_random_numbers(bits):
+def test_signs_of_extreme_and_random_numbers(bits: int) -> None:
     generator = np.random.default_rng(bits)
     least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     edges = [0, -1, least, most, least + 1, most - 1, *[least + 2**bit for bit in range(bits - 1)]]
@@ -81,14 +85,14 @@ def test_signs_of_extreme_and_random_numbers(bits):
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7])
-def test_signs_of_all_numbers_under_all_masks(bits):
+def test_signs_of_all_numbers_under_all_masks(bits: int) -> None:
     numbers, masks = (grid.reshape(-1) for grid in np.mgrid[-(2 ** (bits - 1)) : 2 ** (bits - 1), 0 : 2**bits])
     found = signs_of(numbers, masks, bits, np.random.default_rng(0))
     assert found == (numbers < 0).astype(int).tolist()
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_as_many_stages_as_documented(bits):
+def test_as_many_stages_as_documented(bits: int) -> None:
     assert len(comparison(bits).stages) == (bits > 5) + (bits > 17)
 
 
@@ -104,12 +108,12 @@ def test_as_many_stages_as_documented(bits):
         (64, 64 + (15 * 11 + 4) + (3 * 22 + 15) + 15, 27 + 6),  # 16 blocks, in four nodes
     ],
 )
-def test_hand_computed_bits(bits, dealt, opened):
+def test_hand_computed_bits(bits: int, dealt: int, opened: int) -> None:
     assert (comparison(bits).dealt_bits, comparison(bits).opened_bits) == (dealt, opened)
 
 
 @pytest.mark.parametrize("k", CANDIDATES)
-def test_the_winner_is_the_first_smallest(k):
+def test_the_winner_is_the_first_smallest(k: int) -> None:
     generator = np.random.default_rng(k)
     values = np.array(list(product(range(k), repeat=k))).T if k <= 5 else generator.integers(0, k // 2 + 1, (k, 20_000))
     earlier, later = pairs_of(k)
@@ -123,7 +127,7 @@ def test_the_winner_is_the_first_smallest(k):
 
 
 @pytest.mark.parametrize("k", CANDIDATES)
-def test_rounds_of_the_winner(k):
+def test_rounds_of_the_winner(k: int) -> None:
     assert len(winner(k)) == (1 if k <= 5 else 2)
 
 
@@ -145,7 +149,7 @@ def stages() -> list[tuple[Stage, int]]:
     return found
 
 
-def test_nothing_is_opened_dealt_or_carried_in_vain_or_twice():
+def test_nothing_is_opened_dealt_or_carried_in_vain_or_twice() -> None:
     for stage, rows in stages():
         opened, carried = stage.opened.tolist(), stage.carried.tolist()
         assert sorted({*opened, *carried}) == list(range(rows))
@@ -163,9 +167,10 @@ def test_nothing_is_opened_dealt_or_carried_in_vain_or_twice():
         assert {output for output, _, _ in terms} == set(range(stage.outputs))
 
 
-def test_public_products_are_made_once_from_earlier_ones():
+def test_public_products_are_made_once_from_earlier_ones() -> None:
     for stage, _ in stages():
-        publics = [frozenset()] + [frozenset([bit]) for bit in range(len(stage.opened) * (1 + stage.complements))]
+        bits = len(stage.opened) * (1 + stage.complements)
+        publics: list[frozenset[int]] = [frozenset(), *(frozenset([bit]) for bit in range(bits))]
         for left, right in stage.steps:
             publics.append(publics[left] | publics[right])
         assert len({*publics}) == len(publics)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,11 +11,11 @@ CHUNKS = 130
 
 
 @pytest.fixture
-def generator():
+def generator() -> np.random.Generator:
     return np.random.default_rng(11)
 
 
-def ring(generator, *shape: int) -> np.ndarray:
+def ring(generator: np.random.Generator, *shape: int) -> np.ndarray:
     """Random numbers of the ring, the extreme ones first."""
     numbers = generator.integers(-(2**63), 2**63, shape)
     flat = numbers.reshape(-1)
@@ -21,7 +23,7 @@ def ring(generator, *shape: int) -> np.ndarray:
     return numbers
 
 
-def words(generator, *shape: int) -> np.ndarray:
+def words(generator: np.random.Generator, *shape: int) -> np.ndarray:
     return generator.integers(0, 2**64, shape, dtype=np.uint64)
 
 
@@ -36,33 +38,33 @@ def planes_of(numbers: np.ndarray, bits: int) -> np.ndarray:
     return planes
 
 
-def in_ring(numbers: np.ndarray) -> list:
+def in_ring(numbers: np.ndarray) -> list[Any]:
     """Python's integers modulo 2^64, signed."""
     return ((numbers + 2**63) % 2**64 - 2**63).tolist()
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, 0), (1, 1), (64, 1), (65, 2), (128, 2), (129, 3)])
-def test_words_for(count, expected):
+def test_words_for(count: int, expected: Any) -> None:
     assert kernels.words_for(count) == expected
 
 
 @pytest.mark.parametrize("bits", [1, 2, 31, 32, 33, 63, 64])
 @pytest.mark.parametrize("m", [1, 63, 64, 65, 130])
-def test_to_planes_bit_by_bit(generator, m, bits):
+def test_to_planes_bit_by_bit(generator: np.random.Generator, m: int, bits: int) -> None:
     numbers = ring(generator, 3, m)
     planes = words(generator, bits, 3, kernels.words_for(m))  # what was there is overwritten, beyond m, too
     kernels.to_planes(numbers, bits, planes)
     np.testing.assert_array_equal(planes, planes_of(numbers, bits))
 
 
-def test_to_planes_of_nothing():
+def test_to_planes_of_nothing() -> None:
     planes = np.zeros((5, 2, 0), dtype=np.uint64)
     kernels.to_planes(np.zeros((2, 0), dtype=np.int64), 5, planes)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 7, 33, 63, 64])
 @pytest.mark.parametrize("m", [1, 64 * CHUNKS])
-def test_subtract_planes_wraps_as_the_numbers_do(generator, m, bits):
+def test_subtract_planes_wraps_as_the_numbers_do(generator: np.random.Generator, m: int, bits: int) -> None:
     numbers = ring(generator, 4, m)
     left, right = np.array([0, 1, 2, 3, 3]), np.array([1, 0, -1, 0, 3])
     planes = np.empty((bits, 4, kernels.words_for(m)), dtype=np.uint64)
@@ -75,7 +77,7 @@ def test_subtract_planes_wraps_as_the_numbers_do(generator, m, bits):
 
 
 @pytest.mark.parametrize("count", [1, CHUNKS])
-def test_multiply_planes_builds_on_earlier_products(generator, count):
+def test_multiply_planes_builds_on_earlier_products(generator: np.random.Generator, count: int) -> None:
     planes = words(generator, 3, count)
     products = words(generator, 4, count)
     kernels.multiply_planes(planes, np.array([[0, 1], [3, 2], [1, 2], [4, 5]]), products)
@@ -85,7 +87,7 @@ def test_multiply_planes_builds_on_earlier_products(generator, count):
 
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("count", [1, CHUNKS])
-def test_evaluate_by_hand(generator, count, first):
+def test_evaluate_by_hand(generator: np.random.Generator, count: int, first: bool) -> None:
     (x, y), (a, b), (p,), (c, d) = public, masks, products, carried = [words(generator, n, count) for n in (2, 2, 1, 2)]
     one = ~np.uint64(0) if first else np.uint64(0)
     steps = np.array([[1, 2]])
@@ -96,7 +98,7 @@ def test_evaluate_by_hand(generator, count, first):
     np.testing.assert_array_equal(out, expected)
 
 
-def test_evaluate_with_complements(generator):
+def test_evaluate_with_complements(generator: np.random.Generator) -> None:
     x, y = public = words(generator, 2, CHUNKS)
     masks = words(generator, 2, CHUNKS)
     none, out = masks[:0], words(generator, 2, CHUNKS)
@@ -106,15 +108,15 @@ def test_evaluate_with_complements(generator):
     np.testing.assert_array_equal(out, [(~x & y) ^ (~y & masks[0]) ^ (~x & masks[1]), ~x & y & masks[1]])
 
 
-def test_evaluate_as_bits_of_python(generator):
+def test_evaluate_as_bits_of_python(generator: np.random.Generator) -> None:
     counts = {"public": 4, "masks": 3, "products": 2, "carried": 3}
     given = {name: words(generator, count, 2) for name, count in counts.items()}
     steps = np.array([(generator.integers(0, 5 + i), generator.integers(0, 5 + i)) for i in range(6)])
     terms = np.stack([generator.integers(0, 3, 40), generator.integers(0, 11, 40), generator.integers(-1, 8, 40)], 1)
     for first in (True, False):
         out = np.empty((3, 2), dtype=np.uint64)
-        parts = [given[name] for name in ("masks", "products", "carried")]
-        kernels.evaluate(given["public"], False, *parts, first, steps, terms, out)
+        masks, products, carried = parts = [given[name] for name in ("masks", "products", "carried")]
+        kernels.evaluate(given["public"], False, masks, products, carried, first, steps, terms, out)
         for word in range(2):
             for bit in (0, 1, 31, 63):
                 publics = [1] + [int(row[word]) >> bit & 1 for row in given["public"]]
@@ -128,7 +130,7 @@ def test_evaluate_as_bits_of_python(generator):
 
 
 @pytest.mark.parametrize("m", [1, 2047, 2048, 2049])
-def test_add_products_and_add_dots_modulo_2_to_the_64(generator, m):
+def test_add_products_and_add_dots_modulo_2_to_the_64(generator: np.random.Generator, m: int) -> None:
     coefficients, columns, out = ring(generator, 3, 4), ring(generator, 4, m), ring(generator, 3, m)
     expected = in_ring(out + coefficients.astype(object) @ columns.astype(object))
     kernels.add_products(out, coefficients, columns)
@@ -141,7 +143,7 @@ def test_add_products_and_add_dots_modulo_2_to_the_64(generator, m):
 
 
 @pytest.mark.parametrize("m", [1, 64, 65, 200])
-def test_from_plane_undoes_to_planes(generator, m):
+def test_from_plane_undoes_to_planes(generator: np.random.Generator, m: int) -> None:
     bits = generator.integers(0, 2, (1, m))
     plane = np.empty((1, 1, kernels.words_for(m)), dtype=np.uint64)
     kernels.to_planes(bits, 1, plane)
@@ -151,7 +153,7 @@ def test_from_plane_undoes_to_planes(generator, m):
 
 
 @pytest.mark.parametrize("m", [1, 64, 65, 200])
-def test_unmask_bits_gives_shares_of_the_bits(generator, m):
+def test_unmask_bits_gives_shares_of_the_bits(generator: np.random.Generator, m: int) -> None:
     bits, masks = generator.integers(0, 2, (2, 3, m))
     opened = planes_of(bits ^ masks, 1)[0]
     shares = [ring(generator, 3, m), ring(generator, 3, m)]
@@ -159,4 +161,4 @@ def test_unmask_bits_gives_shares_of_the_bits(generator, m):
     found = [np.full((3, m), -7) for _ in shares]
     for rank, (share, out) in enumerate(zip(shares, found, strict=True)):
         kernels.unmask_bits(opened, share, rank == 0, out)
-    assert sum(found).tolist() == bits.tolist()
+    assert np.sum(found, axis=0).tolist() == bits.tolist()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -14,7 +16,7 @@ EDGES = [edge + step for bits in range(0, 64, 8) for edge in (1 << bits, -(1 << 
 @example(EDGES, EDGES[::-1], 5)
 @example(EDGES, EDGES[::-1], 7)
 @example([], [], 3)
-def test_packed_numbers_add_up_modulo_their_size(left, right, size):
+def test_packed_numbers_add_up_modulo_their_size(left: Any, right: Any, size: int) -> None:
     numbers = np.array(left, dtype=np.int64)
     totals = np.resize(np.array([*right, 0], dtype=np.int64), numbers.shape)
     expected = [(a + b) % 256**size for a, b in zip(numbers.tolist(), totals.tolist(), strict=True)]
@@ -25,7 +27,7 @@ def test_packed_numbers_add_up_modulo_their_size(left, right, size):
 
 
 @pytest.mark.parametrize("size", range(1, 8))
-def test_every_byte_of_the_packed_is_written_and_read(size):
+def test_every_byte_of_the_packed_is_written_and_read(size: int) -> None:
     numbers = np.array([0x0102030405060708, -2])
     packed = np.full(2 * size, 99, dtype=np.uint8)
     pack(numbers, packed, size)
@@ -39,13 +41,13 @@ def test_every_byte_of_the_packed_is_written_and_read(size):
         assert (found != numbers % 256**size).sum() == 1
 
 
-def test_layout_by_hand():
+def test_layout_by_hand() -> None:
     packed = np.empty(14, dtype=np.uint8)
     pack(np.array([0x0102030405060708, -2]), packed, 7)
     assert packed.tolist() == [8, 7, 6, 5, 254, 255, 255, 255, 4, 3, 255, 255, 2, 255]
 
 
-def test_what_is_added_to_keeps_its_higher_bytes():
+def test_what_is_added_to_keeps_its_higher_bytes() -> None:
     totals = np.array([2**40 + 5])
     add_packed(totals, np.array([255, 255], dtype=np.uint8), 2)
     assert totals.tolist() == [2**40 + 5 + 65535]

@@ -1,6 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
+from secure_kmeans.mpc.cleartext import matrix_product
+from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.products import (
     fixed,
     masked,
@@ -8,12 +12,11 @@ from secure_kmeans.mpc.products import (
     matmul,
     movement,
     multiply,
-    product,
     scores,
     squares,
     sums,
 )
-from tests.mpc.roles_in_threads import Run, shares_of
+from tests.mpc.roles_in_threads import Run, recorded, shares_of
 
 EXTREMES = [0, 1, -1, 2**63 - 1, -(2**63), 2**32]
 EVERY = pytest.mark.parametrize("parties", [2, 3, 5])
@@ -26,15 +29,15 @@ def ring(seed: int, *shape: int) -> np.ndarray:
     return numbers
 
 
-def shares(core, *values: np.ndarray) -> list[np.ndarray]:
+def shares(core: Core, *values: np.ndarray) -> list[np.ndarray]:
     return [shares_of(each, core.parties, core.rank, seed) for seed, each in enumerate(values)]
 
 
-def run(parties: int, step, *values: np.ndarray) -> Run:
-    return Run(parties, lambda core: core.run(step(core, *shares(core, *values))))
+def run(parties: int, step: Any, *values: np.ndarray) -> Run:
+    return Run(parties, lambda core: core.execute(step(core, *shares(core, *values))))
 
 
-def in_ring(numbers: np.ndarray) -> list:
+def in_ring(numbers: np.ndarray) -> list[Any]:
     """Python's integers modulo 2^64, signed."""
     return ((numbers + 2**63) % 2**64 - 2**63).tolist()
 
@@ -54,7 +57,7 @@ def true_scores(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("left", "right"), [((5,), (5,)), ((4, 1), (1, 3)), ((2, 1, 4), (3, 4)), ((6,), (1,)), ((0,), (0,))]
 )
-def test_multiply_as_numpy_broadcasts(parties, left, right):
+def test_multiply_as_numpy_broadcasts(parties: int, left: Any, right: Any) -> None:
     a, b = ring(1, *left), ring(2, *right)
     found = run(parties, multiply, a, b)
     exact_a, exact_b = python(a, b)
@@ -65,18 +68,18 @@ def test_multiply_as_numpy_broadcasts(parties, left, right):
 
 @EVERY
 @pytest.mark.parametrize(("q", "m", "c"), [(3, 4, 5), (2, 70, 3), (1, 1, 1), (70, 2, 3)])
-def test_matmul(parties, q, m, c):
+def test_matmul(parties: int, q: int, m: int, c: int) -> None:
     a, b = ring(1, q, m), ring(2, m, c)
     found = run(parties, matmul, a, b)
     exact_a, exact_b = python(a, b)
     assert found.opened().tolist() == in_ring(exact_a @ exact_b)
-    assert product(a, b).tolist() == in_ring(exact_a @ exact_b)
+    assert matrix_product(a, b).tolist() == in_ring(exact_a @ exact_b)
     assert found.rounds == 1
     assert found.bytes_sent == ((parties - 1) * 8 * (q * m + m * c), 8 * q * c)
 
 
 @EVERY
-def test_squares(parties):
+def test_squares(parties: int) -> None:
     values = ring(1, 3, 7)
     found = run(parties, squares, values)
     assert found.opened().tolist() == in_ring(values.astype(object) ** 2)
@@ -85,11 +88,11 @@ def test_squares(parties):
 
 
 @EVERY
-def test_a_fixed_matrix_is_the_rows_under_the_dealers_mask(parties):
+def test_a_fixed_matrix_is_the_rows_under_the_dealers_mask(parties: int) -> None:
     rows = ring(1, N, D)
 
-    def body(core):
-        X = core.run(fixed(core, *shares(core, rows)))
+    def body(core: Core) -> Any:
+        X = core.execute(fixed(core, *shares(core, rows)))
         assert X.shape == (D, N)
         return X.masks + X.opened * core.first, X.opened, X.masks
 
@@ -105,7 +108,7 @@ def test_a_fixed_matrix_is_the_rows_under_the_dealers_mask(parties):
 
 
 @EVERY
-def test_masked_centroids(parties):
+def test_masked_centroids(parties: int) -> None:
     centroids = ring(1, R, K, D)
     found = run(parties, masked, centroids)
     *of_parties, dealer = found.returned
@@ -119,11 +122,11 @@ def test_masked_centroids(parties):
 
 
 @EVERY
-def test_scores_and_their_masked_differences(parties):
+def test_scores_and_their_masked_differences(parties: int) -> None:
     rows, centroids = ring(1, N, D), ring(2, R, K, D)
     some = np.array([2, 0])
 
-    def body(core):
+    def body(core: Core) -> Any:
         of_rows, of_centroids = shares(core, rows, centroids)
         X, C = core.together(fixed(core, of_rows), masked(core, of_centroids))
         before = core.traffic.rounds, core.traffic.bytes_sent
@@ -131,32 +134,31 @@ def test_scores_and_their_masked_differences(parties):
         between = core.traffic.rounds, core.traffic.bytes_sent
         found = scores(core, X, C)
         assert between == before
-        assert core.traffic.bytes_sent - before[1] == (8 * K * R * N if core.deals else 0)
+        assert core.traffic.bytes_sent - before[1] == (8 * K * R * N if core.is_dealer else 0)
         assert core.traffic.rounds == before[0]
         return *differences, found
 
-    found = Run(parties, body)
-    *of_parties, (masks, masks_of_some, nothing) = found.returned
+    *of_parties, ((masks, _), (masks_of_some, _), nothing) = Run(parties, body).returned
     true = true_scores(rows, centroids)
     less_first = np.array(in_ring(true[1:] - true[:1]))
-    assert (sum(mine for mine, _, _ in of_parties) - masks).tolist() == less_first.tolist()
-    assert (sum(mine for _, mine, _ in of_parties) - masks_of_some).tolist() == less_first[:, some].tolist()
+    assert (sum(mine for (_, mine), _, _ in of_parties) - masks).tolist() == less_first.tolist()
+    assert (sum(mine for _, (_, mine), _ in of_parties) - masks_of_some).tolist() == less_first[:, some].tolist()
     assert sum(mine for _, _, mine in of_parties).tolist() == in_ring(true)
     assert not nothing.any()
     assert np.intersect1d(masks, masks_of_some).size == 0
 
 
 @EVERY
-def test_movement_of_all_centroids_of_each_restart(parties):
+def test_movement_of_all_centroids_of_each_restart(parties: int) -> None:
     before, now = ring(1, R, K, D), ring(2, R, K, D)
     some = np.array([1])
 
-    def body(core):
+    def body(core: Core) -> Any:
         C, D = core.together(*[masked(core, share) for share in shares(core, before, now)])
         counted = core.traffic.rounds, core.traffic.bytes_sent
         found = movement(core, C, D), movement(core, C[some], D[some])
         assert core.traffic.rounds == counted[0]
-        assert core.traffic.bytes_sent - counted[1] == (8 * (R + 1) if core.deals else 0)
+        assert core.traffic.bytes_sent - counted[1] == (8 * (R + 1) if core.is_dealer else 0)
         return found
 
     *of_parties, (nothing, _) = Run(parties, body).returned
@@ -169,35 +171,23 @@ def test_movement_of_all_centroids_of_each_restart(parties):
 
 @EVERY
 @pytest.mark.parametrize("size", [3, 5, 8])
-def test_sums_of_selected_rows_modulo_their_size(parties, size):
+def test_sums_of_selected_rows_modulo_their_size(parties: int, size: int) -> None:
     rows, H = ring(1, N, D), np.random.default_rng(2).integers(0, 2, (R * K, N))
     H[0] = ring(3, N)
 
-    def body(core):
+    def body(core: Core) -> Any:
         of_rows, of_H = shares(core, rows, H)
-        X = core.run(fixed(core, of_rows))
+        X = core.execute(fixed(core, of_rows))
         before = core.traffic.rounds, core.traffic.bytes_sent
-        found = core.run(sums(core, of_H, X, size))
-        assert core.traffic.rounds - before[0] == core.acts
+        found = core.execute(sums(core, of_H, X, size))
+        assert core.traffic.rounds - before[0] == core.takes_part
         cost = core.traffic.bytes_sent - before[1]
-        assert cost == ((parties - 1) * size * H.size if core.acts else 8 * R * K * D)
+        assert cost == ((parties - 1) * size * H.size if core.takes_part else 8 * R * K * D)
         return found
 
     exact_rows, exact_H = python(rows, H)
     modulus = 256**size
     assert (Run(parties, body).opened() % modulus).tolist() == ((exact_H @ exact_rows) % modulus).tolist()
-
-
-def recorded(step, opened: list):
-    """The step, and what it opens."""
-    try:
-        opening = next(step)
-        while True:
-            answer = yield opening
-            opened.append(answer.copy())
-            opening = step.send(answer)
-    except StopIteration as end:
-        return end.value
 
 
 @pytest.mark.parametrize(
@@ -212,19 +202,19 @@ def recorded(step, opened: list):
     ],
     ids=["multiply", "matmul", "squares", "fixed", "masked", "sums"],
 )
-def test_what_is_opened_of_the_same_values_is_new_each_time(step):
+def test_what_is_opened_of_the_same_values_is_new_each_time(step: Any) -> None:
     values = np.zeros((6, 6), dtype=np.int64)
 
-    def body(core):
-        X = core.run(fixed(core, values))
-        opened = [X.opened.copy()] if core.acts else []
+    def body(core: Core) -> Any:
+        X = core.execute(fixed(core, values))
+        opened = [(X.opened.reshape(-1).copy(), 8)] if core.takes_part else []
         for _ in range(3):
-            core.run(recorded(step(core, *shares(core, values), X), opened))
+            core.execute(recorded(step(core, *shares(core, values), X), opened))
         return opened
 
     first, second, dealer = Run(2, body).returned
     assert dealer == []
     assert len(first) == 4
-    numbers = np.concatenate([opened.ravel() for opened in first])
+    numbers = np.concatenate([opened for opened, _ in first])
     assert len(np.unique(numbers)) == numbers.size
-    assert all((mine == theirs).all() for mine, theirs in zip(first, second, strict=True))
+    assert all((mine == theirs).all() for (mine, _), (theirs, _) in zip(first, second, strict=True))

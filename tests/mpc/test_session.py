@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from secure_kmeans.job import SEEDS
-from secure_kmeans.ledger import ALL, Disclosure, What
+from secure_kmeans.job.ledger import ALL, Disclosure, What
 from secure_kmeans.mpc.session import Session
 from tests.parties import run_parties
 

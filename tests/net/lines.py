@@ -7,29 +7,30 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from secure_kmeans.job import DEALER, Dealer, Job, Party, Scaling
+from secure_kmeans.job import Endpoint, Job, KMeansJob, split_address
 from secure_kmeans.net.channel import Channel
 from secure_kmeans.net.handshake import hello_of
 from secure_kmeans.net.identity import Identity, new_identity
 from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.net.messages import Hello
 from secure_kmeans.net.tls import TlsLine
 from secure_kmeans.net.watch import Watch
+from tests.jobs import AnyJob, a_job_of
 
 PATIENCE = 30.0
-"""Seconds until a test gives up; nothing takes so long, not even on a busy machine."""
-
+"""Seconds until a test fails because something does not happen, even on a busy machine."""
 
 _made: list[socket.socket] = []
 
 
-def forget_sockets() -> None:
-    """Close all sockets that were made here: a test need not."""
+def close_sockets() -> None:
+    """Close all sockets that were made here, so that a test need not."""
     while _made:
         _made.pop().close()
 
@@ -41,7 +42,7 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def can_be_read(end: Any, seconds: float = PATIENCE) -> bool:
-    """Wait until something has come, or the end."""
+    """Wait until something has arrived, or the end of the line."""
     poller = select.poll()
     poller.register(end, select.POLLIN)
     return bool(poller.poll(seconds * 1000))
@@ -61,7 +62,7 @@ def eventually(condition: Callable[[], object]) -> None:
 
 @cache
 def identity_of(name: str) -> Identity:
-    """The same for the same name, as long as the tests run."""
+    """An identity for a name: the same for the same name, as long as the tests run."""
     with tempfile.TemporaryDirectory() as folder:
         return new_identity(Path(folder) / "identity")
 
@@ -96,7 +97,7 @@ class Task:
 
     def error(self) -> Exception:
         """What the call raised."""
-        with pytest.raises(Exception) as caught:  # noqa: PT011  the caller looks at it
+        with pytest.raises(Exception) as caught:  # noqa: PT011  the caller checks it
             self.result()
         assert not isinstance(caught.value, AssertionError), caught.value
         return caught.value
@@ -108,11 +109,11 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 
 class Clock:
-    """Stands in for the module ``time``: goes with the real clock, and can jump."""
+    """A replacement for the module ``time``: it follows the real clock, and can jump."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
-        self.process_time = time.process_time
+        self.process_time = time.process_time  # the processor does not jump
 
     def monotonic(self) -> float:
         return time.monotonic() + self._ahead
@@ -134,7 +135,7 @@ def tls_between(dialled: socket.socket, answered: socket.socket, client: str, se
         TlsLine(dialled, identity_of(client), {identity_of(server).fingerprint}, server=False),
         TlsLine(answered, identity_of(server), {identity_of(client).fingerprint}, server=True),
     )
-    at_once(*(lambda end=end: end.shake_hands(soon()) for end in ends))
+    at_once(*(partial(end.shake_hands, soon()) for end in ends))
     return ends
 
 
@@ -153,12 +154,12 @@ def channel_pair(client: str = "a", server: str = "b") -> tuple[Channel, Channel
 
 
 def read_all(line: TlsLine) -> bytes:
-    """What has come by now."""
-    came = bytearray()
+    """Everything that has arrived by now."""
+    read = bytearray()
     target = memoryview(bytearray(1 << 14))
     while size := line.read_into(target):
-        came += target[:size]
-    return bytes(came)
+        read += target[:size]
+    return bytes(read)
 
 
 def write_all(line: TlsLine, data: bytes) -> None:
@@ -169,13 +170,17 @@ def write_all(line: TlsLine, data: bytes) -> None:
         assert time.monotonic() < deadline
 
 
+def _all_are_ready(watch: Watch, others: set[str]) -> bool:
+    return watch.sessions().keys() == others
+
+
 @contextlib.contextmanager
 def meshes(*names: str, timeout: float = PATIENCE, session: bytes = bytes(32)) -> Iterator[dict[str, Mesh]]:
-    """Roles that have met, without a meeting."""
+    """The meshes of roles that are connected without a meeting."""
     watches = {name: Watch(name, [other for other in names if other != name], timeout) for name in names}
     data: dict[str, dict[str, Channel]] = {name: {} for name in names}
-    for place, name in enumerate(names):
-        for other in names[place + 1 :]:
+    for position, name in enumerate(names):
+        for other in names[position + 1 :]:
             data[name][other], data[other][name] = channel_pair(name, other)
             here, there = channel_pair(name, other)
             watches[name].add(here)
@@ -183,47 +188,41 @@ def meshes(*names: str, timeout: float = PATIENCE, session: bytes = bytes(32)) -
     for watch in watches.values():
         watch.tell_ready(session)
     made = {
-        name: Mesh(name, names, data[name], watches[name], session, {}, None)  # nobody says Hello here
+        name: Mesh(name, names, data[name], watches[name], session, {}, None)  # no Hello is sent here
         for name in names
     }
     for name, watch in watches.items():
-        watch.wait(lambda watch=watch, name=name: watch.sessions().keys() == set(names) - {name})
+        watch.wait(partial(_all_are_ready, watch, set(names) - {name}))
     try:
         yield made
     finally:
         at_once(*(mesh.close for mesh in made.values() if mesh._watch._thread.is_alive()))
 
 
-def job_of(*names: str, **values: object) -> tuple[Job, dict[str, socket.socket]]:
-    """A job of these parties on this machine, and a bound socket for each role, which does not listen yet."""
-    bound = {name: socket.socket() for name in (*names, DEALER)}
+def job_of(
+    *names: str, job_class: type[KMeansJob] = AnyJob, **values: object
+) -> tuple[KMeansJob, dict[str, socket.socket]]:
+    """A job with endpoints on this machine, and a bound socket for each role, which does not listen yet."""
+    job = a_job_of(job_class, *names, **values)
+    bound = {role.name: socket.socket() for role in job.roles}
     for each in bound.values():
         each.bind(("127.0.0.1", 0))
 
-    def place(name: str) -> dict[str, str]:
+    def endpoint(name: str) -> Endpoint:
         host, port = bound[name].getsockname()
-        return {"address": f"{host}:{port}", "fingerprint": identity_of(name).fingerprint}
+        return Endpoint(address=f"{host}:{port}", fingerprint=identity_of(name).fingerprint)
 
-    keys = {
-        "parties": tuple(Party.of(name=name, **place(name)) for name in names),
-        "dealer": Dealer.of(**place(DEALER)),
-        "columns": ("x", "y"),
-        "n_clusters": 2,
-        "scaling": Scaling.of(lower=(0.0, 0.0), upper=(1.0, 1.0)),
-        "precision_bits": 20,
-    }
-    return Job.of(**(keys | values)), bound
+    return job.with_endpoints({name: endpoint(name) for name in bound}), bound
 
 
-def hello(job: Job, role: str, line: str = "control", **values: Any):
-    said = {"nonce": bytes(32), "resume": False, "checkpoints": ()} | values
-    return hello_of(job, role, line, **said)
+def hello(job: Job, role: str, line: str = "control", nonce: bytes = bytes(32)) -> Hello:
+    """The Hello of a role that resumes nothing."""
+    return hello_of(job, role, line, nonce)
 
 
 def call(job: Job, caller: str, role: str) -> Channel:
     """A channel to a role's door, after the handshake and before the Hello."""
-    host, port = (job.place(role).address or "").rsplit(":", 1)
-    connected = socket.create_connection((host, int(port)), timeout=PATIENCE)
+    connected = socket.create_connection(split_address(job.role(role).address or ""), timeout=PATIENCE)
     _made.append(connected)
     line = TlsLine(connected, identity_of(caller), {identity_of(role).fingerprint}, server=False)
     line.shake_hands(soon())

@@ -1,124 +1,46 @@
-import socket
 import threading
 import time as real_time
+from collections.abc import Callable
 
 import pytest
 
 from secure_kmeans.errors import RoleError
 from secure_kmeans.net import watch as watch_module
-from secure_kmeans.net.channel import Channel
-from secure_kmeans.net.messages import Abort, Alive, Done, Hello, Kind, Ready, Refusal, pack_header
-from secure_kmeans.net.tls import LostError, RejectedError, TlsLine
-from secure_kmeans.net.watch import Watch, printable
+from secure_kmeans.net.failures import printable
+from secure_kmeans.net.messages import Abort, Alive, Done, Hello, Kind, Message, Ready, Refusal, pack_header
+from secure_kmeans.net.tls import LostError
+from secure_kmeans.net.watch import Watch
 from tests.net.lines import (
-    PATIENCE,
     Clock,
     Task,
-    can_be_read,
     channel_pair,
     eventually,
-    socket_pair,
     soon,
-    tls_between,
     write_all,
 )
-
-SESSION = bytes(range(32))
-LONG = 1000.0  # a timeout that only a clock that jumps reaches
+from tests.net.peers import LONG, SESSION, Peer, Watching, alive, failure_of, has_alarm
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(watch_module, "time", clock)
     return clock
 
 
-class Peer:
-    """Another role, played by the test."""
-
-    def __init__(self, watch, name):
-        ours, self.raw = socket_pair()
-        line, self.line = tls_between(ours, self.raw, watch.me, name)
-        self.watch, self.name = watch, name
-        self.channel = Channel(self.line, watch.me)
-        with watch.changed:
-            watch.add(Channel(line, name))
-            assert watch.changed.wait(PATIENCE)
-
-    def says(self, *messages):
-        """Send messages, and wait until the watch has heard each."""
-        for message in messages:
-            with self.watch.changed:
-                self.channel.send_message(message, soon())
-                assert self.watch.changed.wait(PATIENCE)
-
-    def hears(self, kind):
-        """The next message of this type; what comes before is passed over."""
-        while not isinstance(message := self.channel.receive_message(soon()), kind):
-            pass
-        return message
-
-    def vanishes(self):
-        self.raw.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture
-def watching():
-    """Makes a watch and the roles it hears."""
-    made = []
-
-    def make(*others, timeout=LONG, give_up=None):
-        watch = Watch("me", others, timeout, give_up)
-        peers = [Peer(watch, name) for name in others]
-        made.append((watch, peers))
-        return watch, *peers
-
-    yield make
-    for watch, peers in made:
-        watch._closing = True  # so that nobody waits for what follows
-        for peer in peers:
-            peer.line.close()
-        watch.close()
-
-
-def failure_of(watch):
-    error = Task(lambda: watch.wait(lambda: False)).error()
-    assert isinstance(error, RoleError)
-    assert error is watch.failure
-    return error.role, error.reason
-
-
-def has_alarm(watch):
-    return can_be_read(watch.alarm(), 0)
-
-
-def pass_time(watch, clock, seconds):
-    """Let the clock run ahead, in steps each of which the watch sees."""
-    for _ in range(10):
-        clock.jump(seconds / 10)
-        seen = threading.Event()
-        watch._command(seen.set)
-        eventually(lambda seen=seen: seen.is_set() or watch.failure)
-
-
-def alive(waits_for="", rounds=0, moved=0, cpu_s=0.0):
-    return Alive(waits_for, rounds, 0, moved, cpu_s)
-
-
 class TestWhatIsHeard:
-    def test_ready_and_done_of_each_role(self, watching):
+    def test_ready_and_done_of_each_role(self, watching: Watching) -> None:
         watch, lab, shop = watching("lab", "shop")
         assert (watch.sessions(), watch.done()) == ({}, {})
-        lab.says(Ready(SESSION))
-        shop.says(alive(), Ready(bytes(32)), alive())
+        lab.send(Ready(SESSION))
+        shop.send(alive(), Ready(bytes(32)), alive())
         assert watch.sessions() == {"lab": SESSION, "shop": bytes(32)}
-        lab.says(Done(12, 345))
+        lab.send(Done(12, 345))
         assert watch.done() == {"lab": Done(12, 345)}
         watch.check()
         assert not has_alarm(watch)
 
-    def test_what_came_before_the_watch_heard_the_role_is_not_lost(self, watching):
+    def test_messages_from_before_the_line_was_added_are_received(self, watching: Watching) -> None:
         watch, _ = watching("lab")
         here, there = channel_pair("me", "shop")
         for message in (alive(), Ready(SESSION), Done(1, 2)):
@@ -128,118 +50,126 @@ class TestWhatIsHeard:
         assert watch.sessions() == {"shop": SESSION}
         there.line.close()
 
-    def test_waiting_ends_when_it_is_satisfied(self, watching):
+    def test_waiting_ends_when_it_is_satisfied(self, watching: Watching) -> None:
         watch, lab = watching("lab")
         waiting = Task(lambda: watch.wait(lambda: "lab" in watch.sessions()))
         assert not waiting.ended
-        lab.says(Ready(SESSION))
+        lab.send(Ready(SESSION))
         waiting.result()
 
 
 class TestWhatIsTold:
-    def test_that_this_role_is_alive_and_what_it_does(self, watching):
+    def test_the_activity_of_this_role(self, watching: Watching) -> None:
         watch, lab = watching("lab")
-        lab.hears(Alive)
+        lab.receive(Alive)
         watch.traffic.waits_for = "lab"
         watch.traffic.waited()
         watch.traffic.waited()
         watch.traffic.sent(100)
         watch.traffic.sent(20.0)
-        while (message := lab.hears(Alive)).waits_for != "lab":
+        while (message := lab.receive(Alive)).waits_for != "lab":
             pass
         assert (message.rounds, message.bytes_sent) == (2, 120)
         assert message.cpu_s >= 0
 
-    def test_ready_and_done_to_all(self, watching):
+    def test_ready_and_done_to_all(self, watching: Watching) -> None:
         watch, *peers = watching("lab", "shop")
         watch.tell_ready(SESSION)
         watch.traffic.rounds, watch.traffic.bytes_sent = 7, 89
         watch.tell_done()
         for peer in peers:
-            assert peer.hears(Ready | Done) == Ready(SESSION)
-            assert peer.hears(Ready | Done) == Done(7, 89)
+            assert peer.receive(Ready | Done) == Ready(SESSION)
+            assert peer.receive(Ready | Done) == Done(7, 89)
 
-    def test_a_failure_to_all_and_once(self, watching):
+    def test_a_failure_to_all_and_once(self, watching: Watching) -> None:
         watch, *peers = watching("lab", "shop")
         watch.fail(RoleError("me", "out of memory"))
         watch.fail(RoleError("lab", "something that follows from it"))
         for peer in peers:
-            assert peer.hears(Abort) == Abort("me", "out of memory")
+            assert peer.receive(Abort) == Abort("me", "out of memory")
         assert failure_of(watch) == ("me", "out of memory")
         closing = Task(watch.close)
         for peer in peers:
             with pytest.raises(LostError):
-                peer.hears(Abort)
+                peer.receive(Abort)
             peer.line.close()
         closing.result()
 
-    def test_a_failure_to_a_role_that_comes_later(self, watching):
+    def test_a_failure_to_a_role_that_connects_later(self, watching: Watching) -> None:
         watch, _ = watching("lab")
         watch.fail(RoleError("me", "out of memory"))
         shop = Peer(watch, "shop")
-        assert shop.hears(Abort) == Abort("me", "out of memory")
+        assert shop.receive(Abort) == Abort("me", "out of memory")
         shop.line.close()
 
-    def test_a_long_reason_is_cut(self, watching):
+    def test_a_long_reason_is_cut(self, watching: Watching) -> None:
         watch, lab = watching("lab")
         watch.fail(RoleError("me", "x" * 5000))
-        assert lab.hears(Abort).reason == "x" * 1000
+        assert lab.receive(Abort).reason == "x" * 1000
 
-    def test_a_reason_with_what_is_no_text_is_told(self, watching):
+    def test_a_reason_with_bytes_that_are_no_text_is_reported(self, watching: Watching) -> None:
         watch, lab = watching("lab")
         watch.fail(RoleError("me", "/data/caf\udce9.csv: No such file or directory"))
-        assert lab.hears(Abort) == Abort("me", "/data/caf?.csv: No such file or directory")
+        assert lab.receive(Abort) == Abort("me", "/data/caf?.csv: No such file or directory")
 
-    def test_a_failure_is_told_though_another_thread_closes_at_once(self, watching):
+    def test_a_failure_is_reported_though_another_thread_closes_at_once(
+        self, watching: Watching, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         watch, lab = watching("lab")
         command = watch._command
 
-        def late(call):
+        def close() -> None:
+            monkeypatch.undo()
+            watch.close()
+
+        def late(call: Callable[[], None]) -> None:
             if threading.current_thread() is not threading.main_thread():
                 real_time.sleep(0.3)
             command(call)
 
-        watch._command = late
+        monkeypatch.setattr(watch, "_command", late)
         failing = Task(lambda: watch.fail(RoleError("me", "out of memory")))
         with pytest.raises(RoleError):
             watch.wait(lambda: False)
-        closing = Task(lambda: (setattr(watch, "_command", command), watch.close()))
-        assert lab.hears(Abort) == Abort("me", "out of memory")
+        closing = Task(close)
+        assert lab.receive(Abort) == Abort("me", "out of memory")
         lab.line.close()
         failing.result()
         closing.result()
 
-    def test_a_failure_is_told_to_a_role_that_comes_at_the_same_moment(self, watching):
+    def test_a_failure_is_reported_to_a_role_that_connects_at_the_same_moment(
+        self, watching: Watching, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         watch, _ = watching("lab")
         here, there = channel_pair("me", "shop")
         command = watch._command
 
-        def joined(call):
+        def joined(call: Callable[[], None]) -> None:
             command(call)
             command(lambda: watch._add(here))
             real_time.sleep(0.3)
 
-        watch._command = joined
+        monkeypatch.setattr(watch, "_command", joined)
         watch.fail(RoleError("me", "out of memory"))
-        watch._command = command
+        monkeypatch.undo()
         while not isinstance(message := there.receive_message(soon()), Abort):
             pass
         assert message == Abort("me", "out of memory")
         there.line.close()
 
-    def test_what_was_told_before_the_end_arrives(self, watching):
+    def test_reports_from_before_the_end_arrive(self, watching: Watching) -> None:
         watch, lab = watching("lab")
         watch.tell_ready(SESSION)
         watch.tell_done()
         closing = Task(watch.close)
-        assert lab.hears(Ready | Done) == Ready(SESSION)
-        assert lab.hears(Ready | Done) == Done(0, 0)
+        assert lab.receive(Ready | Done) == Ready(SESSION)
+        assert lab.receive(Ready | Done) == Done(0, 0)
         with pytest.raises(LostError, match=r"^it closed its connection$"):
-            lab.hears(Done)
+            lab.receive(Done)
         lab.line.close()
         closing.result()
 
-    def test_two_watches_end_together(self):
+    def test_two_watches_close_together(self) -> None:
         one, other = Watch("a", ["b"], LONG), Watch("b", ["a"], LONG)
         here, there = channel_pair()
         one.add(here)
@@ -247,236 +177,49 @@ class TestWhatIsTold:
         for watch in (one, other):
             watch.tell_ready(SESSION)
             watch.tell_done()
-        for watch in (one, other):
-            watch.wait(lambda watch=watch: bool(watch.done()))
+        one.wait(lambda: bool(one.done()))
+        other.wait(lambda: bool(other.done()))
         for task in [Task(one.close), Task(other.close)]:
             task.result()
         assert one.failure is None
         assert other.failure is None
 
 
-class TestLost:
-    def test_a_role_that_closes_its_line(self, watching):
-        watch, lab, _ = watching("lab", "shop")
-        lab.says(Ready(SESSION))
-        lab.line.close()
-        role, reason = failure_of(watch)
-        assert role == "lab"
-        assert reason in ("it closed its connection", "its connection ended without a word")
-        eventually(lambda: has_alarm(watch))
-
-    def test_a_role_whose_machine_hangs_up(self, watching):
-        watch, _, shop = watching("lab", "shop")
-        shop.vanishes()
-        assert failure_of(watch) == ("shop", "its connection ended without a word")
-
-    def test_the_others_are_told_whom_it_was(self, watching):
-        watch, lab, shop = watching("lab", "shop")
-        lab.vanishes()
-        assert shop.hears(Abort) == Abort("lab", "its connection ended without a word")
-        assert failure_of(watch)[0] == "lab"
-
-    def test_whatever_a_role_says_after_done_does_no_harm(self, watching):
-        watch, lab, shop = watching("lab", "shop")
-        lab.says(Ready(SESSION), Done(1, 2))
-        lab.channel.send_message(Done(3, 4), soon())
-        eventually(lambda: watch._peers["lab"].gone)
-        shop.says(Ready(SESSION))
-        assert watch.done() == {"lab": Done(1, 2)}
-        watch.check()
-
-    def test_only_the_first_counts(self, watching):
-        watch, lab, shop = watching("lab", "shop")
-        lab.vanishes()
-        first = failure_of(watch)
-        shop.vanishes()
-        shop.line.close()
-        watch.fail(RoleError("me", "too late"))
-        assert failure_of(watch) == first
-
-    def test_an_end_after_done_is_no_loss(self, watching):
-        watch, lab, shop = watching("lab", "shop")
-        lab.says(Ready(SESSION), Done(1, 2))
-        lab.line.close()
-        shop.says(Ready(SESSION), alive(), Done(3, 4))  # heard after the end of the other line
-        shop.vanishes()
-        watch.wait(lambda: len(watch.done()) == 2)
-        eventually(lambda: all(peer.gone for peer in watch._peers.values()))
-        watch.check()
-        assert not has_alarm(watch)
-
-    def test_whatever_way_a_line_ends(self, watching, monkeypatch):
-        watch, lab = watching("lab")
-
-        def ended(line, target):
-            raise RejectedError("it did not accept this role's certificate")
-
-        lab.hears(Alive)
-        monkeypatch.setattr(TlsLine, "read_into", ended)
-        write_all(lab.line, b"x")
-        assert failure_of(watch) == ("lab", "it did not accept this role's certificate")
-
-    def test_after_a_failure_nobody_waits(self, watching):
-        watch, lab = watching("lab")
-        waiting = Task(lambda: watch.wait(lambda: False))
-        lab.vanishes()
-        assert isinstance(waiting.error(), RoleError)
-        with pytest.raises(RoleError):
-            watch.check()
-
-
-class TestSilent:
-    def test_silence_is_told_after_the_timeout(self, watching, clock):
-        watch, lab, shop = watching("lab", "shop", timeout=60.0)
-        lab.says(Ready(SESSION))
-        shop.says(Ready(SESSION))
-        pass_time(watch, clock, 50)
-        shop.says(alive(rounds=1))
-        pass_time(watch, clock, 50)
-        assert failure_of(watch) == ("lab", "it has not answered for 60 seconds")
-
-    def test_a_real_second(self, watching):
-        watch, _ = watching("lab", timeout=1.0)
-        assert failure_of(watch) == ("lab", "it has not answered for 1 seconds")
-
-    def test_who_speaks_is_not_silent(self, watching, clock):
-        watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION))
-        for rounds in range(10):
-            pass_time(watch, clock, 50)
-            lab.says(alive(rounds=rounds))
-        watch.check()
-
-    def test_who_was_stopped_itself_blames_nobody(self, watching, clock):
-        watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION), alive())
-        woken = threading.Event()
-        watch._command(lambda: (clock.jump(1000), woken.set()))  # as where the machine sleeps
-        assert woken.wait(PATIENCE)
-        lab.says(alive())
-        watch.check()
-        pass_time(watch, clock, 100)
-        assert failure_of(watch)[0] == "lab"
-
-    def test_who_is_done_may_be_silent(self, watching, clock):
-        watch, lab, shop = watching("lab", "shop", timeout=60.0)
-        lab.says(Ready(SESSION), Done(1, 2))
-        shop.says(Ready(SESSION))
-        for rounds in range(5):
-            pass_time(watch, clock, 50)
-            shop.says(alive(rounds=rounds))
-        watch.check()
-
-
-class TestStandingStill:
-    def test_a_role_that_says_it_works_and_does_not(self, watching, clock):
-        watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION), alive())
-        pass_time(watch, clock, 50)
-        lab.says(alive(cpu_s=0.1))
-        pass_time(watch, clock, 50)
-        assert failure_of(watch) == ("lab", "it has stood still for 60 seconds")
-
-    def test_a_role_that_works(self, watching, clock):
-        watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION), alive())
-        for beat in range(1, 10):
-            pass_time(watch, clock, 50)
-            lab.says(alive(cpu_s=2.0 * beat))
-        watch.check()
-
-    def test_a_role_whose_rounds_go_on(self, watching, clock):
-        watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION), alive())
-        for beat in range(1, 10):
-            pass_time(watch, clock, 50)
-            lab.says(alive(rounds=beat))
-        watch.check()
-
-    def test_a_role_whose_lines_move(self, watching, clock):
-        watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION), alive())
-        for beat in range(1, 10):
-            pass_time(watch, clock, 50)
-            lab.says(alive(moved=beat))
-        watch.check()
-
-    def test_a_role_that_waits_for_another(self, watching, clock):
-        watch, lab = watching("lab", timeout=60.0)
-        lab.says(Ready(SESSION))
-        for _ in range(10):
-            pass_time(watch, clock, 50)
-            lab.says(alive(waits_for="shop"))
-        watch.check()
-
-    def test_a_role_that_has_not_met_all_yet(self, watching, clock):
-        watch, lab = watching("lab", timeout=60.0)
-        for _ in range(10):
-            lab.says(alive())
-            pass_time(watch, clock, 50)
-        lab.says(alive())
-        watch.check()
-
-    def test_all_roles_wait_for_each_other(self, watching, clock):
-        watch, lab, shop = watching("lab", "shop", timeout=60.0)
-        watch.traffic.waits_for = "shop"
-        for peer in (lab, shop):
-            peer.says(Ready(SESSION), alive(waits_for="me"))
-        for _ in range(3):
-            pass_time(watch, clock, 50)
-            lab.says(alive(waits_for="me"))
-            shop.says(alive(waits_for="me"))
-        watch.check()
-        pass_time(watch, clock, 50)
-        assert failure_of(watch) == ("shop", "the run has stood still for 180 seconds")
-
-    def test_as_long_as_one_works_the_others_may_wait(self, watching, clock):
-        watch, lab, shop = watching("lab", "shop", timeout=60.0)
-        watch.traffic.waits_for = "shop"
-        for peer in (lab, shop):
-            peer.says(Ready(SESSION))
-        for beat in range(1, 10):
-            pass_time(watch, clock, 50)
-            lab.says(alive(waits_for="shop"))
-            shop.says(alive(cpu_s=2.0 * beat))
-        watch.check()
-
-
 class TestAbort:
-    def test_the_reason_is_taken_over(self, watching):
+    def test_the_reason_is_kept(self, watching: Watching) -> None:
         watch, lab, shop = watching("lab", "shop")
-        lab.says(Abort("lab", "out of memory"))
+        lab.send(Abort("lab", "out of memory"))
         assert failure_of(watch) == ("lab", "out of memory")
         eventually(lambda: has_alarm(watch))
-        assert shop.hears(Abort) == Abort("lab", "out of memory")
+        assert shop.receive(Abort) == Abort("lab", "out of memory")
 
-    def test_so_is_the_role_that_it_names(self, watching):
+    def test_another_role_may_be_named_as_the_cause(self, watching: Watching) -> None:
         watch, lab, _ = watching("lab", "shop")
-        lab.says(Abort("shop", "it closed its connection"))
+        lab.send(Abort("shop", "it closed its connection"))
         assert failure_of(watch) == ("shop", "it closed its connection")
 
-    def test_even_this_one(self, watching):
+    def test_that_may_be_this_role(self, watching: Watching) -> None:
         watch, lab = watching("lab")
-        lab.says(Abort("me", "it sent nonsense"))
+        lab.send(Abort("me", "it sent nonsense"))
         assert failure_of(watch) == ("me", "it sent nonsense")
 
-    def test_a_role_that_nobody_knows_is_the_teller_itself(self, watching):
+    def test_a_failure_of_an_unknown_role_counts_as_the_senders(self, watching: Watching) -> None:
         watch, lab = watching("lab")
-        lab.says(Abort("somebody", "x"))
+        lab.send(Abort("somebody", "x"))
         assert failure_of(watch) == ("lab", "x")
 
-    def test_it_cannot_steer_a_terminal(self, watching):
+    def test_it_cannot_control_a_terminal(self, watching: Watching) -> None:
         watch, lab = watching("lab")
-        lab.says(Abort("lab", "\x1b[2J\x1b]0;mine\x07\r\nall is well \u202e\x9b1m é 数"))
+        lab.send(Abort("lab", "\x1b[2J\x1b]0;mine\x07\r\nall is well \u202e\x9b1m é 数"))
         assert failure_of(watch)[1] == "?[2J?]0;mine???all is well ??1m é 数"
 
-    def test_who_is_done_can_still_end_the_run(self, watching):
+    def test_a_role_that_is_done_can_still_end_the_run(self, watching: Watching) -> None:
         watch, lab = watching("lab")
-        lab.says(Ready(SESSION), Done(1, 2), Abort("lab", "its disk is full"))
+        lab.send(Ready(SESSION), Done(1, 2), Abort("lab", "its disk is full"))
         assert failure_of(watch) == ("lab", "its disk is full")
 
     @pytest.mark.parametrize("text", ["plain", "é 数 😀", ""])
-    def test_text_is_printable(self, text):
+    def test_text_is_printable(self, text: str) -> None:
         assert printable(text) == text
 
 
@@ -487,38 +230,41 @@ class TestOutOfOrder:
             [Done(1, 2)],
             [Ready(SESSION), Ready(SESSION)],
             [Refusal("no")],
-            [Hello("1", "lab", "control", ("x",), {}, bytes(32), bytes(32), False, ())],
+            [Hello("1", "lab", "control", {}, bytes(32), bytes(32), False, ())],
         ],
         ids=["done before ready", "ready twice", "refusal", "hello"],
     )
-    def test_a_message_that_is_not_due(self, watching, messages):
+    def test_a_message_that_is_not_expected(self, watching: Watching, messages: list[Message]) -> None:
         watch, lab = watching("lab")
         for message in messages:
             lab.channel.send_message(message, soon())
-        assert failure_of(watch) == ("lab", "it sent a message that is not due")
+        assert failure_of(watch) == ("lab", "it sent a message that was not expected")
 
     @pytest.mark.parametrize(
         ("frame", "reason"),
         [
-            (pack_header(Kind.MESSAGE, 0, 1) + b"\xc1", "it sent a message that is none of this program's"),
-            (pack_header(Kind.INT64, 0, 8) + bytes(8), "it sent a frame of kind INT64 where MESSAGE was due"),
-            (pack_header(Kind.MESSAGE, 1, 1) + b"\xc1", "it sent a frame came twice, or one is missing"),
-            (b"x" * 16, "it sent this is no frame"),
+            (pack_header(Kind.MESSAGE, 0, 1) + b"\xc1", "it sent a message that this program does not know"),
+            (pack_header(Kind.INT64, 0, 8) + bytes(8), "it sent a frame of kind INT64 where MESSAGE was expected"),
+            (
+                pack_header(Kind.MESSAGE, 1, 1) + b"\xc1",
+                "it sent a frame with the wrong number: one was repeated, or one is missing",
+            ),
+            (b"x" * 16, "it sent something that is no frame"),
             (
                 pack_header(Kind.MESSAGE, 0, 2**63),
-                "it sent a frame of 9223372036854775808 bytes, where 1048576 are the most",
+                "it sent a frame of 9223372036854775808 bytes, where at most 1048576 are allowed",
             ),
         ],
     )
-    def test_what_is_no_message(self, watching, frame, reason):
+    def test_what_is_no_message(self, watching: Watching, frame: bytes, reason: str) -> None:
         watch, lab = watching("lab")
         write_all(lab.line, frame)
         assert failure_of(watch) == ("lab", reason)
 
 
 class TestGivingUp:
-    def test_a_run_that_does_not_end_by_itself_is_given_up(self, watching, clock):
-        given_up = []
+    def test_a_run_that_does_not_end_by_itself_is_given_up(self, watching: Watching, clock: Clock) -> None:
+        given_up: list[RoleError] = []
         watch, _ = watching("lab", give_up=given_up.append)
         watch.fail(RoleError("lab", "lost"))
         clock.jump(4)
@@ -528,35 +274,35 @@ class TestGivingUp:
         eventually(lambda: given_up)
         assert given_up == [watch.failure]
 
-    def test_the_others_are_told_before(self, watching, clock):
-        given_up = []
+    def test_the_others_get_a_report_before(self, watching: Watching, clock: Clock) -> None:
+        given_up: list[RoleError] = []
         watch, lab = watching("lab", give_up=given_up.append)
         watch.fail(RoleError("me", "out of memory"))
-        assert lab.hears(Abort) == Abort("me", "out of memory")
+        assert lab.receive(Abort) == Abort("me", "out of memory")
         clock.jump(6)
         eventually(lambda: given_up)
 
-    def test_a_run_that_ends_by_itself_is_not(self, watching, clock):
-        given_up = []
+    def test_a_run_that_ends_by_itself_is_not(self, watching: Watching, clock: Clock) -> None:
+        given_up: list[RoleError] = []
         watch, lab = watching("lab", give_up=given_up.append)
         watch.fail(RoleError("lab", "lost"))
-        lab.hears(Abort)
+        lab.receive(Abort)
         lab.line.close()
         watch.close()
         clock.jump(60)
         assert not watch._thread.is_alive()
         assert not given_up
 
-    def test_nothing_is_given_up_before_its_time(self, clock):
+    def test_no_run_is_given_up_too_early(self, clock: Clock) -> None:
         class Slow(Watch):
-            """Between one line and the next of the thread that fails, anything may happen in the other one."""
+            """A watch whose failing thread is slow, so that its own thread runs in between."""
 
-            def __setattr__(self, name, value):
+            def __setattr__(self, name: str, value: object) -> None:
                 super().__setattr__(name, value)
                 if name == "failure" and value is not None:
                     real_time.sleep(0.6)
 
-        given_up = []
+        given_up: list[RoleError] = []
         clock.jump(1000)
         watch = Slow("me", ["lab"], LONG, given_up.append)
         watch.fail(RoleError("lab", "lost"))
@@ -565,15 +311,15 @@ class TestGivingUp:
 
 
 class TestBlame:
-    def test_another_roles_word_comes_first(self, watching):
+    def test_another_roles_report_counts_first(self, watching: Watching) -> None:
         watch, lab, _ = watching("lab", "shop")
-        lab.says(Abort("lab", "out of memory"))
+        lab.send(Abort("lab", "out of memory"))
         failure = watch.blame("shop", "it closed its connection")
         assert (failure.role, failure.reason) == ("lab", "out of memory")
 
-    def test_without_one_it_is_who_was_lost(self, watching):
+    def test_without_a_report_the_lost_role_is_named(self, watching: Watching) -> None:
         watch, lab = watching("lab")
         failure = watch.blame("lab", "it closed its connection")
         assert (failure.role, failure.reason) == ("lab", "it closed its connection")
         assert failure is watch.failure
-        assert lab.hears(Abort) == Abort("lab", "it closed its connection")
+        assert lab.receive(Abort) == Abort("lab", "it closed its connection")

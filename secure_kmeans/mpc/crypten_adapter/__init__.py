@@ -1,96 +1,95 @@
 """CrypTen, fenced in: the only package that imports or patches it.
 
-CrypTen 0.4.1 brings the shared tensors, the Beaver products, the adder circuits, the trusted third party (here: the
-dealer) and ``run_multiprocess``. What must not be used as it comes is replaced when this package is imported:
-randomness (:mod:`.randomness`), the dealer's keys and messages (:mod:`.dealer`), the way between the roles, with pickle
-and endless waiting (:mod:`.communicator`), truncation (:mod:`.tensors`).
+CrypTen 0.4.1 has the encrypted tensors, the Beaver products, the adder circuits, the trusted third party (here: the
+dealer) and ``run_multiprocess``. Importing this package replaces what must not be used as it is published: randomness
+(:mod:`.randomness`), the third party's keys and messages (:mod:`.third_party`), the way between the roles, with pickle
+and endless waiting (:mod:`.communicator`), the start of a role (:mod:`.launching`). :mod:`.tensors` keeps the numbers
+integers, so that CrypTen never truncates.
 """
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import functools
+import logging
 import types
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
-from secure_kmeans.mpc.crypten_adapter.dealer import receive_key, request
-from secure_kmeans.mpc.crypten_adapter.launching import connect, run_role, run_roles
-from secure_kmeans.mpc.crypten_adapter.original import arithmetic, binary, comm, context, crypten, distributed, ttp
+from secure_kmeans.mpc.crypten_adapter.launching import channel, install_launching, joined, run_roles
+from secure_kmeans.mpc.crypten_adapter.original import MPCTensor as Shared
+from secure_kmeans.mpc.crypten_adapter.original import (
+    arithmetic_primitives,
+    binary_primitives,
+    comm,
+    context,
+    crypten,
+    ttp,
+)
 from secure_kmeans.mpc.crypten_adapter.randomness import kbit_element, ring_element, set_up_zero_sharing
 from secure_kmeans.mpc.crypten_adapter.tensors import (
-    Shared,
+    arithmetic,
+    binary,
     bit_to_integer,
     bits_and,
     bits_xor_public,
     cat,
-    channel,
     divide_locally,
     exchange,
     from_public,
-    from_share,
-    parties,
+    install_tensors,
+    is_bits,
     share,
+    share_of,
     sign_bits,
     squares,
     stack,
-    unstack,
-    with_share,
+    wrap,
 )
+from secure_kmeans.mpc.crypten_adapter.third_party import receive_key, request, serve_requests
 
 __all__ = [
+    "RoleCommunicator",
     "Shared",
+    "arithmetic",
+    "binary",
     "bit_to_integer",
     "bits_and",
     "bits_xor_public",
     "cat",
     "channel",
-    "connect",
     "divide_locally",
     "exchange",
     "from_public",
-    "from_share",
-    "parties",
-    "run_role",
+    "is_bits",
+    "joined",
     "run_roles",
+    "serve_requests",
     "share",
+    "share_of",
     "sign_bits",
     "squares",
     "stack",
-    "unstack",
-    "with_share",
+    "wrap",
 ]
 
 
 def _plain(settings: Any) -> Any:
-    """CrypTen's settings as plain attributes: it reads them in its hottest paths, 80 microseconds each."""
+    """CrypTen's settings as plain attributes."""
     if hasattr(settings, "items"):
         return types.SimpleNamespace(**{key: _plain(value) for key, value in settings.items()})
     return settings
 
 
-@contextlib.contextmanager
-def _overriding(changes: Mapping[str, Any]) -> Iterator[None]:
-    """CrypTen's ``temp_override``, for plain settings: ``{"functions.exp_iterations": 8}`` holds while this lasts."""
-    earlier = crypten.cfg.config
-    crypten.cfg.config = copy.deepcopy(earlier)
-    for path, value in changes.items():
-        *sections, name = path.split(".")
-        setattr(functools.reduce(getattr, sections, crypten.cfg.config), name, value)
-    try:
-        yield
-    finally:
-        crypten.cfg.config = earlier
-
-
 def _install() -> None:
+    # CrypTen reads its settings at every attribute of a tensor; as plain attributes that takes 0.1 instead of 80 us.
     crypten.cfg.set_config(_plain(crypten.cfg.config))
-    crypten.cfg.temp_override = _overriding
+    for section, settings in vars(crypten.cfg.config).items():
+        object.__setattr__(crypten.cfg, section, settings)
+    crypten.cfg.mpc.provider = "TTP"
+    providers = getattr(crypten.mpc, "__SUPPORTED_PROVIDERS")
+    del providers["TFP"], providers["HE"]  # the first, CrypTen's default, shows everything to the first party
     for module, name, ours in (
-        (arithmetic, "generate_random_ring_element", ring_element),
-        (binary, "generate_kbit_random_tensor", kbit_element),
+        (arithmetic_primitives, "generate_random_ring_element", ring_element),
+        (binary_primitives, "generate_kbit_random_tensor", kbit_element),
         (ttp, "generate_random_ring_element", ring_element),
         (ttp, "generate_kbit_random_tensor", kbit_element),
     ):
@@ -99,8 +98,10 @@ def _install() -> None:
     crypten._setup_prng = set_up_zero_sharing
     client = ttp.TTPClient._TTPClient__TTPClient
     client._setup_generators, client.ttp_request = receive_key, request
-    for module in (comm, distributed, context):
-        module.DistributedCommunicator = RoleCommunicator
+    comm.DistributedCommunicator = context.DistributedCommunicator = RoleCommunicator
+    ttp.logging = context.logging = logging.getLogger("crypten")  # instead of the root logger, which is the user's
+    install_launching()
+    install_tensors()
 
 
 _install()

@@ -1,79 +1,102 @@
-"""A role's life in CrypTen: several on this machine by ``run_multiprocess``, or this process alone."""
+"""CrypTen in this process (:func:`joined`), and all roles of a run on this machine (:func:`run_roles`)."""
 
 from __future__ import annotations
 
-import logging
-import queue
-from collections.abc import Callable
-from typing import Final
+import contextlib
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 
 from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
-from secure_kmeans.mpc.crypten_adapter.dealer import Dealer
-from secure_kmeans.mpc.crypten_adapter.gloo import GlooLinks
-from secure_kmeans.mpc.crypten_adapter.original import comm, context, crypten
+from secure_kmeans.mpc.crypten_adapter.original import comm, context, crypten, ttp
+from secure_kmeans.mpc.crypten_adapter.randomness import forget_zero_sharing
+from secure_kmeans.mpc.crypten_adapter.third_party import TERMINATE
 from secure_kmeans.net.mesh import Mesh
 
-_LAUNCH: Final = context._launch
 
-Guard = Callable[[int, Callable[[], None]], None]
-"""Given a role's rank, the dealer's being the last, and all that the role does in CrypTen. It meets the other roles,
-calls :func:`connect`, and then that."""
-
-
-def connect(mesh: Mesh, rendezvous: str | None = None) -> None:
-    """Let CrypTen in this process talk over a mesh.
+@contextlib.contextmanager
+def joined(mesh: Mesh, *, dealer_answers: bool = False) -> Iterator[RoleCommunicator]:
+    """Initialise CrypTen over a mesh for as long as the context lasts.
 
     Parameters
     ----------
     mesh : Mesh
-    rendezvous : str, optional
-        Of Gloo, which then carries everything but keys; see :class:`~secure_kmeans.mpc.crypten_adapter.gloo.GlooLinks`.
+        The caller opens it before and closes it afterwards.
+    dealer_answers : bool
+        Whether the dealer is CrypTen's and calls :func:`~secure_kmeans.mpc.crypten_adapter.serve_requests` inside of
+        this context. When the first party's context ends without an exception it tells that dealer to stop.
+
+    Yields
+    ------
+    RoleCommunicator
     """
-    RoleCommunicator.connection = mesh, mesh if rendezvous is None else GlooLinks(mesh, rendezvous)
+    assert not comm.is_initialized(), "CrypTen takes part in one run at a time"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    RoleCommunicator.mesh_to_join, RoleCommunicator.dealer_answers = mesh, dealer_answers
+    try:
+        crypten.init()
+        yield channel()
+        if dealer_answers and channel().rank == 0:
+            channel().send_obj(TERMINATE, channel().get_ttp_rank())
+    finally:
+        crypten.uninit()
+        ttp.TTPClient.uninit()
+        forget_zero_sharing()
+        RoleCommunicator.mesh_to_join, RoleCommunicator.dealer_answers = None, False
+        torch.set_num_threads(threads)
 
 
-def run_roles(parties: int, part: Callable[[int], None], guard: Guard, *, dealer_walks: bool = True) -> bool:
-    """Run all roles on this machine by ``crypten.mpc.run_multiprocess``; return whether all ended well.
+def channel() -> RoleCommunicator:
+    """This role's communicator, inside of :func:`joined`."""
+    found: RoleCommunicator = comm.get()
+    return found
+
+
+def run_roles(parties: int, role: Callable[[int], None]) -> bool:
+    """Run all roles on this machine by ``crypten.mpc.run_multiprocess``.
 
     Parameters
     ----------
     parties : int
-        How many; one process each, and one more for the dealer.
-    part : callable
-        Given its rank, called in each party's process, and in the dealer's with the last rank.
-    guard : Guard
-        Called in each role's process around its whole life.
-    dealer_walks : bool
-        Whether the dealer takes ``part``; else it is CrypTen's, which answers requests.
+    role : callable
+        Called with its rank in a process of its own, forked from this one: once for each party, and with the rank
+        ``parties`` for the dealer. It meets the other roles, does its part inside of :func:`joined`, and ends.
+
+    Returns
+    -------
+    bool
+        Whether every role returned. A traceback of one that raised is on its standard error.
     """
-
-    def launch(func: Callable[[], None], rank: int, *args: object) -> None:
-        torch.set_num_threads(1)
-        guard(rank, lambda: _LAUNCH(func, rank, *args))
-
-    _prepare((lambda: part(parties)) if dealer_walks else None)
-    context._launch = launch
+    earlier = crypten.mpc.provider.TTPServer
+    crypten.mpc.provider.TTPServer = role  # what run_multiprocess runs in the dealer's process
     try:
-        return context.run_multiprocess(parties)(lambda: part(comm.get().get_rank()))() is not None
+        return context.run_multiprocess(parties)(role)() is not None
     finally:
-        context._launch = _LAUNCH
+        crypten.mpc.provider.TTPServer = earlier
 
 
-def run_role(mesh: Mesh, part: Callable[[int], None], *, dealer_walks: bool = True) -> None:
-    """This process's role, after :func:`connect`; as :func:`run_roles`."""
-    torch.set_num_threads(1)
-    rank = mesh.roles.index(mesh.me)
-    parties = len(mesh.roles) - 1
-    _prepare((lambda: part(parties)) if dealer_walks else None)
-    life = crypten.mpc.provider.TTPServer if rank == parties else lambda: part(rank)
-    _LAUNCH(life, rank, parties, "", queue.SimpleQueue(), (), {})
+def _launch(
+    role: Callable[[int], None],
+    rank: int,
+    world_size: int,
+    rendezvous_file: str,
+    queue: Any,
+    func_args: Sequence[object],
+    func_kwargs: dict[str, object],
+) -> None:
+    """What ``run_multiprocess`` calls in each process."""
+    torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
+    role(rank)
+    queue.put((rank, None))
 
 
-def _prepare(dealer: Callable[[], None] | None) -> None:
-    """CrypTen's third party becomes ``dealer``, which it then never asks for anything, or ours that answers."""
-    logging.getLogger("root").setLevel(logging.ERROR)  # CrypTen tells the root logger of every request
-    crypten.cfg.mpc.provider = "TTP"
-    RoleCommunicator.dealer_answers = dealer is None
-    crypten.mpc.provider.TTPServer = dealer or (lambda: Dealer().serve())
+def install_launching() -> None:
+    """Make ``run_multiprocess`` call :func:`_launch`, and fork: CrypTen starts a process with a local function.
+
+    Forking has to be asked for on macOS, from Python 3.14 on elsewhere, and where the user has chosen otherwise.
+    """
+    context._launch = _launch
+    context.multiprocessing = multiprocessing.get_context("fork")

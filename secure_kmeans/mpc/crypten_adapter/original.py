@@ -1,4 +1,4 @@
-"""CrypTen as it comes, imported without its ONNX importer, which needs internals that torch has moved."""
+"""CrypTen as it is published, imported without its ONNX importer, which needs internals that torch has moved."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ sys.modules.setdefault("crypten.nn.onnx_converter", _stub)
 
 import crypten  # noqa: E402
 import crypten.communicator as comm  # noqa: E402
-import crypten.communicator.distributed_communicator as distributed  # noqa: E402
 import crypten.mpc.context as context  # noqa: E402
-import crypten.mpc.primitives.arithmetic as arithmetic  # noqa: E402
+import crypten.mpc.primitives.arithmetic as arithmetic_primitives  # noqa: E402
 import crypten.mpc.primitives.beaver as beaver  # noqa: E402
-import crypten.mpc.primitives.binary as binary  # noqa: E402
+import crypten.mpc.primitives.binary as binary_primitives  # noqa: E402
 import crypten.mpc.provider.ttp_provider as ttp  # noqa: E402
+from crypten.cryptensor import CrypTensor  # noqa: E402
+from crypten.encoder import FixedPointEncoder  # noqa: E402
 from crypten.mpc import MPCTensor  # noqa: E402
 from crypten.mpc.ptype import ptype as Ptype  # noqa: E402
 
 __all__ = [
+    "CrypTensor",
+    "FixedPointEncoder",
     "MPCTensor",
     "Ptype",
-    "arithmetic",
+    "arithmetic_primitives",
     "beaver",
-    "binary",
+    "binary_primitives",
     "comm",
     "context",
     "crypten",
-    "distributed",
     "ttp",
 ]

@@ -1,7 +1,7 @@
 """CrypTen's randomness, drawn from :class:`secure_kmeans.crypto.prg.Prg` instead.
 
-CrypTen draws every share and mask from MT19937 seeded with 32 effective bits. Here one AES-CTR stream for each
-pair of roles takes the place of each of its generators; a generator of torch is an error.
+CrypTen draws every share and mask from MT19937 seeded with 32 effective bits. Here each generator that two roles hold
+is an AES-CTR stream under a key that only these two know. A generator of torch is an error, and so is none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from secure_kmeans.crypto.prg import Prg, fresh_key
+from secure_kmeans.crypto.prg import Prg
 from secure_kmeans.mpc.crypten_adapter.original import comm, crypten
 
 
@@ -21,21 +21,17 @@ class Stream(Prg):
     device = torch.device("cpu")
 
 
-def _size_of(size: Sequence[int] | int) -> torch.Size:
-    return torch.Size([size] if isinstance(size, int) else size)
-
-
-def _own(generator: Any) -> Any:
-    """Where CrypTen names no generator it means randomness that this party alone knows."""
-    return crypten.generators["local"].get(torch.device("cpu")) if generator is None else generator
+def _checked(generator: Any, size: Sequence[int] | int) -> tuple[Prg, torch.Size]:
+    if not isinstance(generator, Prg):
+        raise TypeError("shares and masks are drawn from a Prg")
+    return generator, torch.Size([size] if isinstance(size, int) else size)
 
 
 def ring_element(size: Any, ring_size: int = 2**64, generator: Any = None, **_: Any) -> torch.Tensor:
     """Uniform elements of the ring, in the place of CrypTen's ``generate_random_ring_element``."""
-    generator = _own(generator)
-    if not isinstance(generator, Prg) or ring_size != 2**64:
+    generator, shape = _checked(generator, size)
+    if ring_size != 2**64:
         raise TypeError("shares and masks are drawn from a Prg, over the whole ring")
-    shape = _size_of(size)
     return torch.from_numpy(generator.ring(shape.numel())).reshape(shape)
 
 
@@ -43,19 +39,21 @@ def kbit_element(size: Any, bitlength: int | None = None, generator: Any = None,
     """Uniform words of some bits, in the place of CrypTen's ``generate_kbit_random_tensor``."""
     if bitlength in (None, 64):
         return ring_element(size, generator=generator)
-    generator = _own(generator)
-    if not isinstance(generator, Prg):
-        raise TypeError("shares and masks are drawn from a Prg")
-    shape = _size_of(size)
+    generator, shape = _checked(generator, size)
     return torch.from_numpy(generator.bits(shape.numel(), int(bitlength or 64))).reshape(shape)
 
 
 def set_up_zero_sharing() -> None:
-    """One key with each neighbour in the ring of parties: CrypTen's zero-sharings come from these."""
+    """One key with each neighbour in the ring of parties: CrypTen's zero-sharings are expanded from these two."""
     channel = comm.get()
     rank, parties = channel.get_rank(), channel.get_world_size()
     following = channel.key((rank + 1) % parties, f"zero-sharing from {rank}")
     preceding = channel.key((rank - 1) % parties, f"zero-sharing from {(rank - 1) % parties}")
-    for name, key in (("next", following), ("prev", preceding), ("local", fresh_key())):
-        crypten.generators[name] = {torch.device("cpu"): Stream(key)}
-    crypten.generators["global"] = {}
+    for name, key in (("next", following), ("prev", preceding)):
+        crypten.generators[name] = {Stream.device: Stream(key)}
+
+
+def forget_zero_sharing() -> None:
+    """Drop the keys of a run that is over."""
+    for name in ("next", "prev"):
+        crypten.generators[name] = {}

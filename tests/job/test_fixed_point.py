@@ -6,18 +6,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.fixed_point import FixedPoint, bits_to_hold, choose_precision_bits
+from secure_kmeans.job.fixed_point import FixedPoint, bits_to_hold, choose_precision_bits, largest_that_fits
 
 
 @st.composite
-def bits_and_values(draw):
+def bits_and_values(draw: st.DrawFn) -> tuple[int, np.ndarray]:
     bits = draw(st.integers(8, 30))
     limit = float(np.nextafter(2.0 ** (62 - bits), 0))
     return bits, np.array(draw(st.lists(st.floats(-limit, limit), min_size=1, max_size=10)))
 
 
 class TestFixedPoint:
-    def test_hand_computed(self):
+    def test_hand_computed(self) -> None:
         grid = FixedPoint(8)
         assert grid.scale == 256
         ring = grid.encode(np.array([[1.5, -1.0], [0.003, -0.001]]))
@@ -26,14 +26,14 @@ class TestFixedPoint:
         assert grid.decode(np.array([384, -1])).tolist() == [1.5, -0.00390625]
 
     @given(bits_and_values())
-    def test_off_by_at_most_half_a_unit(self, drawn):
+    def test_off_by_at_most_half_a_unit(self, drawn: tuple[int, np.ndarray]) -> None:
         bits, values = drawn
         grid = FixedPoint(bits)
         # Scaling by a power of two is exact, so half a unit is the whole error.
         assert (abs(grid.on_grid(values) - values) <= 2.0 ** -(bits + 1)).all()
 
     @given(bits_and_values())
-    def test_on_grid_is_idempotent(self, drawn):
+    def test_on_grid_is_idempotent(self, drawn: tuple[int, np.ndarray]) -> None:
         bits, values = drawn
         grid = FixedPoint(bits)
         once = grid.on_grid(values)
@@ -41,13 +41,13 @@ class TestFixedPoint:
         np.testing.assert_array_equal(grid.encode(once), grid.encode(values))
 
     @given(st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=10), st.integers(8, 30))
-    def test_encode_undoes_decode_below_2_to_the_53(self, ring, bits):
+    def test_encode_undoes_decode_below_2_to_the_53(self, ring: list[int], bits: int) -> None:
         grid = FixedPoint(bits)
         assert grid.encode(grid.decode(np.array(ring))).tolist() == ring
 
     @pytest.mark.parametrize("bits", [8, 24, 30])
     @pytest.mark.parametrize("sign", [1, -1])
-    def test_the_largest_value(self, bits, sign):
+    def test_the_largest_value(self, bits: int, sign: int) -> None:
         limit = 2.0 ** (62 - bits)
         inside = sign * float(np.nextafter(limit, 0))
         assert FixedPoint(bits).encode(np.array([inside])).tolist() == [int(Fraction(inside) * 2**bits)]
@@ -55,7 +55,7 @@ class TestFixedPoint:
             FixedPoint(bits).encode(np.array([0.0, sign * limit]))
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
-    def test_refuses_what_is_not_in_the_ring(self, value):
+    def test_refuses_what_is_not_in_the_ring(self, value: float) -> None:
         with pytest.raises(OverflowError, match=r"^a value does not fit 20 fractional bits$"):
             FixedPoint(20).encode(np.array([1.0, value]))
 
@@ -64,12 +64,12 @@ class TestBitsToHold:
     @pytest.mark.parametrize(
         ("bound", "bits"), [(0.0, 0), (0.3, 0), (1.0, 0), (1.5, 1), (2.0, 1), (3.0, 2), (1024.0, 10), (1025.0, 11)]
     )
-    def test_hand_computed(self, bound, bits):
+    def test_hand_computed(self, bound: float, bits: int) -> None:
         assert bits_to_hold(bound) == bits
 
     @given(st.floats(0, 2.0**60))
     @example(float(np.nextafter(2.0**20, np.inf)))
-    def test_smallest_that_holds(self, bound):
+    def test_smallest_that_holds(self, bound: float) -> None:
         bits = bits_to_hold(bound)
         assert Fraction(bound) <= 2**bits
         assert bits == 0 or Fraction(bound) > 2 ** (bits - 1)
@@ -88,10 +88,10 @@ class TestChoosePrecisionBits:
             (3, 3, 0.0, 24),
         ],
     )
-    def test_hand_computed(self, features, clusters, largest, bits):
+    def test_hand_computed(self, features: int, clusters: int, largest: float, bits: int) -> None:
         assert choose_precision_bits(features, clusters, largest) == bits
 
-    def test_no_room(self):
+    def test_no_room(self) -> None:
         with pytest.raises(JobError) as caught:
             choose_precision_bits(3, 4, 12345678.0)
         assert str(caught.value) == (
@@ -103,7 +103,7 @@ class TestChoosePrecisionBits:
     @given(st.integers(1, 1000), st.integers(1, 200), st.floats(0, 2.0**40))
     @example(1, 1, 2.0**22)
     @example(1, 1, 2.0**22 + 1)
-    def test_nothing_wraps_and_no_bit_is_wasted(self, d, k, largest):
+    def test_nothing_wraps_and_no_bit_is_wasted(self, d: int, k: int, largest: float) -> None:
         # B is a float, and so is 4 k d B^2: four roundings of 2^-53. The ring itself ends at 2^63.
         part = 4 * k * d * Fraction(largest) ** 2 / 2**62
         slack = Fraction(1, 2**50)
@@ -116,3 +116,24 @@ class TestChoosePrecisionBits:
         assert 8 <= f <= 24
         assert part * 4**f <= 1 + slack
         assert f == 24 or part * 4 ** (f + 1) > 1 - slack
+
+
+class TestLargestThatFits:
+    @pytest.mark.parametrize(
+        ("bits", "features", "clusters", "largest"),
+        [
+            (24, 1, 1, 2.0**6),  # 62 - 48 = 14 bits, of which 2 are for the factor 4: B^2 = 2^12
+            (8, 1, 1, 2.0**22),
+            (20, 2, 8, 2.0**8),  # 22 bits, of which 6 are for 4 k d: B^2 = 2^16
+        ],
+    )
+    def test_hand_computed(self, bits: int, features: int, clusters: int, largest: float) -> None:
+        assert largest_that_fits(bits, features, clusters) == largest
+
+    @pytest.mark.parametrize(("features", "clusters"), [(1, 1), (2, 2), (4, 8)])
+    @pytest.mark.parametrize("bits", [9, 15, 24])
+    def test_one_bit_more_would_not_fit(self, bits: int, features: int, clusters: int) -> None:
+        largest = largest_that_fits(bits, features, clusters)
+        # A square root and a square round: two parts in 2^53.
+        assert choose_precision_bits(features, clusters, largest * (1 - 2.0**-50)) == bits
+        assert choose_precision_bits(features, clusters, largest * (1 + 2.0**-50)) == bits - 1

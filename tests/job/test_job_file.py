@@ -4,9 +4,9 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from secure_kmeans.fixed_point import choose_precision_bits
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.fixed_point import choose_precision_bits
 from secure_kmeans.job import Dealer, Job, Party, Scaling, read_job
 
 MINIMAL = """

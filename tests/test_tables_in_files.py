@@ -1,8 +1,10 @@
 import datetime
 import math
 import tempfile
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,18 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secure_kmeans.data import (
-    LARGEST_MAGNITUDE,
-    Table,
-    bounds_of,
-    check_bounds,
-    check_together,
+from secure_kmeans.errors import DataError
+from secure_kmeans.job import LARGEST_MAGNITUDE
+from secure_kmeans.tables import (
     read_table,
-    split_table,
     table_from_frame,
 )
-from secure_kmeans.errors import DataError
-from secure_kmeans.job import Scaling
 
 NUMBER = "987654321.125"
 WORD = "secretname"
@@ -40,7 +36,7 @@ NOT_UTF8 = "this is not text in UTF-8; save it as a UTF-8 CSV or as Parquet"
 UNREADABLE = "the file cannot be read as a table; save it as CSV or Parquet"
 
 
-def written(folder, name, content):
+def written(folder: Path, name: str, content: str | bytes | pd.DataFrame) -> Path:
     path = folder / name
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -51,7 +47,7 @@ def written(folder, name, content):
     return path
 
 
-def refusal(path, columns=()):
+def refusal(path: Path, columns: Sequence[str] = ()) -> str:
     """The message without the file's name; no message may hold a value."""
     with pytest.raises(DataError) as caught:
         read_table(path, columns)
@@ -67,7 +63,7 @@ def refusal(path, columns=()):
 
 class TestReading:
     @pytest.mark.parametrize("name", ["t.csv", "t.txt", "t"])
-    def test_csv(self, tmp_path, name):
+    def test_csv(self, tmp_path: Path, name: str) -> None:
         table = read_table(written(tmp_path, name, "a,b\n1,2.5\n-3,4e2\n"))
         assert table.columns == ("a", "b")
         assert table.rows.dtype == np.float64
@@ -76,7 +72,7 @@ class TestReading:
         assert table.source == str(tmp_path / name)
 
     @pytest.mark.parametrize("name", ["t.parquet", "t.pq", "t.PARQUET"])
-    def test_parquet(self, tmp_path, name):
+    def test_parquet(self, tmp_path: Path, name: str) -> None:
         frame = pd.DataFrame({"a": [1, -3], "b": [2.5, 400.0]}, index=[7, 8])
         table = read_table(written(tmp_path, name, frame))
         assert table.columns == ("a", "b")
@@ -94,7 +90,9 @@ class TestReading:
             ("a\n1\n2\n\n", ("a",), [[1], [2]]),
         ],
     )
-    def test_csv_as_programs_write_it(self, tmp_path, content, columns, rows):
+    def test_csv_as_programs_write_it(
+        self, tmp_path: Path, content: str | bytes | pd.DataFrame, columns: tuple[str, ...], rows: list[list[float]]
+    ) -> None:
         table = read_table(written(tmp_path, "t.csv", content))
         assert table.columns == columns
         assert table.rows.tolist() == rows
@@ -108,18 +106,18 @@ class TestReading:
             ["1", "2.0"],
         ],
     )
-    def test_parquet_types_that_hold_numbers(self, tmp_path, cells):
+    def test_parquet_types_that_hold_numbers(self, tmp_path: Path, cells: Any) -> None:
         table = read_table(written(tmp_path, "t.parquet", pd.DataFrame({"a": cells})))
         assert table.rows.tolist() == [[1.0], [2.0]]
 
     @pytest.mark.parametrize("name", ["NA", "nan", "None", "null"])
-    def test_a_column_may_be_called_like_a_missing_value(self, tmp_path, name):
+    def test_a_column_may_be_called_like_a_missing_value(self, tmp_path: Path, name: str) -> None:
         path = written(tmp_path, "t.csv", f"{name},b\n1,2\n")
         assert read_table(path, [name]).rows.tolist() == [[1.0]]
 
     @settings(max_examples=50, deadline=None)
     @given(data=st.data(), parquet=st.booleans())
-    def test_floats_survive_bit_by_bit(self, data, parquet):
+    def test_floats_survive_bit_by_bit(self, data: st.DataObject, parquet: bool) -> None:
         names = ["plain", "with, comma", 'with "quotes"'][: data.draw(st.integers(1, 3))]
         cell = st.floats(-LARGEST_MAGNITUDE, LARGEST_MAGNITUDE, allow_subnormal=True)
         row = st.lists(cell, min_size=len(names), max_size=len(names))
@@ -146,44 +144,50 @@ class TestColumns:
             (("b", "3"), ("b", "c"), [[2, 3]]),
         ],
     )
-    def test_by_name_and_by_number_from_1(self, tmp_path, columns, names, rows):
+    def test_by_name_and_by_number_from_1(
+        self, tmp_path: Path, columns: Sequence[str], names: tuple[str, ...], rows: list[list[float]]
+    ) -> None:
         table = read_table(written(tmp_path, "t.csv", "a,b,c\n1,2,3\n"), columns)
         assert table.columns == names
         assert table.rows.tolist() == rows
 
-    def test_a_name_beats_a_number(self, tmp_path):
+    def test_a_name_beats_a_number(self, tmp_path: Path) -> None:
         path = written(tmp_path, "t.csv", "2,1,x\n10,20,30\n")
         assert read_table(path, ["1"]).rows.tolist() == [[20.0]]
         assert read_table(path, ["2"]).rows.tolist() == [[10.0]]
         assert read_table(path, ["3"]).rows.tolist() == [[30.0]]
 
-    def test_columns_that_are_not_chosen_may_hold_anything(self, tmp_path):
+    def test_columns_that_are_not_chosen_may_hold_anything(self, tmp_path: Path) -> None:
         path = written(tmp_path, "t.csv", f"a,b,d,d\n1,{WORD},,x\n2,,inf,\n")
         assert read_table(path, ["a"]).rows.tolist() == [[1.0], [2.0]]
 
     @pytest.mark.parametrize("column", ["x", "0", "3", "-1", "1.0", "\u00b2", "", "A", " a"])
-    def test_unknown(self, tmp_path, column):
+    def test_unknown(self, tmp_path: Path, column: str) -> None:
         path = written(tmp_path, "t.csv", f"a,b\n{NUMBER},{WORD}\n")
         assert refusal(path, [column]) == f'there is no column "{column}"; it has "a", "b", numbered from 1'
 
-    def test_unknown_among_many(self, tmp_path):
+    def test_unknown_among_many(self, tmp_path: Path) -> None:
         path = written(tmp_path, "t.csv", "a,b,c,d,e,f,g,h,i,j\n" + ",".join("0123456789") + "\n")
         assert refusal(path, ["x"]) == (
             'there is no column "x"; it has "a", "b", "c", "d", "e", "f", "g", "h" and 2 more, numbered from 1'
         )
 
     @pytest.mark.parametrize("columns", [("a", "a"), ("a", "1"), ("1", "1"), ("b", "a", "1")])
-    def test_named_twice(self, tmp_path, columns):
+    def test_named_twice(self, tmp_path: Path, columns: Sequence[str]) -> None:
         path = written(tmp_path, "t.csv", f"a,b\n{NUMBER},{NUMBER}\n")
         assert refusal(path, columns) == 'column "a" is named twice; name each column once'
 
     @pytest.mark.parametrize("columns", [(), ("a",), ("1",), ("3",)])
-    def test_doubled_header(self, tmp_path, columns):
+    def test_doubled_header(self, tmp_path: Path, columns: Sequence[str]) -> None:
         path = written(tmp_path, "t.csv", f"a,b,a\n{NUMBER},2,{NUMBER}\n")
         assert refusal(path, columns) == '2 columns are called "a"; rename them'
 
-    def test_a_file_without_a_header_shows_none_of_its_first_row(self, tmp_path):
-        refusal(written(tmp_path, "t.csv", f"{NUMBER},2\n3,4\n"), ["income"])
+    def test_a_file_without_a_header_shows_none_of_its_first_row(self, tmp_path: Path) -> None:
+        said = refusal(written(tmp_path, "t.csv", f"{NUMBER},2\n3,4\n"), ["income"])
+        assert said == (
+            'there is no column "income"; it has 2, numbered from 1; some are called by numbers: '
+            "is its first line a header?"
+        )
 
 
 class TestCells:
@@ -207,7 +211,7 @@ class TestCells:
             ("9007199254740994", TOO_LARGE),
         ],
     )
-    def test_csv(self, tmp_path, cell, finding):
+    def test_csv(self, tmp_path: Path, cell: str, finding: str) -> None:
         path = written(tmp_path, "t.csv", f"id,income\n{NUMBER},{NUMBER}\n{NUMBER},{NUMBER}\n1,{cell}\n4,{cell}\n")
         assert refusal(path) == f'column "income", row 3: {finding}'
 
@@ -226,12 +230,12 @@ class TestCells:
             (pd.array([True, None], dtype="boolean"), 1, BOOLEAN),
         ],
     )
-    def test_parquet(self, tmp_path, cells, row, finding):
+    def test_parquet(self, tmp_path: Path, cells: Any, row: int, finding: str) -> None:
         path = written(tmp_path, "t.parquet", pd.DataFrame({"id": [1, 2], "income": cells}))
         assert refusal(path) == f'column "income", row {row}: {finding}'
 
     @pytest.mark.parametrize("cells", [["True", "False"], ["true", "true"]])
-    def test_csv_booleans(self, tmp_path, cells):
+    def test_csv_booleans(self, tmp_path: Path, cells: Any) -> None:
         path = written(tmp_path, "t.csv", "id,income\n" + "".join(f"1,{cell}\n" for cell in cells))
         assert refusal(path) == f'column "income", row 1: {BOOLEAN}'
 
@@ -246,33 +250,33 @@ class TestCells:
         ],
         ids=["times", "durations", "dates", "bytes", "lists"],
     )
-    def test_parquet_types_that_hold_no_numbers(self, tmp_path, cells):
+    def test_parquet_types_that_hold_no_numbers(self, tmp_path: Path, cells: Any) -> None:
         path = written(tmp_path, "t.parquet", pd.DataFrame({"income": cells}))
         message = refusal(path)
         assert message.startswith('column "income", row 1: ')
         assert "not a number" in message
         assert "2024" not in message
 
-    def test_the_first_column_that_was_asked_for_is_reported(self, tmp_path):
+    def test_the_first_column_that_was_asked_for_is_reported(self, tmp_path: Path) -> None:
         path = written(tmp_path, "t.csv", f"a,b\n1,\n,{WORD}\n")
         assert refusal(path, ["b", "a"]) == f'column "b", row 1: {MISSING}'
         assert refusal(path, ["a", "b"]) == f'column "a", row 2: {MISSING}'
 
-    def test_a_blank_line_in_the_only_column_is_a_missing_value(self, tmp_path):
+    def test_a_blank_line_in_the_only_column_is_a_missing_value(self, tmp_path: Path) -> None:
         assert refusal(written(tmp_path, "t.csv", "a\n1\n\n3\n")) == f'column "a", row 2: {MISSING}'
 
     @pytest.mark.parametrize("number", [LARGEST_MAGNITUDE, -LARGEST_MAGNITUDE])
-    def test_the_largest_number_passes(self, tmp_path, number):
+    def test_the_largest_number_passes(self, tmp_path: Path, number: float) -> None:
         path = written(tmp_path, "t.parquet", pd.DataFrame({"a": [number]}))
         assert read_table(path).rows.tolist() == [[number]]
 
-    def test_rows_of_a_frame_are_counted_whatever_its_index(self):
+    def test_rows_of_a_frame_are_counted_whatever_its_index(self) -> None:
         frame = pd.DataFrame({"a": [1.0, math.nan]}, index=[9, 9])
         with pytest.raises(DataError) as caught:
             table_from_frame(frame, source="X")
         assert str(caught.value) == f'X: column "a", row 2: {MISSING}'
 
-    def test_names_of_a_frame_need_not_be_text(self):
+    def test_names_of_a_frame_need_not_be_text(self) -> None:
         frame = pd.DataFrame([[1.0, 2.0]], columns=[10, 20])
         assert table_from_frame(frame, source="X").columns == ("10", "20")
         assert table_from_frame(frame, ["20"], source="X").rows.tolist() == [[2.0]]
@@ -307,88 +311,14 @@ class TestFiles:
         ],
         ids=lambda value: value if isinstance(value, str) and "." in value and len(value) < 20 else "",
     )
-    def test_refused(self, tmp_path, name, content, finding):
+    def test_refused(self, tmp_path: Path, name: str, content: str | bytes | pd.DataFrame, finding: str) -> None:
         assert refusal(written(tmp_path, name, content)) == finding
 
     @pytest.mark.parametrize("name", ["none.csv", "none.parquet"])
-    def test_no_such_file(self, tmp_path, name):
+    def test_no_such_file(self, tmp_path: Path, name: str) -> None:
         assert refusal(tmp_path / name) == "there is no such file"
 
     @pytest.mark.parametrize("name", ["folder", "folder.parquet"])
-    def test_folder(self, tmp_path, name):
+    def test_folder(self, tmp_path: Path, name: str) -> None:
         (tmp_path / name).mkdir()
         assert refusal(tmp_path / name) == "this is a folder; name a CSV or Parquet file"
-
-
-class TestSplitting:
-    @pytest.mark.parametrize(
-        ("rows", "parties", "sizes"), [(10, 3, [4, 3, 3]), (4, 2, [2, 2]), (3, 3, [1, 1, 1]), (5, 1, [5])]
-    )
-    def test_consecutive_and_even(self, rows, parties, sizes):
-        table = Table("t.csv", ("a",), np.arange(rows, dtype=float)[:, None])
-        parts = split_table(table, parties)
-        assert [len(part) for part in parts] == sizes
-        assert {(part.source, part.columns) for part in parts} == {("t.csv", ("a",))}
-        np.testing.assert_array_equal(np.concatenate([part.rows for part in parts]), table.rows)
-
-    def test_fewer_rows_than_parties(self):
-        table = Table("t.csv", ("a",), np.full((2, 1), float(NUMBER)))
-        with pytest.raises(DataError) as caught:
-            split_table(table, 3)
-        assert str(caught.value) == "t.csv: 2 rows do not suffice for 3 parties; use fewer parties"
-
-
-class TestTogether:
-    def table(self, source, columns, rows):
-        return Table(source, columns, np.full((rows, len(columns)), float(NUMBER)))
-
-    @pytest.mark.parametrize("clusters", [1, 5])
-    def test_enough_rows_in_all_tables(self, clusters):
-        assert check_together([self.table("a", ("x",), 2), self.table("b", ("x",), 3)], clusters) is None
-
-    @pytest.mark.parametrize(("second", "named"), [(("y", "x"), '"y", "x"'), (("x",), '"x"'), (("x", "z"), '"x", "z"')])
-    def test_other_columns(self, second, named):
-        tables = [self.table("a.csv", ("x", "y"), 2), self.table("b.csv", second, 2)]
-        with pytest.raises(DataError) as caught:
-            check_together(tables, 1)
-        assert str(caught.value) == (
-            f'b.csv: columns {named} differ from "x", "y" of a.csv; name the same columns for all tables'
-        )
-
-    @pytest.mark.parametrize(("sources", "shown"), [(("a", "b"), "a, b"), (("a", "a"), "a")])
-    def test_fewer_rows_than_clusters(self, sources, shown):
-        with pytest.raises(DataError) as caught:
-            check_together([self.table(source, ("x",), 2) for source in sources], 5)
-        assert str(caught.value) == f"{shown}: n_samples=4 should be >= n_clusters=5; use fewer clusters"
-
-
-class TestBounds:
-    scaling = Scaling.of(lower=(0.0, -1.0), upper=(1.0, 2.0))
-
-    def test_rows_on_the_bounds_pass(self):
-        assert check_bounds(Table("t", ("x", "y"), np.array([[0.0, 2.0], [1.0, -1.0]])), self.scaling) is None
-
-    @pytest.mark.parametrize(
-        ("rows", "column", "row"),
-        [
-            ([[0.5, 0.0], [float(NUMBER), 0.0]], "x", 2),
-            ([[0.5, 0.0], [0.5, 0.0], [0.5, -float(NUMBER)]], "y", 3),
-            ([[0.5, np.nextafter(2.0, 3.0)], [float(NUMBER), 0.0]], "y", 1),
-        ],
-    )
-    def test_a_row_outside(self, rows, column, row):
-        with pytest.raises(DataError) as caught:
-            check_bounds(Table("t.csv", ("x", "y"), np.array(rows)), self.scaling)
-        assert str(caught.value) == (
-            f't.csv: column "{column}", row {row}: the number is outside the agreed bounds, too large or too small '
-            "for the fixed point; agree on wider bounds, or correct it"
-        )
-
-    def test_bounds_of_all_tables(self):
-        tables = [
-            Table("a", ("x", "y"), np.array([[1.0, 9.0], [2.0, 8.0]])),
-            Table("b", ("x", "y"), np.array([[0, 10.0]])),
-        ]
-        assert bounds_of(tables) == ((0.0, 8.0), (2.0, 10.0))
-        assert bounds_of(tables[:1]) == ((1.0, 8.0), (2.0, 9.0))
-        assert all(type(bound) is float for bounds in bounds_of(tables) for bound in bounds)

@@ -1,0 +1,56 @@
+"""Every step of the core, as a function of a core and (q, m) int64 shares: for tests that hold for all steps."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from secure_kmeans.mpc import argmin, comparison, division, products, truncation
+from secure_kmeans.mpc.core import Core
+from secure_kmeans.mpc.engine import SecureEngine
+from secure_kmeans.mpc.rounds import Step
+
+
+def _sums(core: Core, v: np.ndarray) -> Step[Any]:
+    X = yield from products.fixed(core, v.T)
+    return (yield from products.sums(core, v, X, 5))
+
+
+def _labels(core: Core, v: np.ndarray) -> Step[Any]:
+    X = yield from products.fixed(core, v.T)
+    C = yield from products.masked(core, v.T[:6].reshape(2, 3, -1))
+    D = yield from products.masked(core, v.T[6:12].reshape(2, 3, -1))
+    masks, masked = (part.reshape(2, -1) for part in products.masked_scores(core, X, C))
+    planes = yield from argmin.argmin_of_masked(core, masks, masked, 40)
+    return planes, products.scores(core, X, C), products.movement(core, C, D)
+
+
+def _quotient(core: Core, v: np.ndarray) -> Step[Any]:
+    waiting = yield from division.dividend(core, v, 5)
+    return (yield from division.quotient(core, waiting, np.arange(1, len(v) + 1), 1000, 10**6))
+
+
+def _divide_by_secret(core: Core, v: np.ndarray) -> Step[Any]:
+    counts = v[:, 0] + core.public(np.full(len(v), 5))
+    return (yield from division.divide_by_secret(core, v, counts, v, 1000))
+
+
+STEPS: dict[str, Callable[[Core, np.ndarray], Step[Any]]] = {
+    "multiply": lambda core, v: products.multiply(core, v, v),
+    "matmul": lambda core, v: products.matmul(core, v, v.T),
+    "squares": products.squares,
+    "sums": _sums,
+    "labels": _labels,
+    "less_than": lambda core, v: comparison.less_than(core, v, v, 40),
+    "negative": lambda core, v: comparison.negative(core, v.reshape(-1), 17),
+    "to_integers": lambda core, v: comparison.to_integers(core, v.view(np.uint64), 64 * v.shape[1], 3),
+    "argmin": lambda core, v: argmin.argmin_one_hot(core, v[:6], 40),
+    "tournament": lambda core, v: argmin.argmin_one_hot(core, v, 40),
+    "truncate": lambda core, v: truncation.truncate(core, v, 20),
+    "shift_right": lambda core, v: truncation.shift_right(core, v.reshape(-1), 20),
+    "quotient": _quotient,
+    "divide_by_secret": _divide_by_secret,
+    "hidden_anew": lambda core, v: SecureEngine(core).hidden_anew(v),
+}
+OPENING = [name for name in STEPS if name != "hidden_anew"]
+"""The steps that open something."""

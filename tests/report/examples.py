@@ -1,0 +1,101 @@
+"""A run of two parties, computed by hand: five rows in two clusters, in a range of 4."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from secure_kmeans.job import Clustering, Scaling
+from secure_kmeans.job.ledger import ALL, Entry
+from secure_kmeans.job.model import KMeansModel, KMeansOwn, KMeansResult
+from secure_kmeans.job.result import Costs
+from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.report.kmeans import InTheClear, report_in_the_clear, report_of_kmeans
+from secure_kmeans.report.sections import KMeansReport
+from secure_kmeans.tables import Table
+from tests.jobs import a_job_of
+
+STARTED = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+TABLES = {
+    "a": Table("a.csv", ("x", "y"), np.array([[1.0, 1.0], [1.0, 2.0], [1.0, 1.5]])),
+    "b": Table("b.csv", ("x", "y"), np.array([[4.0, 1.0], [4.0, 2.0]])),
+}
+LEDGER = [
+    Entry(what="number of rows of each party", to=ALL),
+    Entry(what="stop bit", to=ALL, iteration=1),
+    Entry(what="labels of its own rows", to="a"),
+]
+COSTS = {
+    "a": Costs(rounds=9, bytes_sent=90),
+    "b": Costs(rounds=8, bytes_sent=80),
+    "dealer": Costs(rounds=7, bytes_sent=70),
+}
+LABELS = {"a": [1, 1, 1], "b": [0, 0]}
+START = ((1.0, 1.0), (4.0, 2.0))
+
+CLUSTERING: dict[str, Any] = {
+    "columns": ("x", "y"),
+    "n_clusters": 2,
+    "n_init": 3,
+    "scaling": Scaling.of(lower=(0.0, 0.0), upper=(4.0, 4.0)),
+    "precision_bits": 24,
+}
+
+
+def clustering_with(**values: Any) -> Clustering:
+    return Clustering.of(**(CLUSTERING | values))
+
+
+def job_with(**values: Any) -> ShkJob:
+    return a_job_of(ShkJob, "a", "b", **(CLUSTERING | {"seed": 5} | values))
+
+
+def model_with(**values: Any) -> KMeansModel:
+    """What all parties learned: the clusters stand in the other order than those in the clear."""
+    keys: dict[str, Any] = {
+        "centroids": [[4.0, 1.5], [1.0, 1.53125]],
+        "sizes": [2, 3],
+        "inertia": 1.0009765625,
+        "mean_distance": None,
+        "n_iter": 2,
+        "converged": True,
+        "best_restart": 1,
+        "seed": 5,
+        "sizes_by_iteration": [[1, 4], [2, 3]],
+    }
+    return KMeansModel(**(keys | values))
+
+
+def results_with(**values: Any) -> list[KMeansResult]:
+    """The results of both parties; ``values`` are the model's."""
+    return [result_of("a", 3.5, [0.25, 0.75], **values), result_of("b", 3.25, [0.5, 1.5], **values)]
+
+
+def result_of(party: str, seconds: float, by_iteration: list[float], **values: Any) -> KMeansResult:
+    return KMeansResult(
+        role=party,
+        n_samples={"a": 3, "b": 2},
+        common=model_with(**values),
+        own=KMeansOwn(labels=LABELS[party], seconds_by_iteration=by_iteration),
+        ledger=LEDGER,
+        started=STARTED,
+        seconds=seconds,
+        session="0a" * 16,
+        costs=COSTS,
+    )
+
+
+def clear_with(**values: Any) -> InTheClear:
+    """The run in the clear from rows 0 and 4, which are given."""
+    return InTheClear.of(clustering_with(**({"centroids": START} | values)), TABLES, None)
+
+
+def report_with(**values: Any) -> KMeansReport:
+    """The report of the encrypted run; ``values`` are the job's."""
+    return report_of_kmeans(job_with(**values), results_with(), clear_with())
+
+
+def clear_report(**values: Any) -> KMeansReport:
+    return report_in_the_clear(clear_with(**values), started=STARTED, total_s=0.5)
