@@ -15,9 +15,9 @@ import torch
 from secure_kmeans.errors import ProtocolError
 from secure_kmeans.job.fixed_point import RING_BITS
 from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc import kernels
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared
+from secure_kmeans.mpc.packing import words_of
 from secure_kmeans.mpc.rounds import Opening, Step
 from secure_kmeans.mpc.rows import Assignment
 
@@ -116,14 +116,12 @@ class CryptenEngine:
         yield from ()
         return C
 
-    def moved_more(self, before: Shared, now: Shared, limit: int) -> Step[Shared]:
+    def moved_more(self, before: Shared, now: Shared, limit: int, among: np.ndarray) -> Step[Shared]:
         """One square and one sign for each start."""
         yield from ()
         moved = crypten.squares(now - before).sum(2).sum(1)
         bits = crypten.share_of(crypten.sign_bits(-moved + limit)).view(np.int64)
-        planes = np.empty((1, 1, kernels.words_for(len(bits))), dtype=np.uint64)
-        kernels.to_planes(np.ascontiguousarray(bits)[None], 1, planes)
-        return crypten.wrap(planes[0, 0])
+        return crypten.wrap(words_of(bits.astype(bool)) & words_of(among))
 
     def divide(self, T: Shared, size: int) -> Step[Shared]:
         """The sums, unchanged: nothing can be computed before the divisors are known."""

@@ -16,6 +16,7 @@ from secure_kmeans.mpc import argmin, circuits, comparison, division, products, 
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
 from secure_kmeans.mpc.kernels import WORD
+from secure_kmeans.mpc.packing import words_of
 from secure_kmeans.mpc.products import MaskedCentroids
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.rows import COMPARISONS_AT_ONCE, Assignment, Rows, pairs_of_candidates, slices
@@ -88,8 +89,8 @@ class Engine(Protocol):
     def centroids(self, C: Shared) -> Step[Any]:
         """Prepare (r, k, d) centroids for labelling and :meth:`moved_more`."""
 
-    def moved_more(self, before: Any, now: Any, limit: int) -> Step[Shared]:
-        """Bits, in one word for each 64 starts: [sum of the squared movements > ``limit``]."""
+    def moved_more(self, before: Any, now: Any, limit: int, among: np.ndarray) -> Step[Shared]:
+        """Bits, in one word for each 64 starts: [sum of the squared movements > ``limit``], 0 where ``among`` is false."""
 
     def divide(self, T: Shared, size: int) -> Step[Any]:
         """Prepare (q, d) dividends, |T| < 2^(8 size - 2), while their divisors are being revealed."""
@@ -163,11 +164,12 @@ class SecureEngine:
         """See :func:`~secure_kmeans.mpc.products.masked`."""
         return (yield from products.masked(self.core, share_of(C)))
 
-    def moved_more(self, before: MaskedCentroids, now: MaskedCentroids, limit: int) -> Step[Shared]:
+    def moved_more(self, before: MaskedCentroids, now: MaskedCentroids, limit: int, among: np.ndarray) -> Step[Shared]:
         """See :func:`~secure_kmeans.mpc.products.movement`."""
         moved = products.movement(self.core, before, now)
         spare = self.core.public(np.full(moved.shape, np.int64(limit))) - moved
-        return wrap((yield from comparison.negative(self.core, spare, RING_BITS))[0])
+        bits = (yield from comparison.negative(self.core, spare, RING_BITS))[0]
+        return wrap(bits & words_of(among))
 
     def divide(self, T: Shared, size: int) -> Step[division.Dividend]:
         """See :func:`~secure_kmeans.mpc.division.dividend`."""

@@ -94,8 +94,8 @@ class Rows:
         for X in self.blocks(k, r):
             m = r * X.shape[1]
             if argmin.compares_all_pairs(k, m, bits):
-                masked = products.masked_scores(self.core, X, C)
-                planes = yield from argmin.argmin_of_masked(self.core, masked.reshape(k - 1, m), bits)
+                masks, masked = (part.reshape(k - 1, m) for part in products.masked_scores(self.core, X, C))
+                planes = yield from argmin.argmin_of_masked(self.core, masks, masked, bits)
                 assigned.append(wrap(planes))
             else:
                 scores = products.scores(self.core, X, C).reshape(k, -1)

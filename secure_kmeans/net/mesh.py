@@ -47,7 +47,7 @@ class Mesh:
     resuming : bool
         Whether a run is resumed.
     traffic : Traffic
-        This role's activity, which the others are sent.
+        This role's activity, which its watch reports to the other roles.
     """
 
     def __init__(

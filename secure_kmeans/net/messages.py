@@ -122,7 +122,7 @@ class Hello(_Structure, frozen=True):
 
 
 class Refusal(_Structure, frozen=True):
-    """The answer to a Hello that is not accepted; the line ends after it."""
+    """The answer to a Hello that is not accepted. The line ends after it."""
 
     reason: Text
 

@@ -21,11 +21,12 @@ from secure_kmeans.net.identity import Identity, fingerprint_of
 
 _WRITE_AT_ONCE: Final = 1 << 18
 _READ_AT_ONCE: Final = 1 << 20
+"""Bytes that one call of :meth:`TlsLine.write` sends, or of :meth:`TlsLine.read_into` reads, at most."""
 _PARTIAL_WRITE: Final = 0x1  # SSL_MODE_ENABLE_PARTIAL_WRITE: pyOpenSSL sets it, and then writes one record a call
 
 
 class LostError(ConnectionError):
-    """The line has ended, or was never a line; the message is a sentence about the peer, which it calls "it"."""
+    """The line has ended or could not be made. The message is a sentence about the peer, which it calls "it"."""
 
 
 class SilentError(LostError):

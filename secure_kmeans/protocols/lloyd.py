@@ -38,8 +38,7 @@ from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.mpc.crypten_adapter import Shared
 from secure_kmeans.mpc.division import LARGEST_COUNT_BITS
 from secure_kmeans.mpc.engine import RowsOfAnEngine
-from secure_kmeans.mpc.kernels import from_plane, words_for
-from secure_kmeans.mpc.packing import RING_BYTES, bytes_for
+from secure_kmeans.mpc.packing import RING_BYTES, bits_of, bytes_for
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.rows import Assignment
 from secure_kmeans.mpc.sharing import Sharing
@@ -198,15 +197,10 @@ class Lloyd:
 
     def _converged(self, before: Any, now: Any, batch: np.ndarray) -> Step[np.ndarray]:
         """[SHK] steps 6, 8 and 9: those of the running starts that have moved by no more than epsilon."""
-        moved_more = yield from self.engine.moved_more(before, now, self.bounds.epsilon)
         running = self.tally.of(batch)
-        shown = np.zeros(words_for(len(batch)), dtype=np.uint64)
-        shown.view(np.uint8)[: -(-len(batch) // 8)] = np.packbits(running, bitorder="little")
-        bits = moved_more & torch.from_numpy(shown.view(np.int64))
-        opened = yield from self.sharing.revealing(bits, self.revealed.stop_bit, iteration=self.tally.iteration)
-        moved = np.empty(len(batch), dtype=np.int64)
-        from_plane(opened, moved)
-        return batch[running & (moved == 0)]
+        moved_more = yield from self.engine.moved_more(before, now, self.bounds.epsilon, running)
+        words = yield from self.sharing.revealing(moved_more, self.revealed.stop_bit, iteration=self.tally.iteration)
+        return batch[running & ~bits_of(words, len(batch))]
 
     def update_centroids(self, H: Assignment, batch: np.ndarray) -> None:
         """[SHK] steps 3, 4, 5 and 7: each centroid becomes the mean of its rows."""

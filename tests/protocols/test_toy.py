@@ -58,7 +58,9 @@ class TestRegistry:
         assert read_job(path) == job_of_mean(columns=("age",), timeout=MeanJob.default_of("timeout"))
 
     def test_a_name_that_no_package_brings(self) -> None:
-        with pytest.raises(JobError, match='no protocol of this name; it should be one of "faulty mean", "mean", "shk"'):
+        with pytest.raises(
+            JobError, match='no protocol of this name; it should be one of "faulty mean", "mean", "shk"'
+        ):
             protocol_of("median")
 
 
@@ -108,7 +110,9 @@ class TestDisclosures:
     @pytest.mark.parametrize("fault", ["record", "entry"])
     def test_more_than_was_announced_is_refused(self, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
         monkeypatch.setenv(FAULT, f"lab:{fault}")
-        with pytest.raises(ProtocolError, match='"a secret" was to be disclosed to all, which the job does not announce'):
+        with pytest.raises(
+            ProtocolError, match='"a secret" was to be disclosed to all, which the job does not announce'
+        ):
             run(FAULTY_JOB)
 
     def test_a_helper_may_learn_no_more_either(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +168,9 @@ class TestResumption:
             run(FAULTY_JOB, states)
         monkeypatch.delenv(FAULT)
         told: list[int] = []
-        resumed = run_local(FAULTY_JOB, TABLES, lambda _phase, done, _total: told.append(done), states=states, resume=True)
+        resumed = run_local(
+            FAULTY_JOB, TABLES, lambda _phase, done, _total: told.append(done), states=states, resume=True
+        )
         assert told == list(range(iteration, len(COLUMNS) + 1))
         for one, other in zip(run(), resumed, strict=True):
             assert (other.common, other.own, other.ledger) == (one.common, one.own, one.ledger)

@@ -234,7 +234,11 @@ class TestDigest:
         rows = np.arange(12.0).reshape(4, 3)
         digest = digest_of(Table("a.csv", COLUMNS, rows))
         assert digest == digest_of(Table("b.csv", COLUMNS, np.asfortranarray(rows)))
-        others = [Table("a.csv", COLUMNS, rows[::-1]), Table("a.csv", COLUMNS[::-1], rows), Table("", COLUMNS, rows[:0])]
+        others = [
+            Table("a.csv", COLUMNS, rows[::-1]),
+            Table("a.csv", COLUMNS[::-1], rows),
+            Table("", COLUMNS, rows[:0]),
+        ]
         assert len({digest, *(digest_of(table) for table in others)}) == 4
 
     def test_the_protocol_says_how_much_room_a_state_needs(
