@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from secure_kmeans.job import Job
 from secure_kmeans.job.result import Result
 from secure_kmeans.protocols import protocol_of
-from secure_kmeans.tables import Table
+from secure_kmeans.tables import Table, load_rows
 
 SOCKET: Final = "events"
 LOG: Final = "log"
@@ -76,8 +75,7 @@ class RehearsalFolder:
         (self.path / _JOB).write_text(job.model_dump_json())
         (self.path / _SETTINGS).write_text(settings.model_dump_json())
         for name, table in named.items():
-            with open(self._rows(name), "wb", opener=_only_for_its_owner) as file:
-                np.save(file, table.rows, allow_pickle=False)
+            table.save_rows(self._rows(name))
 
     def read_job(self) -> Job:
         """The job, of the class of its protocol."""
@@ -91,9 +89,9 @@ class RehearsalFolder:
 
     def take_table(self, party: str, header: Header) -> Table:
         """A party's table; the file with its rows is removed."""
-        rows = np.load(self._rows(party), allow_pickle=False)
+        table = load_rows(self._rows(party), header.columns, header.source)
         self._rows(party).unlink()
-        return Table(header.source, header.columns, rows)
+        return table
 
     def write_result(self, result: Result) -> None:
         """Write a party's result."""

@@ -242,7 +242,7 @@ class _Supervisor:
                 self.costs[role.name] = {name: Costs(**costs) for name, costs in event["costs"].items()}
 
     def _take_failure(self, role: str, event: dict[str, str]) -> None:
-        """Raise the failure of a role that failed by itself; wait a while for that of a role that another one blames."""
+        """Raise the failure of a role that blames itself; a role that another one blames has time to report its own."""
         blamed, reason = event["blamed"], event["reason"]
         if blamed == role:
             if event["error"] in _SAME_TYPE:

@@ -225,7 +225,9 @@ class _Rehearsal:
         table = self.folder.take_table(role.name, settings.headers[role.name])
         states = None
         if settings.states is not None:
-            states = stack.enter_context(StateFolder.of(settings.states / role.name, job, role.name, table))
+            needed = protocol_of(job.protocol).state_bytes(job)
+            path = settings.states / role.name
+            states = stack.enter_context(StateFolder(path, job, role.name, table.digest, needed))
         progress = line.progress if role.name == job.names[0] else no_progress
         return RoleRun(job, role.name, table, progress, states, settings.resume, self.folder.write_result)
 

@@ -1,4 +1,4 @@
-"""One role's part in a run: meet the other roles, run the protocol, end together with them or name the role that failed.
+"""One role's part in a run: meet the other roles, run the protocol, and end together or name the role that failed.
 
 The same on a machine of its own and in a rehearsal, where :mod:`secure_kmeans.roles.process` calls it.
 """
@@ -140,7 +140,7 @@ class RoleRun:
             table=self.table,
             mesh=mesh,
             ledger=ledger,
-            progress=self._progress(mesh),
+            progress=no_progress if self.table is None else self._progress(mesh),
             resumed=self._resumed(mesh),
             keep=self._keep(mesh),
         )
@@ -217,8 +217,9 @@ def _so_far(mesh: Mesh) -> str:
 
 def _costs_of_all(mesh: Mesh, done: Mapping[str, Done]) -> dict[str, Costs]:
     """The costs of all roles, in the order of the job."""
-    traffic = {**done, mesh.me: mesh.traffic}
-    return {name: Costs(rounds=traffic[name].rounds, bytes_sent=traffic[name].bytes_sent) for name in mesh.roles}
+    costs = {name: Costs(rounds=each.rounds, bytes_sent=each.bytes_sent) for name, each in done.items()}
+    costs[mesh.me] = Costs(rounds=mesh.traffic.rounds, bytes_sent=mesh.traffic.bytes_sent)
+    return {name: costs[name] for name in mesh.roles}
 
 
 @contextlib.contextmanager

@@ -17,13 +17,10 @@ from pathlib import Path
 from typing import Final, Self
 
 import msgspec
-import numpy as np
 
 from secure_kmeans.errors import StateError
 from secure_kmeans.job import Job
 from secure_kmeans.net.messages import Checkpoint
-from secure_kmeans.protocols import protocol_of
-from secure_kmeans.tables import Table
 
 _KEPT: Final = 2
 _SUFFIX: Final = ".state"
@@ -78,11 +75,6 @@ class StateFolder:
             raise StateError(f"{path}: another run uses this folder; end it, or name another with --state") from None
         except OSError as error:
             raise StateError(f"{path}: {error.strerror}; name another folder with --state") from None
-
-    @classmethod
-    def of(cls, path: Path, job: Job, party: str, table: Table) -> Self:
-        """The folder of a party with this table."""
-        return cls(path, job, party, digest_of(table), protocol_of(job.protocol).state_bytes(job))
 
     def _check_space(self, needed: int) -> None:
         if shutil.disk_usage(self.path).free < needed:
@@ -162,13 +154,6 @@ class StateFolder:
                 (self.path / "lock").unlink(missing_ok=True)
             for folder in self._made or [self.path]:
                 folder.rmdir()
-
-
-def digest_of(table: Table) -> bytes:
-    """SHA-256 of a party's rows, by which they are recognised when a run is resumed."""
-    digest = hashlib.sha256(repr((table.columns, table.rows.shape)).encode())
-    digest.update(np.ascontiguousarray(table.rows))
-    return digest.digest()
 
 
 def _only_for_its_owner(path: str, flags: int) -> int:

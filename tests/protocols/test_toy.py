@@ -43,6 +43,13 @@ def run(job: MeanJob = JOB, states: Path | None = None, resume: bool = False) ->
     return results  # type: ignore[return-value]
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> list[MeanResult]:
+    with pytest.MonkeyPatch.context() as patch:
+        install_for_test(tmp_path_factory.mktemp("installed"), patch)
+        return run()
+
+
 def expected() -> list[float]:
     clear = MEAN_PROTOCOL.in_the_clear(JOB, dict(zip(PARTIES, TABLES, strict=True)), [])
     assert clear == pytest.approx(np.concatenate([table.rows for table in TABLES]).mean(axis=0))
@@ -78,9 +85,9 @@ class TestRun:
         assert told == [("columns", number, len(COLUMNS)) for number in range(1, len(COLUMNS) + 1)]
         assert list(temporary.iterdir()) == []
 
-    def test_all_that_is_known_at_the_end(self) -> None:
-        results = run()
-        party = Costs(rounds=2 + len(COLUMNS), bytes_sent=8 * (2 + len(COLUMNS)))
+    def test_all_that_is_known_at_the_end(self, uninterrupted: list[MeanResult]) -> None:
+        results = uninterrupted
+        party = Costs(rounds=1 + len(COLUMNS), bytes_sent=8 * (2 + len(COLUMNS)))
         adder = Costs(rounds=3 * len(COLUMNS), bytes_sent=8 * 3 * len(COLUMNS))
         for result in results:
             assert result.costs == dict.fromkeys(PARTIES, party) | {ADDER: adder}
@@ -97,9 +104,8 @@ class TestRun:
             assert result.ledger[-1].to == result.role
         assert len({result.session for result in results}) == 1
 
-    def test_its_report(self) -> None:
-        results = run()
-        report = MEAN_PROTOCOL.report(JOB, results, expected())
+    def test_its_report(self, uninterrupted: list[MeanResult]) -> None:
+        report = MEAN_PROTOCOL.report(JOB, uninterrupted, expected())
         read = json.loads(report.model_dump_json())
         assert (read["version"], read["protocol"], read["columns"]) == (2, "mean", list(COLUMNS))
         assert [(role["name"], role["kind"]) for role in read["roles"]][-1] == (ADDER, "server")
@@ -158,12 +164,12 @@ class TestFaults:
 
 
 class TestResumption:
-    @pytest.mark.parametrize("iteration", [2, 3])
+    @pytest.mark.parametrize("iteration", [1, 2, 3])
     def test_cut_off_after_any_iteration_it_ends_as_if_it_were_not(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, iteration: int
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: list[MeanResult], iteration: int
     ) -> None:
         states = tmp_path / "states"
-        monkeypatch.setenv(FAULT, f"lab:die:{iteration}")
+        monkeypatch.setenv(FAULT, f"{ADDER}:die:{iteration}")
         with pytest.raises(RoleError):
             run(FAULTY_JOB, states)
         monkeypatch.delenv(FAULT)
@@ -172,16 +178,16 @@ class TestResumption:
             FAULTY_JOB, TABLES, lambda _phase, done, _total: told.append(done), states=states, resume=True
         )
         assert told == list(range(iteration, len(COLUMNS) + 1))
-        for one, other in zip(run(), resumed, strict=True):
+        for one, other in zip(uninterrupted, resumed, strict=True):
             assert (other.common, other.own, other.ledger) == (one.common, one.own, one.ledger)
         assert not states.exists()
 
     def test_a_run_that_is_not_resumed_starts_anew(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         states = tmp_path / "states"
-        monkeypatch.setenv(FAULT, "lab:die:3")
+        monkeypatch.setenv(FAULT, f"{ADDER}:die:3")
         with pytest.raises(RoleError):
             run(FAULTY_JOB, states)
-        assert len(list(states.rglob("*.state"))) >= 3
+        assert len(list(states.rglob("*.state"))) == 2 * len(PARTIES)
         monkeypatch.delenv(FAULT)
         told: list[int] = []
         run_local(FAULTY_JOB, TABLES, lambda _phase, done, _total: told.append(done), states=states)
@@ -199,7 +205,7 @@ class TestRefusals:
 
     def test_a_folder_that_another_run_uses(self, tmp_path: Path) -> None:
         path = tmp_path / "states" / "lab"
-        with StateFolder.of(path, JOB, "lab", TABLES[1]), pytest.raises(StateError) as caught:
+        with StateFolder(path, JOB, "lab", TABLES[1].digest, 1), pytest.raises(StateError) as caught:
             run(JOB, tmp_path / "states")
         assert str(caught.value) == f"{path}: another run uses this folder; end it, or name another with --state"
 

@@ -7,14 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 
 from secure_kmeans.errors import StateError
 from secure_kmeans.net.messages import Checkpoint
-from secure_kmeans.roles.states import StateFolder, digest_of
-from secure_kmeans.tables import Table
-from tests.protocols.toy.installed import COLUMNS, install_for_test, job_of_mean
+from secure_kmeans.roles.states import StateFolder
+from tests.protocols.toy.installed import job_of_mean
 from tests.protocols.toy.mean import MeanJob
 
 SESSION, OTHER_SESSION = bytes(range(32)), bytes(range(1, 33))
@@ -227,26 +225,3 @@ class TestClear:
         with folder_of(tmp_path / "a" / "state"):
             pass
         assert list(tmp_path.iterdir()) == []
-
-
-class TestDigest:
-    def test_rows_and_columns_decide_and_the_source_does_not(self) -> None:
-        rows = np.arange(12.0).reshape(4, 3)
-        digest = digest_of(Table("a.csv", COLUMNS, rows))
-        assert digest == digest_of(Table("b.csv", COLUMNS, np.asfortranarray(rows)))
-        others = [
-            Table("a.csv", COLUMNS, rows[::-1]),
-            Table("a.csv", COLUMNS[::-1], rows),
-            Table("", COLUMNS, rows[:0]),
-        ]
-        assert len({digest, *(digest_of(table) for table in others)}) == 4
-
-    def test_the_protocol_says_how_much_room_a_state_needs(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        install_for_test(tmp_path / "installed", monkeypatch)
-        usage = namedtuple("usage", "total used free")
-        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 0))
-        table = Table("a.csv", COLUMNS, np.zeros((1, 3)))
-        with pytest.raises(StateError, match=f"no room left for {3 << 20:,} bytes"):
-            StateFolder.of(tmp_path / "state", JOB, "clinic", table)

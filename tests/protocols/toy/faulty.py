@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -41,6 +42,11 @@ class FaultyProtocol(MeanProtocol):
         if result is not None and _fault(context) == "own differs":
             return result.model_copy(update={"own": Above(above=[])})
         return result
+
+    def add(self, context: Context[Any], iteration: int, masked: Sequence[np.ndarray]) -> np.ndarray:
+        """The total of a column, if this process lives so long: all parties have kept the state before it."""
+        self._die_where_told(context, iteration)
+        return super().add(context, iteration, masked)
 
     def send_masked(self, context: Context[Any], iteration: int, masked: np.ndarray) -> None:
         """Send the masked sum of a column, or something else."""

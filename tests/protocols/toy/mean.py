@@ -81,12 +81,12 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: list[dict[str, Any]]
 
 
-class MeanProtocol(Protocol[MeanJob]):
+class MeanProtocol(Protocol[MeanJob, MeanResult]):
     """A private mean."""
 
     name = "mean"
     Job: type[MeanJob] = MeanJob
-    Result: type[MeanResult] = MeanResult
+    Result = MeanResult
 
     def check(self, job: MeanJob, role: Role, table: Table) -> list[str]:
         """Refuse numbers that are too large."""
@@ -110,9 +110,13 @@ class MeanProtocol(Protocol[MeanJob]):
         for iteration in range(1 if checkpoint is None else checkpoint.iteration + 1, len(context.job.columns) + 1):
             masked = [context.receive(party, np.empty(1, np.int64), disclosure=None) for party in context.parties]
             context.ledger.record(TOTAL, iteration=iteration)
-            total = np.sum(masked, axis=0, dtype=np.int64)
+            total = self.add(context, iteration, masked)
             for party in context.parties:
                 context.send(party, total)
+
+    def add(self, context: Context[MeanJob], iteration: int, masked: Sequence[np.ndarray]) -> np.ndarray:
+        """The total of a column. Faults of the adder are made here."""
+        return np.asarray(np.sum(masked, axis=0, dtype=np.int64))
 
     def _take_part(self, context: Context[MeanJob]) -> MeanResult:
         assert context.table is not None
@@ -123,6 +127,7 @@ class MeanProtocol(Protocol[MeanJob]):
             state = msgspec.msgpack.decode(context.resumed, type=State)
             counts, means = state.counts, state.means
             context.ledger.entries += [Entry.model_validate(entry) for entry in state.ledger]
+        self._keep(context, counts, means)
         masks = _Masks(context)
         for iteration in range(len(means) + 1, len(job.columns) + 1):
             context.ledger.record(TOTAL, iteration=iteration)
@@ -130,8 +135,7 @@ class MeanProtocol(Protocol[MeanJob]):
             self.send_masked(context, iteration, own + masks.next())
             total = context.receive(ADDER, np.empty(1, np.int64), disclosure=MEAN, iteration=iteration)
             means.append(float(total[0]) / SCALE / sum(counts))
-            ledger = [entry.model_dump() for entry in context.ledger.entries]
-            context.keep(iteration, msgspec.msgpack.encode(State(counts, means, ledger)))
+            self._keep(context, counts, means)
             context.progress("columns", iteration, len(job.columns))
         context.ledger.record(ABOVE, context.role.name)
         return MeanResult(
@@ -143,34 +147,33 @@ class MeanProtocol(Protocol[MeanJob]):
         )
 
     def send_masked(self, context: Context[MeanJob], iteration: int, masked: np.ndarray) -> None:
-        """Send the masked sum of a column; faults are made here."""
+        """Send the masked sum of a column. Faults of a party are made here."""
         context.send(ADDER, masked)
 
+    def _keep(self, context: Context[MeanJob], counts: list[int], means: list[float]) -> None:
+        ledger = [entry.model_dump() for entry in context.ledger.entries]
+        context.keep(len(means), msgspec.msgpack.encode(State(counts, means, ledger)))
+
     def _exchange_counts(self, context: Context[MeanJob], own: int) -> list[int]:
-        others = [party for party in context.parties if party != context.role.name]
         context.ledger.record(ROW_COUNTS)
-        for party in others:
-            context.send(party, np.array([own]))
-        counts = {party: int(context.receive(party, np.empty(1, np.int64), disclosure=None)[0]) for party in others}
-        for party, count in counts.items():
+        counts = [int(count[0]) for count in context.exchange(np.array([own]))]
+        for party, count in zip(context.parties, counts, strict=True):
             if count < 0:
                 raise context.mesh.blame(party, "it sent a negative number of rows")
-        return [{**counts, context.role.name: own}[party] for party in context.parties]
+        return counts
 
-    def in_the_clear(self, job: MeanJob, tables: Mapping[str, Table], results: Sequence[Result]) -> list[float]:
+    def in_the_clear(self, job: MeanJob, tables: Mapping[str, Table], results: Sequence[MeanResult]) -> list[float]:
         """The means of all rows."""
         means: list[float] = np.concatenate([table.rows for table in tables.values()]).mean(axis=0).tolist()
         return means
 
     def report(
-        self, job: MeanJob, results: Sequence[Result], clear: list[float] | None, names: Sequence[str] | None = None
+        self, job: MeanJob, results: Sequence[MeanResult], clear: list[float] | None, names: Sequence[str] | None = None
     ) -> MeanReport:
         """The report."""
-        common = results[0].common
-        assert isinstance(common, Means)
         return MeanReport(
             **common_part(job, results, job.columns),
-            result=MeanSection(means=common.means),
+            result=MeanSection(means=results[0].common.means),
             plaintext=None if clear is None else MeanSection(means=clear),
         )
 

@@ -1,0 +1,62 @@
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secure_kmeans.roles.files import RehearsalFolder
+from secure_kmeans.tables import Table
+from tests.protocols.toy.installed import COLUMNS, PARTIES, install_for_test, job_of_mean, tables
+from tests.protocols.toy.mean import Above, MeanJob, MeanResult, Means
+
+JOB = job_of_mean(seed=3)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RehearsalFolder:
+    install_for_test(tmp_path / "installed", monkeypatch)
+    (tmp_path / "run").mkdir()
+    return RehearsalFolder(tmp_path / "run")
+
+
+def test_the_job_is_of_its_protocols_class(folder: RehearsalFolder, tmp_path: Path) -> None:
+    folder.write(JOB, tables(), tmp_path / "states", True)
+    job, settings = folder.read_job(), folder.read_settings()
+    assert isinstance(job, MeanJob)
+    assert job == JOB
+    assert (settings.states, settings.resume) == (tmp_path / "states", True)
+
+
+def test_a_party_takes_its_rows_once(folder: RehearsalFolder) -> None:
+    folder.write(JOB, tables(), None, False)
+    files = {path.name: path for path in folder.path.glob("*.rows.npy")}
+    assert set(files) == {f"{party}.rows.npy" for party in PARTIES}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
+    for party, table in zip(PARTIES, tables(), strict=True):
+        taken = folder.take_table(party, folder.read_settings().headers[party])
+        assert (taken.source, taken.columns, taken.digest) == (table.source, COLUMNS, table.digest)
+        assert taken.rows.tobytes() == table.rows.tobytes()
+    assert not list(folder.path.glob("*.npy"))
+
+
+def test_a_party_may_have_no_rows(folder: RehearsalFolder) -> None:
+    first, *others = tables()
+    folder.write(JOB, [Table("no table", COLUMNS, np.empty((0, 3))), *others], None, False)
+    assert folder.take_table(PARTIES[0], folder.read_settings().headers[PARTIES[0]]).rows.shape == (0, 3)
+    assert len(first) > 0
+
+
+def test_objects_are_not_loaded(folder: RehearsalFolder) -> None:
+    folder.write(JOB, tables(), None, False)
+    np.save(folder.path / f"{PARTIES[0]}.rows.npy", np.array([[object()] * 3]), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        folder.take_table(PARTIES[0], folder.read_settings().headers[PARTIES[0]])
+
+
+def test_a_result_is_of_its_protocols_class(folder: RehearsalFolder) -> None:
+    result = MeanResult(
+        role="lab", n_samples={"lab": 1}, common=Means(means=[0.1]), own=Above(above=[1]), ledger=[], seconds=1 / 3
+    )
+    folder.write_result(result)
+    assert folder.read_result(JOB, "lab") == result
+    assert stat.S_IMODE((folder.path / "lab.result.json").stat().st_mode) == 0o600
