@@ -22,7 +22,7 @@ run: .venv/installed
 
 test: check
 	@echo "==> Running the tests"
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov=secure_kmeans
 
 check: .venv/installed-dev
 	@echo "==> Checking format, style, types and import rules"
