@@ -1,4 +1,4 @@
-"""What a person reads in the terminal before and during a run. The summary after it is :mod:`~secure_kmeans.app.summary`."""
+"""What a person reads in the terminal before and during a run. :mod:`~secure_kmeans.app.summary` follows it."""
 
 from __future__ import annotations
 
@@ -166,6 +166,7 @@ def grid_with(title: str) -> Grid:
 
 
 def print_advice(advice: Sequence[str]) -> None:
+    """Print advice, one line each."""
     for line in advice:
         out.print(f"[yellow]consider[/yellow] {escape(line)}", soft_wrap=True)
 
