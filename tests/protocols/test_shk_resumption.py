@@ -8,16 +8,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from secure_kmeans.fixed_point import choose_precision_bits
+from secure_kmeans.ledger import ALL, Disclosure, What
+from secure_kmeans.protocols.resumption import State
+from secure_kmeans.state import StateFolder
 from sklearn.datasets import make_blobs
 
 from secure_kmeans.errors import StateError
-from secure_kmeans.fixed_point import choose_precision_bits
 from secure_kmeans.job import Job, Party, Scaling
-from secure_kmeans.ledger import ALL, Disclosure, What
 from secure_kmeans.net.messages import Checkpoint
 from secure_kmeans.protocols import shk
-from secure_kmeans.protocols.resumption import State
-from secure_kmeans.state import StateFolder
 from tests.parties import run_parties
 
 ROWS = make_blobs(40, centers=4, n_features=2, random_state=3)[0]
