@@ -175,6 +175,14 @@ class Protocol(ABC, Generic[J, R]):
         DataError, JobError
         """
 
+    def check_installed(self) -> None:
+        """Refuse to run where a package is missing that :meth:`run` needs. Called before roles are started or meet.
+
+        Raises
+        ------
+        MissingPackageError
+        """
+
     @abstractmethod
     def disclosures(self, job: J | None) -> tuple[Disclosure, ...]:
         """All that a run of this job may disclose; of any job where it is None."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from secure_kmeans.job import Role
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import KMeansResult
+from secure_kmeans.mpc.installation import check_crypten
 from secure_kmeans.protocols.base import Context, Protocol
 from secure_kmeans.protocols.kmeans_checks import check_fit, check_prediction
 from secure_kmeans.protocols.shk.disclosures import disclosures
@@ -31,6 +32,10 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         """See :meth:`~secure_kmeans.protocols.base.Protocol.check`."""
         del role
         return check_prediction(job, table) if job.task == "predict" else check_fit(job, table)
+
+    def check_installed(self) -> None:
+        """See :mod:`~secure_kmeans.mpc.installation`."""
+        check_crypten()
 
     def disclosures(self, job: ShkJob | None) -> tuple[Disclosure, ...]:
         """See :mod:`~secure_kmeans.protocols.shk.disclosures`."""
