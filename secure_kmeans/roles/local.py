@@ -70,7 +70,8 @@ def run_local(
 
     Returns
     -------
-    The parties' results in rank order, each with the costs of all roles.
+    The parties' results in rank order, each with the costs of all roles. Their ``seconds`` include the start of the
+    processes.
 
     Raises
     ------
@@ -84,13 +85,15 @@ def run_local(
         Where the parties' results differ, or the run disclosed more than the job announces.
     """
     protocol_of(job.protocol).check_installed()
+    began = time.perf_counter()
     path = Path(tempfile.mkdtemp(prefix="secure-kmeans-", dir=_short_temporary_folder()))  # only its owner may enter it
     made = [] if states is None else _missing_of(states) or [states]
     try:
         folder = RehearsalFolder(path)
         folder.write(job, tables, states, resume)
         costs = _Supervisor(job, path, progress or no_progress).run()
-        results = [folder.read_result(job, party).finished(costs=costs[party]) for party in job.names]
+        seconds = time.perf_counter() - began
+        results = [folder.read_result(job, name).finished(costs=costs[name], seconds=seconds) for name in job.names]
     finally:
         shutil.rmtree(path, ignore_errors=True)
         with contextlib.suppress(OSError):  # a folder with states is not empty and stays
