@@ -130,6 +130,7 @@ def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
 @click.pass_context
 def job_file(
     ctx: click.Context,
+    /,
     job: Path,
     party: str | None,
     table: tuple[str, ...],

@@ -145,7 +145,8 @@ def print_run(run: Run) -> None:
     report = run.report
     if report is None:
         return
-    out.print()
+    if not run.disclosures:  # else the announcement ended with an empty line
+        out.print()
     out.print(f"[bold]{escape(_title(report))}[/bold]")
     if isinstance(report, KMeansReport):
         out.print(grids.clusters(report))

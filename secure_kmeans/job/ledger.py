@@ -116,7 +116,7 @@ def check_entries(entries: Sequence[Entry], allowed: Sequence[Disclosure]) -> No
     for entry in entries:
         disclosure = by_name.get(entry.what)
         fits = disclosure is not None and (
-            entry.to == disclosure.to or (disclosure.to == OWNER and entry.to not in (ALL, OWNER))
+            entry.to not in (ALL, OWNER) if disclosure.to == OWNER else entry.to == disclosure.to
         )
         if disclosure is None or not fits or (entry.iteration is not None) != (disclosure.when is When.EACH):
             raise ProtocolError(f'"{entry.what}" was to be disclosed to {entry.to}, which the job does not announce')

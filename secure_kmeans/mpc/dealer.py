@@ -210,8 +210,8 @@ class DealingProvider(Provider):
         for stage, own, where in zip(stages, layout.masks, layout.products, strict=True):
             kernels.multiply_planes(masks[own], stage.mask_steps, planes[where])
         drawn = self._combined(self._streams[:-1], np.empty_like(planes), np.bitwise_xor)
-        self._send(np.bitwise_xor(drawn, planes, out=drawn).view(np.int64))
-        return layout.cut(stages, masks, np.zeros(planes.shape, dtype=np.uint64))
+        self._send(np.bitwise_xor(planes, drawn, out=planes).view(np.int64))
+        return layout.cut(stages, masks, np.broadcast_to(np.uint64(0), planes.shape))
 
     def _dealt(self, values: np.ndarray, size: int = RING_BYTES) -> np.ndarray:
         """Share numbers modulo 2^(8 size) among the parties; return the dealer's share, 0."""

@@ -59,8 +59,8 @@ class Provider(ABC):
 
     All roles call the same methods, with arguments of the same shapes, in the same order. Numbers are int64, additive
     shares modulo 2^64 unless a size is given; bits are planes of uint64 words, XOR shares. At a dealer every
-    correlation is 0; handles are not. The caller may overwrite a correlation. *Bytes* are those that a dealer sends to
-    the last party; it sends none to the others.
+    correlation is 0; handles are not. A party may overwrite a correlation. *Bytes* are those that a dealer sends to the
+    last party; it sends none to the others.
     """
 
     # ------------------------------------------------------------------------------------------------------- masks
@@ -85,9 +85,9 @@ class Provider(ABC):
         Returns
         -------
         handle : (q, c)
-            Unlike other handles it is, at a party of a dealer, no share of the mask, and only stands for it.
+            At a party of a dealer this handle is no share of the mask. It only stands for the mask in later calls.
         shares : (q, c)
-            Of ``mask - left @ right``. The caller may overwrite them. At the dealer they have no meaning.
+            Of ``mask - left @ right``; 0 at the dealer, too.
         """
 
     # -------------------------------------------------------------------------------------- functions of numbers

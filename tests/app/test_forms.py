@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_table(path: str, rows: object, columns: Sequence[str] = ("age", "dose")) -> None:
+def write_table(path: str, rows: Any, columns: Sequence[str] = ("age", "dose")) -> None:
     pd.DataFrame(rows, columns=list(columns)).to_csv(path, index=False)
 
 

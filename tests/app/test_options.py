@@ -129,7 +129,7 @@ class TestMistakes:
         assert "--output" in mistake("main.py", "--output", "file")
 
     def test_a_process_of_its_own(self, tmp_path: Path) -> None:
-        command = [sys.executable, ROOT / "main.py", "--bounds", "5"]
+        command = [sys.executable, str(ROOT / "main.py"), "--bounds", "5"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("main.py: ")

@@ -1,24 +1,28 @@
+from typing import Any
+
 import numpy as np
 import pytest
-from secure_kmeans.data import Table
-from secure_kmeans.plan import coarse_columns, party_names, plan_fit, plan_predict
 
+from secure_kmeans.app.proposal import Bounds, party_names, propose_clustering, propose_job, propose_prediction
 from secure_kmeans.errors import DataError, JobError, SecureKMeansError
-from secure_kmeans.job import Job, Party, Scaling
+from secure_kmeans.job import Clustering, Party, Scaling
+from secure_kmeans.protocols.kmeans_checks import advice_on_digits, check_fit, check_prediction, coarse_columns
+from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.tables import Table
 
 FIRST = Table("a.csv", ("x", "y"), np.array([[1.0, 1.0], [1.0, 2.0]]))
 SECOND = Table("b.csv", ("x", "y"), np.array([[4.0, 1.0], [4.0, 2.0], [3.0, 0.5]]))
 BOUNDS = ((0.0, 0.0), (8.0, 4.0))
 
 
-def test_party_names():
+def test_party_names() -> None:
     assert party_names(3) == ("party_0", "party_1", "party_2")
 
 
 class TestFit:
-    def test_bounds_from_the_tables(self):
-        job = plan_fit([FIRST, SECOND], 2)
-        assert job == Job.of(
+    def test_bounds_from_the_tables(self) -> None:
+        job = propose_job([FIRST, SECOND], 2)
+        assert job == ShkJob.of(
             parties=Party.named("party_0", "party_1"),
             columns=("x", "y"),
             n_clusters=2,
@@ -27,18 +31,18 @@ class TestFit:
             precision_bits=24,
         )
 
-    def test_bounds_that_were_agreed_on(self):
-        job = plan_fit([FIRST, SECOND], 2, bounds=BOUNDS, scaling="minmax", parties=("clinic", "bank"))
+    def test_bounds_that_were_agreed_on(self) -> None:
+        job = propose_job([FIRST, SECOND], 2, bounds=BOUNDS, scaling="minmax", parties=("clinic", "bank"))
         assert job.scaling == Scaling.of(method="minmax", lower=BOUNDS[0], upper=BOUNDS[1])
         assert job.bounds_from_data is False
         assert job.names == ("clinic", "bank")
 
-    def test_further_options(self):
-        job = plan_fit([FIRST, SECOND], 2, init="random", n_init=7, max_iter=3, tol=0.25, seed=5, timeout=9.0)
+    def test_further_options(self) -> None:
+        job = propose_job([FIRST, SECOND], 2, init="random", n_init=7, max_iter=3, tol=0.25, seed=5, timeout=9.0)
         assert (job.init, job.n_init, job.max_iter, job.tol, job.seed, job.timeout) == ("random", 7, 3, 0.25, 5, 9.0)
 
-    def test_centroids_become_plain_numbers(self):
-        job = plan_fit([FIRST, SECOND], 2, centroids=np.array([[1, 1], [4, 2]]))
+    def test_centroids_become_plain_numbers(self) -> None:
+        job = propose_job([FIRST, SECOND], 2, centroids=np.array([[1, 1], [4, 2]]))
         assert job.centroids == ((1.0, 1.0), (4.0, 2.0))
 
     @pytest.mark.parametrize(
@@ -49,8 +53,8 @@ class TestFit:
             (4097.0, 16),  # < 2^29
         ],
     )
-    def test_unscaled_tables_have_fewer_bits(self, largest, bits):
-        job = plan_fit([FIRST, SECOND], 2, scaling="none", bounds=((-largest, 0.0), (8.0, 8.0)))
+    def test_unscaled_tables_have_fewer_bits(self, largest: float, bits: int) -> None:
+        job = propose_job([FIRST, SECOND], 2, scaling="none", bounds=((-largest, 0.0), (8.0, 8.0)))
         assert job.precision_bits == bits
 
     @pytest.mark.parametrize(
@@ -61,22 +65,31 @@ class TestFit:
             (((0.0, 9.0), (9.0, 0.0)), "column 2: its lower bound is above its upper bound"),
         ],
     )
-    def test_bounds_that_do_not_fit(self, bounds, message):
+    def test_bounds_that_do_not_fit(self, bounds: Bounds, message: str) -> None:
         with pytest.raises(JobError) as caught:
-            plan_fit([FIRST, SECOND], 2, bounds=bounds)
+            propose_job([FIRST, SECOND], 2, bounds=bounds)
         assert str(caught.value) == message
 
-    def test_a_row_outside_the_bounds(self):
+    def test_a_row_outside_the_bounds_is_the_protocol_s_to_refuse(self) -> None:
+        job = propose_job([FIRST, SECOND], 2, bounds=((0.0, 0.0), (3.5, 4.0)))
+        assert check_fit(job, FIRST) == []
         with pytest.raises(DataError) as caught:
-            plan_fit([FIRST, SECOND], 2, bounds=((0.0, 0.0), (3.5, 4.0)))
+            check_fit(job, SECOND)
         assert str(caught.value).startswith('b.csv: column "x", row 1: the number is outside the agreed bounds')
 
-    def test_tables_that_do_not_fit_together(self):
+    def test_a_clustering_in_the_clear_is_the_job_s(self) -> None:
+        keys: dict[str, Any] = {"init": "random", "n_init": 3, "max_iter": 7}
+        job = propose_job([FIRST, SECOND], 2, **keys)
+        clustering = propose_clustering([FIRST, SECOND], 2, **keys)
+        assert type(clustering) is Clustering
+        assert all(getattr(clustering, key) == getattr(job, key) for key in Clustering.model_fields)
+
+    def test_tables_that_do_not_fit_together(self) -> None:
         other = Table("c.csv", ("y", "x"), FIRST.rows)
         with pytest.raises(DataError, match=r'^c\.csv: columns "y", "x" differ from "x", "y" of a\.csv; '):
-            plan_fit([FIRST, other], 2)
+            propose_job([FIRST, other], 2)
         with pytest.raises(DataError, match=r"^a\.csv, b\.csv: n_samples=5 should be >= n_clusters=6; "):
-            plan_fit([FIRST, SECOND], 6)
+            propose_job([FIRST, SECOND], 6)
 
     @pytest.mark.parametrize(
         ("options", "start"),
@@ -89,66 +102,85 @@ class TestFit:
             ({"centroids": np.full((2, 2), np.nan)}, "centroids.0.0: "),
         ],
     )
-    def test_what_the_job_refuses(self, options, start):
+    def test_what_the_job_refuses(self, options: dict[str, Any], start: str) -> None:
         with pytest.raises(JobError) as caught:
-            plan_fit([FIRST, SECOND], **({"n_clusters": 2} | options))
+            propose_job([FIRST, SECOND], **({"n_clusters": 2} | options))
         assert str(caught.value).startswith(start)
 
     @pytest.mark.parametrize("far", [1e6, 1e15])
-    def test_a_start_that_cannot_fit_the_ring(self, far):
+    def test_a_start_that_cannot_fit_the_ring(self, far: float) -> None:
         # Scaled by 8: squared, with 48 fractional bits, even the first is above 2^63.
         with pytest.raises(SecureKMeansError):
-            plan_fit([FIRST, SECOND], 2, bounds=BOUNDS, centroids=np.full((2, 2), far))
+            propose_job([FIRST, SECOND], 2, bounds=BOUNDS, centroids=np.full((2, 2), far))
 
 
 class TestPredict:
-    fitted = plan_fit([FIRST, SECOND], 2, seed=3, n_init=4)
+    fitted = propose_job([FIRST, SECOND], 2, seed=3, n_init=4)
     centers = np.array([[1.0, 1.5], [11 / 3, 3.5 / 3]])
 
-    def test_only_what_a_prediction_changes(self):
-        job = plan_predict(self.fitted, self.centers)
-        changed = {"task": "predict", "centroids": tuple(map(tuple, self.centers.tolist()))}
+    def test_only_what_a_prediction_changes(self) -> None:
+        job = propose_prediction(self.fitted, self.centers)
+        changed: dict[str, object] = {"task": "predict", "centroids": tuple(map(tuple, self.centers.tolist()))}
         # New rows may lie 64 times farther out: 4 * 2 * 2 * 64^2 = 2^16, and (62 - 16) / 2.
         changed |= {"bounds_from_data": False, "precision_bits": 23}
-        assert job == Job.of(**{name: getattr(self.fitted, name) for name in Job.model_fields} | changed)
+        assert job == ShkJob.of(**{name: getattr(self.fitted, name) for name in ShkJob.model_fields} | changed)
 
-    def test_the_fitted_job_stays_as_it_was(self):
-        plan_predict(self.fitted, self.centers)
+    def test_the_fitted_job_stays_as_it_was(self) -> None:
+        propose_prediction(self.fitted, self.centers)
         assert (self.fitted.task, self.fitted.centroids, self.fitted.bounds_from_data) == ("fit", None, True)
 
-    def test_it_travels_as_json(self):
-        job = plan_predict(self.fitted, self.centers)
-        assert Job.model_validate_json(job.model_dump_json()) == job
+    def test_it_travels_as_json(self) -> None:
+        job = propose_prediction(self.fitted, self.centers)
+        assert ShkJob.model_validate_json(job.model_dump_json()) == job
 
 
 class TestDigits:
     blobs = np.random.default_rng(0).normal(size=(50, 2)) * [1.0, 100.0]
 
-    def test_an_outlier_far_away_costs_the_others_their_digits(self):
-        rows = np.vstack([self.blobs, [[1e12, 0.0]]])
-        table = Table("t.csv", ("a", "b"), rows)
-        assert coarse_columns(plan_fit([table, table], 2), [table, table]) == ["a", "b"]
+    def test_an_outlier_far_away_costs_the_others_their_digits(self) -> None:
+        table = Table("t.csv", ("a", "b"), np.vstack([self.blobs, [[1e12, 0.0]]]))
+        job = propose_job([table, table], 2)
+        assert coarse_columns(job, [table, table]) == ["a", "b"]
+        (advice,) = check_fit(job, table)
+        assert advice.startswith("columns that lose most of their values in the fixed point: a, b; ")
 
-    def test_nothing_is_lost_of_usual_columns(self):
+    def test_nothing_is_lost_of_usual_columns(self) -> None:
         table = Table("t.csv", ("a", "b"), self.blobs)
-        assert coarse_columns(plan_fit([table, table], 2), [table, table]) == []
+        job = propose_job([table, table], 2)
+        assert coarse_columns(job, [table, table]) == []
+        assert check_fit(job, table) == []
 
-    def test_rows_closer_than_the_fixed_point_are_refused(self):
+    def test_fewer_rows_than_clusters_are_worth_a_thought(self) -> None:
+        job = propose_job([FIRST, SECOND], 3)
+        assert check_fit(job, FIRST) == ["2 rows for 3 clusters: some cluster will hold none of them"]
+        assert check_fit(job, SECOND) == []
+
+    def test_rows_closer_than_the_fixed_point_are_refused(self) -> None:
         table = Table("t.csv", ("a", "b"), self.blobs * 1e-9)
         with pytest.raises(JobError, match="the rows lose their digits"):
-            plan_fit([table, table], 2, scaling="none")
+            propose_job([table, table], 2, scaling="none")
 
-    def test_kmeanspp_without_room_for_its_draws_is_refused_before_the_run(self):
+    def test_of_one_party_they_are_worth_a_thought(self) -> None:
+        far, near = Table("far", ("a",), np.array([[0.0], [1.0]])), Table("near", ("a",), np.array([[0.0], [1e-5]]))
+        job = propose_job([far, near], 2)  # 1e-5 * 2^24 = 168 steps
+        assert advice_on_digits(job, [far, near]) == advice_on_digits(job, [far]) == []
+        assert advice_on_digits(job, [near]) == [
+            "the rows lie so close to each other that they lose digits in the fixed point"
+        ]
+
+    def test_kmeanspp_without_room_for_its_draws_is_refused_before_the_run(self) -> None:
         table = Table("t.csv", ("a", "b"), self.blobs * 1e3)
-        assert plan_fit([table, table], 2, scaling="none", init="farthest").init == "farthest"
+        assert propose_job([table, table], 2, scaling="none", init="farthest").init == "farthest"
         with pytest.raises(JobError, match=r'"k-means.." has no room'):
-            plan_fit([table, table], 2, scaling="none", init="k-means++")
+            propose_job([table, table], 2, scaling="none", init="k-means++")
 
-    def test_a_new_row_out_of_reach_is_refused_before_the_run(self):
+    def test_a_new_row_out_of_reach_is_refused_before_the_run(self) -> None:
         table = Table("X[1]", ("a", "b"), self.blobs)
-        fitted = plan_fit([table, table], 2)
+        job = propose_prediction(propose_job([table, table], 2), np.zeros((2, 2)))
+        assert check_prediction(job, table) == []
+        assert check_prediction(job, Table("none", ("a", "b"), np.empty((0, 2)))) == []
         far = Table("X[1]", ("a", "b"), np.vstack([self.blobs, [[0.0, 1e9]]]))
         with pytest.raises(DataError, match=r'^X\[1\]: column "b", row 51: the number is too far outside') as caught:
-            plan_predict(fitted, np.zeros((2, 2)), [table, far])
+            check_prediction(job, far)
         assert "1e" not in str(caught.value)
         assert "1000000000" not in str(caught.value)

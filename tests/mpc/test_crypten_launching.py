@@ -44,8 +44,8 @@ def told(mesh: Mesh) -> list[tuple[str, Any]]:
 
 def assert_nothing_is_left() -> None:
     assert not original.comm.is_initialized()
-    assert RoleCommunicator.mesh_to_join is None
-    assert not RoleCommunicator.dealer_answers
+    assert RoleCommunicator.in_this_thread.mesh is None
+    assert not RoleCommunicator.in_this_thread.dealer_answers
     assert original.crypten.generators["prev"] == original.crypten.generators["next"] == {}
     with pytest.raises(RuntimeError, match="not initialized"):
         crypten.channel()

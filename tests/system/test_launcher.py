@@ -1,28 +1,27 @@
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import image
-from secure_kmeans.data import Table
-from secure_kmeans.ledger import What
-from secure_kmeans.local import run_local
 from sklearn.datasets import load_wine, make_blobs
 
+from secure_kmeans.app.proposal import propose_job
 from secure_kmeans.errors import RoleError
-from secure_kmeans.job import Job, Party, Scaling
-from secure_kmeans.report import Report
+from secure_kmeans.report.sections import KMeansReport, PredictionReport
+from secure_kmeans.roles.local import run_local
+from secure_kmeans.tables import Table
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def launch(*arguments: object, folder: Path, **options) -> subprocess.Popen:
+def launch(*arguments: object, folder: Path, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, str(ROOT / "launcher.py"), *map(str, arguments)]
     environment = os.environ | {"TMPDIR": str(folder), "COLUMNS": "120"}
     return subprocess.Popen(
@@ -41,13 +40,16 @@ def left_over(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(("secure-kmeans-", "."))]
 
 
-def test_the_main_job(tmp_path):
+def test_the_main_job(tmp_path: Path) -> None:
     out = run("--seed", 0, folder=tmp_path)
     results = tmp_path / "results" / "mall_customers"
-    report = Report.load(results / "report.json")
-    assert sorted(report.counts) == [22, 23, 35, 39, 81]
-    assert report.inertia == pytest.approx(44448.455, abs=1e-3)
-    assert report.plaintext.inertia == pytest.approx(report.inertia, rel=1e-9)
+    report = KMeansReport.load(results / "report.json")
+    found = report.result
+    assert sorted(found.counts or []) == [22, 23, 35, 39, 81]
+    assert found.inertia == pytest.approx(44448.455, abs=1e-3)
+    assert report.plaintext is not None
+    assert report.agreement is not None
+    assert report.plaintext.inertia == pytest.approx(found.inertia, rel=1e-9)
     assert report.plaintext.inertia_in_double_precision == pytest.approx(44448.455, abs=1e-3)
     assert report.agreement.label_agreement == report.agreement.adjusted_rand == 1.0
     assert report.agreement.max_centroid_error < 1e-14  # equal, but for the way through original units
@@ -55,39 +57,41 @@ def test_the_main_job(tmp_path):
     assert set(report.communication) == {"party_0", "party_1", "dealer"}
     assert all(traffic.bytes_sent > 0 for traffic in report.communication.values())
     assert [traffic.rounds > 0 for traffic in report.communication.values()] == [True, True, False]  # nobody asks
-    assert sorted(report.cluster_names) == ["Careful", "General", "Miser", "Spendthrift", "Target"]
+    assert sorted(found.cluster_names or []) == ["Careful", "General", "Miser", "Spendthrift", "Target"]
 
     centroids = pd.read_csv(results / "centroids.csv")
-    assert centroids["size"].tolist() == report.counts
+    assert centroids["size"].tolist() == found.counts
     labels = [pd.read_csv(results / f"labels_party_{rank}.csv") for rank in (0, 1)]
     assert [len(own) for own in labels] == [100, 100]
-    assert np.bincount(pd.concat(labels)["cluster"]).tolist() == report.counts
+    assert np.bincount(pd.concat(labels)["cluster"]).tolist() == found.counts
     for picture in ("clusters.png", "convergence.png"):
         pixels = image.imread(results / picture)
         assert min(pixels.shape[:2]) > 500
         assert len(np.unique(pixels[..., 0])) > 50  # something is drawn
 
-    for name in report.cluster_names:
+    for name in found.cluster_names or []:
         assert name in out
+    before, after = " ".join(out.split()).split("Encrypted k-means on 200 rows")
     for entry in report.ledger:
-        assert entry.what in out
+        assert entry.what in before
+        assert entry.what in after
     assert "100 % of the labels" in out
     assert "--seed 0" in out
     assert left_over(tmp_path) == left_over(results) == []
 
 
-def test_hidden_counts_stand_nowhere(tmp_path):
+def test_hidden_counts_stand_nowhere(tmp_path: Path) -> None:
     out = run("--seed", 0, "--hide-counts", "--n-init", 1, "--skip-plaintext", folder=tmp_path)
     results = tmp_path / "results" / "mall_customers"
-    report = Report.load(results / "report.json")
-    assert (report.counts, report.counts_by_iteration) == (None, [])
+    report = KMeansReport.load(results / "report.json")
+    assert (report.result.counts, report.result.counts_by_iteration) == (None, [])
     assert not {"cluster sizes", "final cluster sizes"} & {entry.what for entry in report.ledger}
     assert "cluster sizes" not in out
     assert pd.read_csv(results / "centroids.csv")["size"].isna().all()
     assert (results / "convergence.png").exists()
 
 
-def test_three_parties_with_files_of_their_own(tmp_path):
+def test_three_parties_with_files_of_their_own(tmp_path: Path) -> None:
     rows = pd.DataFrame(load_wine(as_frame=True).data.iloc[::2, [0, 6, 9]])
     bounds = ",".join(f"{low}:{high}" for low, high in zip(rows.min(), rows.max(), strict=True))
     names = ["clinic", "lab", "a hospital"]
@@ -111,14 +115,14 @@ def test_three_parties_with_files_of_their_own(tmp_path):
         "out",
         folder=tmp_path,
     )
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["parties"] == ["clinic", "lab", "a_hospital"]
-    assert report["plaintext"] is report["agreement"] is None
-    assert What.COLUMN_BOUNDS not in {entry["what"] for entry in report["ledger"]}  # they were agreed on
-    for name, part in zip(report["parties"], parts, strict=True):
+    report = KMeansReport.load(tmp_path / "out" / "report.json")
+    assert report.parties == ("clinic", "lab", "a_hospital")
+    assert report.plaintext is report.agreement is None
+    assert not any("smallest and largest" in entry.what for entry in report.ledger)  # the bounds were agreed on
+    for name, part in zip(report.parties, parts, strict=True):
         own = pd.read_csv(tmp_path / "out" / f"labels_{name}.csv")["cluster"]
         scaled = (part.to_numpy() - rows.min().to_numpy()) / np.ptp(rows.to_numpy(), axis=0)
-        centers = (np.array(report["cluster_centers"]) - rows.min().to_numpy()) / np.ptp(rows.to_numpy(), axis=0)
+        centers = (np.array(report.result.cluster_centers) - rows.min().to_numpy()) / np.ptp(rows.to_numpy(), axis=0)
         assert own.tolist() == ((scaled[:, None] - centers) ** 2).sum(axis=2).argmin(axis=1).tolist()
 
 
@@ -161,7 +165,9 @@ def _parent(process: int) -> int:
         ("party_0", 1.0, signal.SIGSTOP, "it has not answered for 3 seconds"),
     ],
 )
-def test_a_role_that_fails_is_named(tmp_path, long_job, role, after, what, reason):
+def test_a_role_that_fails_is_named(
+    tmp_path: Path, long_job: Path, role: str, after: float, what: int, reason: str
+) -> None:
     process = launch("--data", long_job, "--clusters", 10, "--timeout", 3, "--output", "out", folder=tmp_path)
     victim = process_of(role, process.pid)
     time.sleep(after)
@@ -189,7 +195,7 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_an_interrupted_run_ends_all_its_processes(tmp_path, long_job):
+def test_an_interrupted_run_ends_all_its_processes(tmp_path: Path, long_job: Path) -> None:
     # Started in the background of a script, this process would pass on that interrupts are to be ignored.
     process = launch(
         "--data", long_job, "--clusters", 10, "--output", "out", folder=tmp_path, preexec_fn=_heed_interrupts
@@ -204,18 +210,25 @@ def test_an_interrupted_run_ends_all_its_processes(tmp_path, long_job):
     assert not alive(role)
 
 
-def test_a_party_whose_table_does_not_fit_the_job_is_named_without_a_value():
-    job = Job.of(
-        parties=Party.named("clinic", "lab"),
-        columns=("a",),
-        n_clusters=1,
-        scaling=Scaling(lower=(0.0,), upper=(1.0,)),
-        precision_bits=24,
-    )
-    tables = [Table("clinic", ("a",), np.array([[0.5]])), Table("lab", ("a",), np.array([[0.5], [987654.25]]))]
-    with pytest.raises(
-        RoleError, match=r'role "lab" failed: .*column "a", row 2: .*outside the agreed bounds'
-    ) as error:
-        run_local(job, tables)
+def test_labels_of_new_rows_are_their_owner_s(tmp_path: Path) -> None:
+    run("--seed", 0, "--n-init", 1, "--skip-plaintext", "--output", "fit", folder=tmp_path)
+    fitted = KMeansReport.load(tmp_path / "fit" / "report.json").result
+    new = pd.DataFrame(np.array(fitted.cluster_centers)[[3, 1, 4]] + 0.25)
+    new.columns = pd.Index(["Annual Income (k$)", "Spending Score (1-100)"])
+    new.to_csv(tmp_path / "new.csv", index=False)
+    out = run("predict", "fit/report.json", "--data", "new.csv", folder=tmp_path)
+    assert "labels of its own rows" in out
+    report = PredictionReport.load(tmp_path / "fit" / "prediction" / "report.json")
+    assert {entry.what for entry in report.ledger} == {"number of rows of each party", "labels of its own rows"}
+    found = [pd.read_csv(tmp_path / "fit" / "prediction" / f"labels_party_{rank}.csv")["cluster"] for rank in (0, 1)]
+    assert pd.concat(found).tolist() == [3, 1, 4]
+
+
+def test_what_can_fail_in_a_role_alone_is_named_without_a_value() -> None:
+    table = Table("clinic", ("a",), np.array([[0.5], [0.75]]))
+    job = propose_job([table, table], 1)
+    strange = Table("lab", ("a",), np.array([["987654.25"]]))
+    with pytest.raises(RoleError, match=r'role "lab" failed: ') as error:
+        run_local(job, [table, strange])
     assert error.value.role == "lab"
     assert "987654" not in str(error.value)

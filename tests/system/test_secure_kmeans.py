@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROWS = make_blobs(40, centers=3, n_features=2, random_state=3)[0]
 
 
-def test_fit_and_predict_on_tables_of_two_parties():
+def test_fit_and_predict_on_tables_of_two_parties() -> None:
     tables = [pd.DataFrame(ROWS[:15], columns=["income", "age"]), pd.DataFrame(ROWS[15:], columns=["income", "age"])]
     model = SecureKMeans(n_clusters=3, random_state=0)
     assert model.fit(tables) is model
@@ -34,7 +35,7 @@ def test_fit_and_predict_on_tables_of_two_parties():
     assert model.predict([new, new.iloc[:0]]).tolist() == [2, 0]
 
 
-def test_works_without_a_main_module_like_a_notebook_cell():
+def test_works_without_a_main_module_like_a_notebook_cell() -> None:
     script = """
 import asyncio, numpy as np
 from secure_kmeans import SecureKMeans
@@ -50,7 +51,7 @@ print(a == b != c == d)
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
 
 
-def test_parameters_follow_scikit_learn():
+def test_parameters_follow_scikit_learn() -> None:
     model = SecureKMeans(4, n_parties=3, init=ROWS[:4], random_state=7)
     assert clone(model).get_params()["n_parties"] == 3
     assert model.set_params(tol=0.5).tol == 0.5
@@ -74,9 +75,11 @@ def test_parameters_follow_scikit_learn():
         ({"init": ROWS[:2]}, ROWS, JobError, "centroids must have 5 rows of 2 numbers"),
         ({"bounds": ((0.0,), (1.0,))}, ROWS, JobError, "bounds for 1 columns"),
         ({"bounds": ((0, 0), (1, 1))}, ROWS, DataError, r'X: column "x0", row \d+: the number is outside the agreed'),
-        ({"random_state": -1}, ROWS, JobError, "seed: Input should be greater than or equal to 0"),
+        ({"random_state": -1}, ROWS, JobError, "random_state: it should be a whole number from 0 to"),
     ],
 )
-def test_mistakes_are_told_before_anything_starts(options, X, error, message):
+def test_mistakes_are_told_before_anything_starts(
+    options: dict[str, Any], X: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         SecureKMeans(**options).fit(X)

@@ -173,7 +173,7 @@ class _AllRoles:
     progress: Progress
 
     @property
-    def protocol(self) -> Protocol[Any]:
+    def protocol(self) -> Protocol[Any, Any]:
         return protocol_of(self.job.protocol)
 
     def execute(self, *, compare: bool, states: Path | None = None, resume: bool = False) -> Run:

@@ -98,7 +98,7 @@ class _OneRole:
     give_up: Callable[[RoleError], None]
 
     @property
-    def protocol(self) -> Protocol[Any]:
+    def protocol(self) -> Protocol[Any, Any]:
         return protocol_of(self.job.protocol)
 
     def execute(self, announce: Announce) -> Run:

@@ -24,7 +24,12 @@ from secure_kmeans.mpc.crypten_adapter.original import (
     crypten,
     ttp,
 )
-from secure_kmeans.mpc.crypten_adapter.randomness import kbit_element, ring_element, set_up_zero_sharing
+from secure_kmeans.mpc.crypten_adapter.randomness import (
+    install_zero_sharing,
+    kbit_element,
+    ring_element,
+    set_up_zero_sharing,
+)
 from secure_kmeans.mpc.crypten_adapter.tensors import (
     arithmetic,
     binary,
@@ -101,6 +106,7 @@ def _install() -> None:
     comm.DistributedCommunicator = context.DistributedCommunicator = RoleCommunicator
     ttp.logging = context.logging = logging.getLogger("crypten")  # instead of the root logger, which is the user's
     install_launching()
+    install_zero_sharing()
     install_tensors()
 
 

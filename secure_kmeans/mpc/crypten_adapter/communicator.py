@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch.distributed import ReduceOp
 
+from secure_kmeans.crypto.prg import Prg
 from secure_kmeans.mpc.crypten_adapter.original import comm
 from secure_kmeans.net.lines import Lines
 from secure_kmeans.net.mesh import Mesh
@@ -28,6 +30,23 @@ def _unused(name: str) -> Callable[..., NoReturn]:
         raise NotImplementedError(f"CrypTen called its communicator's {name}, which nothing in this package needs")
 
     return refuse
+
+
+class _OfThread(threading.local):
+    """What CrypTen keeps once in a process.
+
+    Attributes
+    ----------
+    instance : RoleCommunicator or None
+    mesh : Mesh or None
+        The argument that CrypTen's ``initialize`` has no parameter for.
+    dealer_answers : bool
+        Whether the dealer answers CrypTen's requests.
+    """
+
+    instance: RoleCommunicator | None = None
+    mesh: Mesh | None = None
+    dealer_answers: bool = False
 
 
 class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
@@ -54,13 +73,14 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
         The number of parties.
     traffic : Traffic
         Rounds and bytes of this role. Bytes are payload; a call that waits for another role is a round.
+    dealer_answers : bool
+        Whether the dealer answers CrypTen's requests.
+    zero_sharing : dict of str to Prg
+        The streams that this role shares with its neighbours, "next" and "prev".
     """
 
-    instance: RoleCommunicator | None = None
-    mesh_to_join: Mesh | None = None
-    """The argument that CrypTen's :meth:`initialize` has no place for."""
-    dealer_answers = False
-    """Whether the dealer answers CrypTen's requests."""
+    in_this_thread = _OfThread()
+    """CrypTen has one communicator in a process. Here each thread has its own, so that a thread can be a role."""
 
     ttp_group = ttp_comm_group = None  # CrypTen passes them along; a rank is enough here
 
@@ -70,25 +90,28 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
         self.rank = mesh.roles.index(mesh.me)
         self.world_size = len(mesh.roles) - 1
         self.traffic: Traffic = mesh.traffic
+        self.dealer_answers = self.in_this_thread.dealer_answers
+        self.zero_sharing: dict[str, Prg] = {}
         self._others = [rank for rank in range(self.world_size) if rank != self.rank]
 
     @classmethod
     def initialize(cls, rank: int, world_size: int, init_ttp: bool = False) -> None:
-        """Create the one instance. The mesh says what the arguments say."""
-        assert cls.mesh_to_join is not None, "CrypTen is initialised by joined() alone"
-        cls.instance = cls(cls.mesh_to_join)
+        """Create this thread's instance. The mesh says what the arguments say."""
+        mesh = cls.in_this_thread.mesh
+        assert mesh is not None, "CrypTen is initialised by joined() alone"
+        cls.in_this_thread.instance = cls(mesh)
 
     @classmethod
     def is_initialized(cls) -> bool:
-        return cls.instance is not None
+        return cls.in_this_thread.instance is not None
 
     @classmethod
     def get(cls) -> RoleCommunicator | None:
-        return cls.instance
+        return cls.in_this_thread.instance
 
     @classmethod
     def shutdown(cls) -> None:
-        cls.instance = None
+        cls.in_this_thread.instance = None
 
     def get_world_size(self) -> int:
         return self.world_size

@@ -11,7 +11,6 @@ import torch
 
 from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
 from secure_kmeans.mpc.crypten_adapter.original import comm, context, crypten, ttp
-from secure_kmeans.mpc.crypten_adapter.randomness import forget_zero_sharing
 from secure_kmeans.mpc.crypten_adapter.third_party import TERMINATE
 from secure_kmeans.net.mesh import Mesh
 
@@ -32,10 +31,11 @@ def joined(mesh: Mesh, *, dealer_answers: bool = False) -> Iterator[RoleCommunic
     ------
     RoleCommunicator
     """
-    assert not comm.is_initialized(), "CrypTen takes part in one run at a time"
+    assert not comm.is_initialized(), "a thread takes part in one run at a time"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    RoleCommunicator.mesh_to_join, RoleCommunicator.dealer_answers = mesh, dealer_answers
+    here = RoleCommunicator.in_this_thread
+    here.mesh, here.dealer_answers = mesh, dealer_answers
     try:
         crypten.init()
         yield channel()
@@ -44,8 +44,7 @@ def joined(mesh: Mesh, *, dealer_answers: bool = False) -> Iterator[RoleCommunic
     finally:
         crypten.uninit()
         ttp.TTPClient.uninit()
-        forget_zero_sharing()
-        RoleCommunicator.mesh_to_join, RoleCommunicator.dealer_answers = None, False
+        here.mesh, here.dealer_answers = None, False
         torch.set_num_threads(threads)
 
 

@@ -49,11 +49,23 @@ def set_up_zero_sharing() -> None:
     rank, parties = channel.get_rank(), channel.get_world_size()
     following = channel.key((rank + 1) % parties, f"zero-sharing from {rank}")
     preceding = channel.key((rank - 1) % parties, f"zero-sharing from {(rank - 1) % parties}")
-    for name, key in (("next", following), ("prev", preceding)):
-        crypten.generators[name] = {Stream.device: Stream(key)}
+    channel.zero_sharing = {"next": Stream(following), "prev": Stream(preceding)}
 
 
-def forget_zero_sharing() -> None:
-    """Drop the keys of a run that is over."""
+class _StreamOfThisRole:
+    """In the place of CrypTen's generators of one name, by device: the stream of the role that asks."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getitem__(self, device: torch.device) -> Prg:
+        if device != Stream.device:
+            raise TypeError("shares are drawn on the processor")
+        stream: Prg = comm.get().zero_sharing[self._name]
+        return stream
+
+
+def install_zero_sharing() -> None:
+    """Make CrypTen's zero-sharings take the streams of the role that asks."""
     for name in ("next", "prev"):
-        crypten.generators[name] = {}
+        crypten.generators[name] = _StreamOfThisRole(name)

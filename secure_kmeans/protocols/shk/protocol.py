@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from secure_kmeans.job import Role
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import KMeansResult
-from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.protocols.base import Context, Protocol
 from secure_kmeans.protocols.kmeans_checks import check_fit, check_prediction
 from secure_kmeans.protocols.shk.disclosures import disclosures
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.report.folder import ResultsFolder
-from secure_kmeans.report.kmeans import InTheClear, KMeansReport, report_of_kmeans, write_kmeans
+from secure_kmeans.report.kmeans import InTheClear, report_of_kmeans, report_of_prediction, write_kmeans
 from secure_kmeans.report.report import Report
 from secure_kmeans.tables import Table
 
@@ -61,9 +58,7 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         model = results[0].common
         if model is None:
             return None
-        rows = np.concatenate([tables[name].rows for name in job.names])
-        run = run_in_the_clear(job, rows, model.seed or 0)[model.best_restart]
-        return InTheClear(run, rows)
+        return InTheClear.of(job, tables, model.seed or 0, model.best_restart)
 
     def report(
         self,
@@ -71,8 +66,10 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         results: Sequence[KMeansResult],
         clear: InTheClear | None,
         names: Sequence[str] | None = None,
-    ) -> KMeansReport:
+    ) -> Report:
         """See :mod:`~secure_kmeans.report.kmeans`."""
+        if job.task == "predict":
+            return report_of_prediction(job, results)
         return report_of_kmeans(job, results, clear, names)
 
     def write(
@@ -84,7 +81,6 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         clear: Any,
     ) -> None:
         """Write the report, tables and pictures."""
-        assert isinstance(report, KMeansReport)
         write_kmeans(folder, report, results, tables, clear)
 
 
