@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Sequence
@@ -159,12 +160,10 @@ class _Supervisor:
         return self.costs
 
     def _start(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(self.folder)}
         import_root = str(Path(__file__).resolve().parents[2])
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, (import_root, os.environ.get("PYTHONPATH")))),
-            "OMP_NUM_THREADS": "1",
-            "TMPDIR": str(self.folder),
-        }
+        if import_root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):  # it is not installed
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (import_root, os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-P", "-m", "secure_kmeans.roles.process", str(self.folder)]
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
