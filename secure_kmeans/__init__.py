@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 from secure_kmeans.errors import (
     DataError,
@@ -17,8 +18,8 @@ from secure_kmeans.version import VERSION
 
 if TYPE_CHECKING:
     from secure_kmeans.estimators import PlaintextKMeans, SecureKMeans
-    from secure_kmeans.report import Report
-
+    from secure_kmeans.report.report import Report
+    from secure_kmeans.report.sections import KMeansReport
 
 __version__ = VERSION
 
@@ -26,6 +27,7 @@ __all__ = [
     "DataError",
     "IdentityError",
     "JobError",
+    "KMeansReport",
     "PlaintextKMeans",
     "ProtocolError",
     "Report",
@@ -36,15 +38,16 @@ __all__ = [
     "__version__",
 ]
 
+_WHERE: Final = {
+    "KMeansReport": "secure_kmeans.report.sections",
+    "PlaintextKMeans": "secure_kmeans.estimators",
+    "Report": "secure_kmeans.report.report",
+    "SecureKMeans": "secure_kmeans.estimators",
+}
+"""Imported when they are first used: scikit-learn takes seconds, and neither the command line nor a role needs it."""
+
 
 def __getattr__(name: str) -> Any:
-    """Import the estimators when they are first asked for: the roles' processes never need them."""
-    if name in ("PlaintextKMeans", "SecureKMeans"):
-        from secure_kmeans import estimators
-
-        return getattr(estimators, name)
-    if name == "Report":
-        from secure_kmeans.report import Report
-
-        return Report
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.job import Clustering, Party, Scaling, ScalingMethod
+from secure_kmeans.job import Clustering, KMeansJob, Party, Scaling, ScalingMethod
 from secure_kmeans.job.coins import DrawGrid
 from secure_kmeans.job.fixed_point import LEAST_PRECISION_BITS, choose_precision_bits, largest_that_fits
 from secure_kmeans.protocols.kmeans_checks import are_too_close
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.tables import Table, bounds_of, check_together
+
+J = TypeVar("J", bound=KMeansJob)
 
 _PREDICT_MARGIN: Final = 64.0
 """New rows may lie this many times the bounds away, as long as the fixed point has room for them."""
@@ -83,12 +85,12 @@ def propose_clustering(
     return Clustering.of(**_common_keys(tables, n_clusters, scaling, bounds, centroids, keys))
 
 
-def propose_prediction(fitted: ShkJob, centroids: np.ndarray) -> ShkJob:
+def propose_prediction(fitted: J, centroids: np.ndarray) -> J:
     """Propose the job that labels new rows with centroids in original units.
 
     Parameters
     ----------
-    fitted : ShkJob
+    fitted : KMeansJob
         The job that found the centroids.
     centroids : (n_clusters, n_features)
     """

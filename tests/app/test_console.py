@@ -6,6 +6,7 @@ from rich.console import Console
 
 from secure_kmeans.app import commands, console
 from secure_kmeans.app.commands import Announcement, Options, Run
+from secure_kmeans.job import Job, Kind
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, Entry, When
 from secure_kmeans.job.result import Costs
 from secure_kmeans.protocols import protocol_of
@@ -24,11 +25,11 @@ TOY = Report.model_validate(
         "started": "2026-01-02T00:00:00Z",
         "roles": [
             RolePart(name=name, kind=kind, fingerprint=None)
-            for name, kind in (("clinic", "party"), ("lab", "party"), ("adder", "server"))
+            for name, kind in (("clinic", Kind.PARTY), ("lab", Kind.PARTY), ("adder", Kind.SERVER))
         ],
         "n_samples": {"clinic": 3, "lab": 4},
         "columns": ["age"],
-        "result": Section(means=[3.5, 1e9], rounds_of="x" * 300),
+        "result": Section.model_validate({"means": [3.5, 1e9], "rounds_of": "x" * 300}),
         "timing": Timing(total_s=1.0),
         "communication": {"clinic": Costs(rounds=2, bytes_sent=5_000_000)},
         "ledger": [
@@ -58,8 +59,8 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 def test_disclosures_before_a_run_by_recipient_and_time(printed: io.StringIO) -> None:
     job = commands.cluster(Options(seed=0)).job
-    assert not isinstance(job, type(None))
-    console.print_announcement(Announcement(job, ANNOUNCED, ("an advice",), runs=3))  # type: ignore[arg-type]
+    assert isinstance(job, Job)
+    console.print_announcement(Announcement(job, ANNOUNCED, ("an advice",), runs=3))
     lines = [line.split("   ") for line in printed.getvalue().splitlines()]
     rows = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert ["Will be disclosed, and nothing else, each of 3 runs"] in rows
@@ -78,7 +79,7 @@ def test_before_and_after_have_the_same_texts(printed: io.StringIO) -> None:
     printed.truncate(0)
     console.print_run(run)
     after = folded(printed.getvalue())
-    for disclosure in protocol_of("shk").disclosures(announced[0].job):  # type: ignore[arg-type]
+    for disclosure in protocol_of("shk").disclosures(announced[0].job):
         assert disclosure.what in before
         assert disclosure.what in after
 

@@ -239,6 +239,12 @@ class TestOneRole:
             ),
             (["--party", "lab", "--identity", "keys/lab", "--table", "x.csv"], "x.csv: there is no such file"),
             (["--party", "lab", "--table", "lab.csv", "--table", "lab.csv"], "--table: with --party, name one file"),
+            (
+                ["--party", "dealer", "--identity", "keys/dealer", "--table", "lab.csv"],
+                '"dealer" is no party and has no use for a table; leave it out',
+            ),
+            (["--party", "dealer", "--resume"], '"dealer" is no party and has no use for a run to resume'),
+            (["--party", "lab", "--skip-plaintext"], "--skip-plaintext is for all roles on this machine"),
             (["--party", "lab", "--wait", "-1"], "Invalid value for '--wait'"),
             (["--party"], "Option '--party' requires an argument"),
         ],
@@ -281,6 +287,7 @@ class TestAllRoles:
             (["--table", "bank=lab.csv"], 'the job has no party "bank"; it has clinic, lab'),
             (["--table", "lab=lab.csv", "--table", "lab=lab.csv"], '--table: "lab" is named twice'),
             (["--table", "lab=x.csv"], "x.csv: there is no such file"),
+            (["--identity", "keys/lab"], "--identity is for one role: name it with --party"),
             (["--party", "lab", "extra"], "Got unexpected extra argument"),
             (["--secret"], "No such option"),
         ],
@@ -291,6 +298,15 @@ class TestAllRoles:
         before = entries(place)
         assert refused("job.toml", *arguments).startswith(says)
         assert entries(place) == before
+
+    @pytest.mark.usefixtures("in_this_process")
+    def test_an_environment_variable_may_stand_for_another_form(
+        self, launch: Launch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SECURE_KMEANS_IDENTITY", "keys/lab")
+        monkeypatch.setenv("SECURE_KMEANS_OUTPUT", "elsewhere")
+        assert launch("job.toml")[0] == 0
+        assert Path("elsewhere/report.json").exists()
 
     def test_a_table_is_missing_beside_the_job(self, refused: Refused) -> None:
         Path("lab.csv").unlink()

@@ -117,7 +117,8 @@ def test_three_parties_with_files_of_their_own(tmp_path: Path) -> None:
     )
     report = KMeansReport.load(tmp_path / "out" / "report.json")
     assert report.parties == ("clinic", "lab", "a_hospital")
-    assert report.plaintext is report.agreement is None
+    assert report.plaintext is None
+    assert report.agreement is None
     assert not any("smallest and largest" in entry.what for entry in report.ledger)  # the bounds were agreed on
     for name, part in zip(report.parties, parts, strict=True):
         own = pd.read_csv(tmp_path / "out" / f"labels_{name}.csv")["cluster"]
@@ -127,9 +128,9 @@ def test_three_parties_with_files_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def long_job(tmp_path_factory) -> Path:
+def long_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table that keeps the parties busy for minutes."""
-    path = tmp_path_factory.mktemp("data") / "long.csv"
+    path: Path = tmp_path_factory.mktemp("data") / "long.csv"
     rows = make_blobs(4000, centers=30, n_features=4, random_state=0)[0]
     pd.DataFrame(rows, columns=list("abcd")).to_csv(path, index=False)
     return path
@@ -226,7 +227,7 @@ def test_labels_of_new_rows_are_their_owner_s(tmp_path: Path) -> None:
 
 def test_what_can_fail_in_a_role_alone_is_named_without_a_value() -> None:
     table = Table("clinic", ("a",), np.array([[0.5], [0.75]]))
-    job = propose_job([table, table], 1)
+    job = propose_job([table, table], 1, parties=("clinic", "lab"))
     strange = Table("lab", ("a",), np.array([["987654.25"]]))
     with pytest.raises(RoleError, match=r'role "lab" failed: ') as error:
         run_local(job, [table, strange])

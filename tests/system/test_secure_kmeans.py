@@ -23,6 +23,7 @@ def test_fit_and_predict_on_tables_of_two_parties() -> None:
     plain = PlaintextKMeans(n_clusters=3, random_state=0).fit(ROWS)
     assert model.labels_.tolist() == plain.labels_.tolist()
     assert [len(own) for own in model.labels_by_party_] == [15, 25]
+    assert model.counts_ is not None
     assert model.counts_.tolist() == plain.counts_.tolist()
     assert model.cluster_centers_.tolist() == plain.cluster_centers_.tolist()  # to the last bit
     assert model.inertia_ == pytest.approx(plain.inertia_, rel=1e-9)

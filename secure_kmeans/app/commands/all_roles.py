@@ -15,11 +15,10 @@ from secure_kmeans.app.commands.values import Announce, Announcement, RoleFiles,
 from secure_kmeans.app.inputs import Options, read_inputs, tables_of_job
 from secure_kmeans.app.proposal import propose_job, propose_prediction
 from secure_kmeans.errors import DataError, JobError
-from secure_kmeans.job import Clustering, Job
+from secure_kmeans.job import Clustering, Job, KMeansJob
 from secure_kmeans.job.result import Progress, Result, no_progress
 from secure_kmeans.protocols import protocol_of, read_job
 from secure_kmeans.protocols.base import Protocol
-from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.report.folder import ResultsFolder
 from secure_kmeans.report.report import Report
 from secure_kmeans.roles.local import run_local
@@ -140,7 +139,7 @@ def predict(
     return run.execute(compare=False)
 
 
-def read_model(path: Path) -> tuple[ShkJob, np.ndarray]:
+def read_model(path: Path) -> tuple[KMeansJob, np.ndarray]:
     """Read the job and the centroids, in original units, of the clustering that a report describes.
 
     Raises
@@ -151,13 +150,14 @@ def read_model(path: Path) -> tuple[ShkJob, np.ndarray]:
     try:
         report = Report.load(path)
         keys = report.job.model_dump(exclude={"digest"})
-        job = ShkJob.model_validate_json(json.dumps(keys))
+        job = protocol_of(report.protocol or "").Job.model_validate_json(json.dumps(keys))
         centroids = np.array(report.result.model_dump()["cluster_centers"], dtype=np.float64)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise DataError(f"{path}: this is not the report of a clustering on secret shares") from None
-    if centroids.shape != (job.n_clusters, len(job.columns)) or not np.isfinite(centroids).all():
+    fits = isinstance(job, KMeansJob) and centroids.shape == (job.n_clusters, len(job.columns))
+    if not fits or not np.isfinite(centroids).all():
         raise DataError(f"{path}: its cluster centers do not fit its job")
     return job, centroids
 

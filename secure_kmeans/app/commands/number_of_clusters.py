@@ -147,7 +147,7 @@ class _Runs:
             run = run_on_scaled(job, scaled, self.seed)[model.best_restart]
             points.append(_point(job, rows, run, model))
             reports.append(protocol.report(job, results, None, segments_of(job, results)))
-            name = f"report_{job.n_clusters}.json"
+            name = f"report_{job.n_clusters:02}.json"
             (folder.aside / name).write_text(reports[-1].model_dump_json(indent=2) + "\n", encoding="utf-8")
             progress(f"K = {job.n_clusters}", job.n_clusters, self.most)
         return Elbow(tuple(points), self.seed, tuple(reports), (), disclosures, advice)

@@ -74,6 +74,7 @@ def take_part(
     """
     job = read_job(path)
     own = _checked_role(job, role)
+    _refuse_idle(own, files)
     identity = _checked_identity(job, own, files)
     table = _own_table(job, own, files.table)
     log.info("job %s, digest %s", path, job.digest.hex()[:16])
@@ -172,6 +173,21 @@ def _checked_role(job: Job, name: str) -> Role:
     except KeyError:
         roles = ", ".join(role.name for role in job.roles)
         raise JobError(f'the job has no role "{name}"; it has {roles}') from None
+
+
+def _refuse_idle(role: Role, files: RoleFiles) -> None:
+    """Refuse what would be ignored silently."""
+    if role.kind is Kind.PARTY:
+        return
+    given = {
+        "a table": files.table,
+        "a folder of results": files.output,
+        "a folder of states": files.states,
+        "a run to resume": files.resume,
+    }
+    for what, value in given.items():
+        if value:
+            raise JobError(f'"{role.name}" is no party and has no use for {what}; leave it out')
 
 
 def _checked_identity(job: Job, role: Role, files: RoleFiles) -> Identity:

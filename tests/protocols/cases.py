@@ -1,0 +1,158 @@
+"""What the conformance suite has to know of each protocol."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from secure_kmeans.job import Job, Party, Scaling
+from secure_kmeans.plaintext.baseline import run_in_the_clear
+from secure_kmeans.plaintext.kmeans import number_of_best
+from secure_kmeans.protocols.shk import ShkJob
+from secure_kmeans.tables import Table
+from tests.protocols.toy.mean import MEAN_PROTOCOL, MeanJob
+
+
+class Case(ABC):
+    """One protocol, with a small problem.
+
+    Attributes
+    ----------
+    name : str
+        Under which the protocol is registered.
+    numbers_of_parties : tuple of int
+    """
+
+    name: str
+    numbers_of_parties: tuple[int, ...] = (2, 3, 10)
+
+    @abstractmethod
+    def job(self, parties: int) -> Job:
+        """A job of a run with several iterations."""
+
+    @abstractmethod
+    def tables(self, job: Job) -> dict[str, Table]:
+        """Each party's table; the parties have different numbers of rows."""
+
+    @abstractmethod
+    def check_against_oracle(self, job: Job, tables: dict[str, Table], results: Sequence[Any]) -> None:
+        """Compare all parties' results with the same run in the clear."""
+
+    @abstractmethod
+    def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
+        """Rounds and bytes of the first party, from the protocol's documentation."""
+
+    def own(self, result: Any) -> Any:
+        """What one party alone holds of a result, without times."""
+        return result.own
+
+    @staticmethod
+    def names(parties: int) -> tuple[str, ...]:
+        return tuple(f"party_{rank}" for rank in range(parties))
+
+
+def split(rows: np.ndarray, job: Job, columns: tuple[str, ...]) -> dict[str, Table]:
+    """Rows in slices; the first party has most of them."""
+    edges = np.cumsum([len(rows) - 2 * (len(job.parties) - 1), *[2] * (len(job.parties) - 2)])
+    return {
+        name: Table(name, columns, part) for name, part in zip(job.names, np.split(rows, edges), strict=True)
+    }
+
+
+class ShkCase(Case):
+    """SHK with one start at random rows, 70 rows, 2 columns, 4 clusters."""
+
+    name = "shk"
+    rows = np.random.default_rng(4).random((70, 2))
+
+    def job(self, parties: int) -> ShkJob:
+        return ShkJob.of(
+            parties=Party.named(*self.names(parties)),
+            columns=("x", "y"),
+            n_clusters=4,
+            init="random",
+            n_init=1,
+            seed=3,
+            scaling=Scaling.of(lower=(0.0, 0.0), upper=(1.0, 1.0)),
+            precision_bits=24,
+        )
+
+    def tables(self, job: Job) -> dict[str, Table]:
+        return split(self.rows, job, ("x", "y"))
+
+    def check_against_oracle(self, job: Job, tables: dict[str, Table], results: Sequence[Any]) -> None:
+        assert isinstance(job, ShkJob)
+        check_shk_against_plaintext(job, self.rows, results)
+
+    def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
+        """docs/protocols.md: an iteration of k = 4, at most 266 rows, is 11 rounds; the first and last differ.
+
+        n = 70 rows, d = 2, k = 4, one start: w(n) = 2 words a plane. b = 1 + 48 + 2 = 51 bits: o = 33. sums: S = 5
+        bytes. The division compares 246 n <= 2^15, g + 1 = 16 bits: o = 10.
+        """
+        others = len(job.parties) - 1
+        iterations, words, rows = results[0].common.n_iter, 2, 70
+        masked, numbers = 8 * 4 * 2, 7 * 3 * rows
+        compared = 8 * words * 6 * 33 + 8 * words * 6  # six pairs, and the winner's bits
+        labelling = masked + numbers + compared
+        stop = 8 + 8 * 42 + 8
+        sums = 8 * 3 * words + 5 * 3 * rows
+        division = 5 * 4 + 5 * 8 + 8 * 8 + 8 * (10 + 1)
+        before = 8 + 8 * 2 * rows  # the number of rows; the rows under their mask
+        final_labels = 8 * 3 * words + 4 * 4 + 8 * 8 + 8  # integers; sizes; centroids; inertia
+        to_owners = sum(4 * count for name, count in results[0].n_samples.items() if name != job.names[0])
+        sent = others * (
+            before + (iterations + 1) * labelling + iterations * (stop + sums + division) + final_labels
+        )
+        told = 0
+        return 0, sent + to_owners + told
+
+    def own(self, result: Any) -> Any:
+        return result.own.labels
+
+
+def check_shk_against_plaintext(job: ShkJob, rows: np.ndarray, results: Sequence[Any]) -> None:
+    """Compare all that SHK found with the plaintext run from the same coins, to the last bit."""
+    model = results[0].common
+    assert all(result.common == model for result in results), "the parties hold different results"
+    runs = run_in_the_clear(job, rows, model.seed or 0)
+    assert model.best_restart == number_of_best(runs)
+    plain = runs[model.best_restart]
+    assert [label for result in results for label in result.own.labels] == plain.labels.tolist()
+    assert model.sizes == (None if job.hide_counts else plain.sizes.tolist())
+    assert model.sizes_by_iteration == ([] if job.hide_counts else plain.sizes_by_iteration)
+    assert (model.n_iter, model.converged) == (plain.n_iter, plain.converged)
+    assert model.centroids == job.scaling.invert(plain.centroids).tolist()  # to the last bit
+
+
+class MeanCase(Case):
+    """The protocol of the tests: a private mean of each of three columns."""
+
+    name = "mean"
+    numbers_of_parties = (3, 10)
+    rows = np.round(np.random.default_rng(6).normal(40, 20, (31, 3)), 2)
+
+    def job(self, parties: int) -> MeanJob:
+        return MeanJob.of(parties=Party.named(*self.names(parties)), columns=("age", "dose", "weight"))
+
+    def tables(self, job: Job) -> dict[str, Table]:
+        return split(self.rows, job, ("age", "dose", "weight"))
+
+    def check_against_oracle(self, job: Job, tables: dict[str, Table], results: Sequence[Any]) -> None:
+        assert isinstance(job, MeanJob)
+        expected = np.array(MEAN_PROTOCOL.in_the_clear(job, tables, []))
+        error = len(job.parties) * 0.5 * 2.0**-20 / len(self.rows)  # each party rounds its sum once
+        for result in results:
+            assert np.abs(np.array(result.common.means) - expected).max() <= error
+
+    def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
+        """The number of rows to and from every other party; a masked sum to the adder and a total for each column."""
+        assert isinstance(job, MeanJob)
+        others = len(job.parties) - 1
+        return others + len(job.columns), 8 * others + 8 * len(job.columns)
+
+
+CASES: tuple[Case, ...] = (ShkCase(), MeanCase())
