@@ -1,36 +1,49 @@
-"""All roles in processes of their own, over TLS on this machine: for tests of what parties compute together."""
+"""Parties that compute on shares, each role in a process of its own: for tests of CrypTen and of the way to it."""
 
-import json
-import tempfile
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
-from secure_kmeans.job import Job, Party, Scaling
+from secure_kmeans.errors import ProtocolError, RoleError
+from secure_kmeans.job import Kind, Party, Role, Scaling
+from secure_kmeans.job.ledger import Ledger
 from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.session import Session
-from secure_kmeans.net.loopback import Loopback
+from secure_kmeans.mpc.session import open_session
+from secure_kmeans.mpc.sharing import Sharing
+from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.protocols.shk import SHK, ShkJob
+from secure_kmeans.roles.process import in_processes
 
 
 def run_parties(
     number: int,
-    body: Callable[[Session], Any],
+    body: Callable[[Sharing], Any],
     *,
     precision_bits: int = 24,
     timeout: float = 60.0,
     engine: Literal["secure", "crypten"] = "secure",
 ) -> list[Any]:
-    """What ``body`` returns at each party, as JSON keeps it. The dealer of engine "secure" calls ``body``, too.
+    """Call ``body(sharing)`` in the process of each party, and in that of a dealer of the engine "secure".
+
+    Parameters
+    ----------
+    number : int
+        Of parties, which are called ``party_0`` and so on.
+    body : callable
+        Its answer has to be a JSON value. At the dealer the answer is dropped.
+    precision_bits, timeout, engine
+        Of the job.
+
+    Returns
+    -------
+    The parties' answers, in rank order.
 
     Raises
     ------
     AssertionError
         With the traceback of a role that raised.
     """
-    names = [f"party_{rank}" for rank in range(number)]
-    job = Job.of(
-        parties=Party.named(*names),
+    job = ShkJob.of(
+        parties=Party.named(*(f"party_{rank}" for rank in range(number))),
         columns=("x",),
         n_clusters=1,
         scaling=Scaling.of(lower=(0.0,), upper=(1.0,)),
@@ -39,44 +52,16 @@ def run_parties(
         engine=engine,
     )
 
-    with tempfile.TemporaryDirectory() as folder:
-        loopback = Loopback(job, Path(folder) / "identities")
+    def part(role: Role, mesh: Mesh) -> Any:
+        answers = engine == "crypten"
+        with crypten.joined(mesh, dealer_answers=answers) as channel:
+            if role.kind is Kind.DEALER and answers:
+                try:
+                    crypten.serve_requests()
+                except (ProtocolError, RoleError) as error:  # which some bodies provoke, and all parties see
+                    mesh.fail(str(error))
+                return None
+            answer = body(open_session(channel, job, Ledger(SHK.disclosures(None))))
+            return None if role.kind is Kind.DEALER else answer
 
-        def answer_of(session: Session) -> None:
-            """What ``body`` returns or raises at a role, kept in a file."""
-            try:
-                returned = body(session)
-                answer = {"returned": returned if session.rank < number else None}
-            except Exception:
-                answer = {"raised": traceback.format_exc()}
-                raise
-            finally:
-                (Path(folder) / session.name).write_text(json.dumps(answer))
-
-        def role(rank: int) -> None:
-            mesh = loopback.meet(job.roles[rank])
-            try:
-                with crypten.joined(mesh, dealer_answers=engine == "crypten"):
-                    if rank == number and engine == "crypten":
-                        crypten.serve_requests()
-                    else:
-                        answer_of(Session(names, rank, precision_bits, engine))
-                mesh.finish()
-            except Exception:
-                mesh.fail("it failed")
-                raise
-            finally:
-                mesh.close()
-
-        crypten.run_roles(number, role)
-        files = [Path(folder) / name for name in (job.roles if engine == "secure" else names)]
-        answers = [
-            json.loads(file.read_text()) if file.exists() else {"raised": "the process ended without an answer"}
-            for file in files
-        ]
-    # A role that raised for a reason of its own comes before one that only lost it.
-    raised = sorted(
-        (answer["raised"] for answer in answers if "raised" in answer), key=lambda text: "RoleError" in text
-    )
-    assert not raised, raised[0]
-    return [answer["returned"] for answer in answers[:number]]
+    return in_processes(job, part)[:number]

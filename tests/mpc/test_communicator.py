@@ -11,7 +11,7 @@ from torch.distributed import ReduceOp
 from secure_kmeans.errors import RoleError
 from secure_kmeans.mpc.crypten_adapter import original
 from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
-from secure_kmeans.mpc.session import Session
+from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.net.messages import encode_object
 from tests.parties import run_parties
 
@@ -25,9 +25,9 @@ Body = Callable[[RoleCommunicator, int, list[int]], Any]
 def talk(number: int, body: Body) -> list[Any]:
     """What ``body``, given CrypTen's communicator, its rank and all others, returns at each party."""
 
-    def of_party(session: Session) -> Any:
-        ranks = [rank for rank in range(number) if rank != session.rank]
-        return body(original.comm.get(), session.rank, ranks)
+    def of_party(sharing: Sharing) -> Any:
+        ranks = [rank for rank in range(number) if rank != sharing.rank]
+        return body(original.comm.get(), sharing.rank, ranks)
 
     return run_parties(number, of_party, engine="crypten")
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from secure_kmeans.errors import ProtocolError, RoleError
-from secure_kmeans.job.ledger import What
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import original, randomness
-from secure_kmeans.mpc.session import Session
+from secure_kmeans.mpc.packing import RING_BYTES
+from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.messages import encode_object
+from secure_kmeans.protocols.shk import disclosures as may
 from tests.parties import run_parties
 
 VALUES = np.arange(6.0).reshape(3, 2)
@@ -41,16 +42,15 @@ def test_no_generator_of_torch_numpy_or_python_is_reached(
         for name in names:
             monkeypatch.setattr(module, name, forbid(f"{module.__name__}.{name}"))
 
-    def body(session: Session) -> Any:
-        engine = session.engine
-        X = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
-        engine.execute(engine.enter(X, 1, 3, 60))
-        H = engine.execute(engine.label(engine.execute(engine.centroids(X[None])), 60))
-        T, _ = engine.execute(engine.sums(H, 8))
+    def body(sharing: Sharing) -> Any:
+        engine = sharing.engine
+        X = sharing.enter_rows(VALUES[: 3 if sharing.rank == 0 else 0], [3] + [0] * (number - 1))
+        rows = engine.execute(engine.enter(X, 60))
+        H = engine.execute(rows.label(engine.execute(engine.centroids(X[None])), 60))
+        T, _ = engine.execute(rows.sums(H, RING_BYTES))
         twos = np.full(3, 2)
         halves = engine.execute(engine.divided(engine.execute(engine.divide(T[0], 8)), twos, 2**30, 3))
-        session.toss_coins()
-        return session.reveal(halves, what=What.CLUSTER_SIZES).tolist()
+        return sharing.reveal(halves, may.FINAL_CENTROIDS).tolist()
 
     for halves in run_parties(number, body, engine=engine):
         assert halves == (VALUES / 2 * 2**24).astype(int).tolist()
@@ -75,8 +75,9 @@ def test_the_dealer_is_crypten_s_only_provider() -> None:
 
 
 def test_shares_of_the_same_row_differ_in_every_run() -> None:
-    def body(session: Session) -> Any:
-        return session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3, 0]).tolist()
+    def body(sharing: Sharing) -> Any:
+        entered = sharing.enter_rows(VALUES[: 3 if sharing.rank == 0 else 0], [3, 0])
+        return crypten.share_of(entered).tolist()
 
     first, second = run_parties(2, body), run_parties(2, body)
     assert not np.intersect1d(first, second).size
@@ -86,11 +87,12 @@ def test_shares_of_the_same_row_differ_in_every_run() -> None:
 
 @pytest.mark.parametrize("number", [2, 3])
 def test_bytes_and_rounds_of_a_product(number: int) -> None:
-    def body(session: Session) -> list[int]:
-        X = crypten.from_public(torch.from_numpy(session.fixed_point.encode(VALUES)))
-        before = (session.traffic.rounds, session.traffic.bytes_sent)
+    def body(sharing: Sharing) -> list[int]:
+        X = crypten.from_public(torch.from_numpy(sharing.fixed_point.encode(VALUES)))
+        traffic = crypten.channel().traffic
+        before = (traffic.rounds, traffic.bytes_sent)
         X * X
-        return [session.traffic.rounds - before[0], session.traffic.bytes_sent - before[1]]
+        return [traffic.rounds - before[0], traffic.bytes_sent - before[1]]
 
     first, *others = run_parties(number, body, engine="crypten")
     opened = (number - 1) * 2 * 6 * 8  # x - a and y - b, 6 words of 8 bytes, to every other party
@@ -111,9 +113,9 @@ def test_bytes_and_rounds_of_a_product(number: int) -> None:
     ids=["function", "shapes", "product", "options", "list"],
 )
 def test_the_dealer_refuses_an_unknown_request(request_: Any) -> None:
-    def body(session: Session) -> None:
+    def body(sharing: Sharing) -> None:
         channel = crypten.channel()
-        if session.rank == 1:
+        if sharing.rank == 1:
             channel.send_obj("here", 0)  # and has nothing left to do that the dealer's end could disturb
         else:
             assert channel.recv_obj(1) == "here"
@@ -125,9 +127,9 @@ def test_the_dealer_refuses_an_unknown_request(request_: Any) -> None:
 
 
 def test_a_dealer_that_walks_along_is_asked_for_nothing() -> None:
-    def body(session: Session) -> None:
-        if session.rank == 0:  # the one party that asks CrypTen's dealer
-            X = crypten.from_public(torch.from_numpy(session.fixed_point.encode(VALUES)))
+    def body(sharing: Sharing) -> None:
+        if sharing.rank == 0:  # the one party that asks CrypTen's dealer
+            X = crypten.from_public(torch.from_numpy(sharing.fixed_point.encode(VALUES)))
             with pytest.raises(ProtocolError, match="answers nobody"):
                 X * X
 
@@ -148,10 +150,10 @@ def test_what_one_party_learns_reaches_no_other(number: int, monkeypatch: pytest
 
         monkeypatch.setattr(Mesh, name, counted)
 
-    def body(session: Session) -> Any:
-        secret = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
+    def body(sharing: Sharing) -> Any:
+        secret = sharing.enter_rows(VALUES[: 3 if sharing.rank == 0 else 0], [3] + [0] * (number - 1))
         received.clear()
-        opened = session.reveal(secret, to="party_1", what=What.OWN_LABELS)
+        opened = sharing.engine.execute(sharing.revealing(secret, may.OWN_LABELS, to="party_1"))
         return [sorted(received), opened.tolist()]
 
     answers = run_parties(number, body)
@@ -189,7 +191,7 @@ NEARLY: dict[str, Operation] = {
 def test_crypten_s_own_operations_work_across_it(number: int, operations: dict[str, Operation], error: float) -> None:
     """With CrypTen's own fixed point, as its users call it."""
 
-    def body(session: Session) -> dict[str, Any]:
+    def body(sharing: Sharing) -> dict[str, Any]:
         x, y = (original.crypten.cryptensor(of, src=src) for src, of in enumerate((X, Y)))
         found = {}
         for name, operation in operations.items():
