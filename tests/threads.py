@@ -1,4 +1,4 @@
-"""All roles of a job in threads of this process, over lines in memory: for tests in which processes are not the point."""
+"""All roles of a job in threads of this process, over lines in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from secure_kmeans.job import Job, Role
 from secure_kmeans.job.ledger import Ledger
 from secure_kmeans.job.result import Progress, no_progress
 from secure_kmeans.net.mesh import Mesh
-from secure_kmeans.net.messages import decode_object, encode_object
+from secure_kmeans.net.messages import Checkpoint, decode_object, encode_object
 from secure_kmeans.net.watch import Traffic
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.base import Context, Keep
@@ -24,11 +24,11 @@ from secure_kmeans.tables import Table
 SECONDS = 60.0
 
 
-class _Post:
+class Post:
     """A queue for each pair of roles and direction, and a copy of all that was sent."""
 
-    def __init__(self, roles: tuple[str, ...], session: bytes) -> None:
-        self.roles, self.session = roles, session
+    def __init__(self, roles: tuple[str, ...], session: bytes, checkpoint: Checkpoint | None) -> None:
+        self.roles, self.session, self.checkpoint = roles, session, checkpoint
         self.queues: dict[tuple[str, str], queue.Queue[Any]] = {
             (sender, receiver): queue.Queue() for sender in roles for receiver in roles if sender != receiver
         }
@@ -38,8 +38,9 @@ class _Post:
 class MemoryMesh:
     """A role's mesh, without a network; see :class:`~secure_kmeans.net.mesh.Mesh`."""
 
-    def __init__(self, post: _Post, me: str) -> None:
+    def __init__(self, post: Post, me: str) -> None:
         self._post, self.me, self.roles, self.session = post, me, post.roles, post.session
+        self.checkpoint = post.checkpoint
         self.traffic = Traffic()
 
     def _put(self, peer: str, value: Any) -> None:
@@ -105,9 +106,18 @@ class Threads:
         From (sender, receiver) to all that went that way: arrays, and bytes of objects.
     """
 
-    def __init__(self, job: Job, part: Callable[[Role, Mesh], Any], *, session: bytes = bytes(32)) -> None:
-        post = _Post(tuple(role.name for role in job.roles), session)
-        meshes = [MemoryMesh(post, role.name) for role in job.roles]
+    def __init__(
+        self,
+        job: Job,
+        part: Callable[[Role, Mesh], Any],
+        *,
+        session: bytes = bytes(32),
+        iteration: int | None = None,
+        mesh: Callable[[Post, str], MemoryMesh] = MemoryMesh,
+    ) -> None:
+        checkpoint = None if iteration is None else Checkpoint(iteration, session)
+        post = Post(tuple(role.name for role in job.roles), session, checkpoint)
+        meshes = [mesh(post, role.name) for role in job.roles]
         self.answers: list[Any] = [None] * len(meshes)
         self.traffic = [mesh.traffic for mesh in meshes]
         self.sent = post.sent
@@ -115,7 +125,7 @@ class Threads:
 
         def take_part(number: int) -> None:
             try:
-                self.answers[number] = part(job.roles[number], cast(Mesh, meshes[number]))
+                self.answers[number] = part(job.roles[number], cast("Mesh", meshes[number]))
             except BaseException as error:
                 raised.append(error)
                 meshes[number].fail(type(error).__name__)
@@ -139,9 +149,9 @@ def run_protocol(
     resumed: Mapping[str, bytes] | None = None,
     keep: Callable[[str], Keep] | None = None,
     progress: Progress = no_progress,
-    session: bytes = bytes(32),
+    **options: Any,
 ) -> tuple[list[Any], Threads]:
-    """Run a job's protocol at all roles.
+    """Run a job's protocol at all roles; the options are those of :class:`Threads`.
 
     Returns
     -------
@@ -162,5 +172,5 @@ def run_protocol(
         )
         return protocol.run(context)
 
-    threads = Threads(job, part, session=session)
+    threads = Threads(job, part, **options)
     return threads.answers[: len(job.parties)], threads

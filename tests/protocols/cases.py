@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from secure_kmeans.job import Job, Party, Scaling
+from secure_kmeans.net.messages import encode_object
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import number_of_best
 from secure_kmeans.protocols.shk import ShkJob
 from secure_kmeans.tables import Table
+from tests.protocols.test_costs_of_lloyd import symbols_of
 from tests.protocols.toy.mean import MEAN_PROTOCOL, MeanJob
+from tests.stated_costs import ROUNDS, TO_EACH, stated
 
 
 class Case(ABC):
@@ -24,10 +27,13 @@ class Case(ABC):
     name : str
         Under which the protocol is registered.
     numbers_of_parties : tuple of int
+    shortest_mask_bytes : int
+        Shorter messages are public, or may be equal by chance.
     """
 
     name: str
     numbers_of_parties: tuple[int, ...] = (2, 3, 10)
+    shortest_mask_bytes: int = 16
 
     @abstractmethod
     def job(self, parties: int) -> Job:
@@ -49,6 +55,10 @@ class Case(ABC):
         """What one party alone holds of a result, without times."""
         return result.own
 
+    def masked_to(self, job: Job, sender: str) -> str:
+        """A role to which all longer messages of a role are masked or shares."""
+        return next(name for name in job.names if name != sender)
+
     @staticmethod
     def names(parties: int) -> tuple[str, ...]:
         return tuple(f"party_{rank}" for rank in range(parties))
@@ -57,9 +67,7 @@ class Case(ABC):
 def split(rows: np.ndarray, job: Job, columns: tuple[str, ...]) -> dict[str, Table]:
     """Rows in slices; the first party has most of them."""
     edges = np.cumsum([len(rows) - 2 * (len(job.parties) - 1), *[2] * (len(job.parties) - 2)])
-    return {
-        name: Table(name, columns, part) for name, part in zip(job.names, np.split(rows, edges), strict=True)
-    }
+    return {name: Table(name, columns, part) for name, part in zip(job.names, np.split(rows, edges), strict=True)}
 
 
 class ShkCase(Case):
@@ -88,27 +96,27 @@ class ShkCase(Case):
         check_shk_against_plaintext(job, self.rows, results)
 
     def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
-        """docs/protocols.md: an iteration of k = 4, at most 266 rows, is 11 rounds; the first and last differ.
+        """The formulas of docs/protocols.md, in the order of a run."""
+        assert isinstance(job, ShkJob)
+        symbols = symbols_of(job, len(self.rows))
+        n, d, k, b = (symbols[name] for name in "ndkb")
+        iterations, others = results[0].common.n_iter, len(job.parties) - 1
 
-        n = 70 rows, d = 2, k = 4, one start: w(n) = 2 words a plane. b = 1 + 48 + 2 = 51 bits: o = 33. sums: S = 5
-        bytes. The division compares 246 n <= 2^15, g + 1 = 16 bits: o = 10.
-        """
-        others = len(job.parties) - 1
-        iterations, words, rows = results[0].common.n_iter, 2, 70
-        masked, numbers = 8 * 4 * 2, 7 * 3 * rows
-        compared = 8 * words * 6 * 33 + 8 * words * 6  # six pairs, and the winner's bits
-        labelling = masked + numbers + compared
-        stop = 8 + 8 * 42 + 8
-        sums = 8 * 3 * words + 5 * 3 * rows
-        division = 5 * 4 + 5 * 8 + 8 * 8 + 8 * (10 + 1)
-        before = 8 + 8 * 2 * rows  # the number of rows; the rows under their mask
-        final_labels = 8 * 3 * words + 4 * 4 + 8 * 8 + 8  # integers; sizes; centroids; inertia
-        to_owners = sum(4 * count for name, count in results[0].n_samples.items() if name != job.names[0])
-        sent = others * (
-            before + (iterations + 1) * labelling + iterations * (stop + sums + division) + final_labels
-        )
-        told = 0
-        return 0, sent + to_owners + told
+        def cost(name: str, **given: int) -> np.ndarray:
+            return np.array([stated(name, column, **symbols | given) for column in (ROUNDS, TO_EACH)])
+
+        stop = cost("negative", m=1, b=64) + np.array([0, 8])  # Delta beside the comparison; a word of bits
+        labelling = cost("masked") + cost("argmin_of_masked", m=n, b=b)
+        total = np.array([1, 8])  # the number of rows
+        total += cost("fixed")
+        total += cost("iteration") * iterations - np.array([0, stop[1]])  # the first iteration has no stop bit
+        total += labelling + np.array([0, stop[1]])
+        total += cost("to_integers", q=k - 1, m=n, S=4)
+        total += [4, 8 * k * d + 4 * k + 8]  # centroids, sizes, labels, inertia
+        rounds, to_each = total.tolist()
+        to_owners = 4 * (n - results[0].n_samples[job.names[0]])
+        to_dealer = [results[0].n_samples[name] for name in job.names], None, *[[0]] * iterations, []
+        return rounds, others * to_each + to_owners + sum(len(encode_object(told)) for told in to_dealer)
 
     def own(self, result: Any) -> Any:
         return result.own.labels
@@ -133,6 +141,7 @@ class MeanCase(Case):
 
     name = "mean"
     numbers_of_parties = (3, 10)
+    shortest_mask_bytes = 8
     rows = np.round(np.random.default_rng(6).normal(40, 20, (31, 3)), 2)
 
     def job(self, parties: int) -> MeanJob:
@@ -148,11 +157,14 @@ class MeanCase(Case):
         for result in results:
             assert np.abs(np.array(result.common.means) - expected).max() <= error
 
+    def masked_to(self, job: Job, sender: str) -> str:
+        return job.roles[-1].name
+
     def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
         """The number of rows to and from every other party; a masked sum to the adder and a total for each column."""
         assert isinstance(job, MeanJob)
         others = len(job.parties) - 1
-        return others + len(job.columns), 8 * others + 8 * len(job.columns)
+        return 1 + len(job.columns), 8 * others + 8 * len(job.columns)
 
 
 CASES: tuple[Case, ...] = (ShkCase(), MeanCase())

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
+from secure_kmeans.fixed_point import choose_precision_bits
+from secure_kmeans.ledger import ALL, What
+from secure_kmeans.plan import party_names
 from sklearn.datasets import load_iris, make_blobs
 
-from secure_kmeans.fixed_point import choose_precision_bits
 from secure_kmeans.job import Job, Party, Scaling
-from secure_kmeans.ledger import ALL, What
 from secure_kmeans.mpc import crypten_engine, engine
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import number_of_best
-from secure_kmeans.plan import party_names
 from secure_kmeans.protocols import initialisation, shk
 from tests.parties import run_parties
 
