@@ -87,8 +87,8 @@ class TestRun:
 
     def test_all_that_is_known_at_the_end(self, uninterrupted: list[MeanResult]) -> None:
         results = uninterrupted
-        party = Costs(rounds=1 + len(COLUMNS), bytes_sent=8 * (3 + len(COLUMNS)))
-        adder = Costs(rounds=3 * (1 + len(COLUMNS)), bytes_sent=8 * 3 * len(COLUMNS))
+        party = Costs(rounds=1 + len(COLUMNS), bytes_sent=8 * (2 + len(COLUMNS)))
+        adder = Costs(rounds=3 * len(COLUMNS), bytes_sent=8 * 3 * len(COLUMNS))
         for result in results:
             assert result.costs == dict.fromkeys(PARTIES, party) | {ADDER: adder}
             assert list(result.costs) == [*PARTIES, ADDER]

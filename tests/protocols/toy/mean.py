@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ConfigDict, Field
 
 from secure_kmeans.crypto.prg import Prg
-from secure_kmeans.errors import DataError, ProtocolError
+from secure_kmeans.errors import DataError
 from secure_kmeans.job import Endpoint, Job, Kind, Role
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, Entry, When
 from secure_kmeans.job.result import Common, Own, Result
@@ -106,18 +106,13 @@ class MeanProtocol(Protocol[MeanJob, MeanResult]):
         return self._take_part(context)
 
     def _add(self, context: Context[MeanJob]) -> None:
-        done = {int(number[0]) for number in self._receive_from_all(context)}
-        if len(done) > 1 or not 0 <= max(done) <= len(context.job.columns):
-            raise ProtocolError("the parties go on from different columns")
-        for iteration in range(max(done) + 1, len(context.job.columns) + 1):
-            masked = self._receive_from_all(context)
+        checkpoint = context.mesh.checkpoint
+        for iteration in range(1 if checkpoint is None else checkpoint.iteration + 1, len(context.job.columns) + 1):
+            masked = [context.receive(party, np.empty(1, np.int64), disclosure=None) for party in context.parties]
             context.ledger.record(TOTAL, iteration=iteration)
             total = self.add(context, iteration, masked)
             for party in context.parties:
                 context.send(party, total)
-
-    def _receive_from_all(self, context: Context[MeanJob]) -> list[np.ndarray]:
-        return [context.receive(party, np.empty(1, np.int64), disclosure=None) for party in context.parties]
 
     def add(self, context: Context[MeanJob], iteration: int, masked: Sequence[np.ndarray]) -> np.ndarray:
         """The total of a column. Faults of the adder are made here."""
@@ -132,7 +127,6 @@ class MeanProtocol(Protocol[MeanJob, MeanResult]):
             state = msgspec.msgpack.decode(context.resumed, type=State)
             counts, means = state.counts, state.means
             context.ledger.entries += [Entry.model_validate(entry) for entry in state.ledger]
-        context.send(ADDER, np.array([len(means)]))
         self._keep(context, counts, means)
         masks = _Masks(context)
         for iteration in range(len(means) + 1, len(job.columns) + 1):
