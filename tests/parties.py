@@ -1,46 +1,68 @@
-"""Parties that compute on shares, each role in a process of its own: for tests of CrypTen and of the way to it."""
+"""What parties compute together on shares, without a protocol: all roles in threads, or in processes over TLS."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
-from secure_kmeans.errors import ProtocolError, RoleError
-from secure_kmeans.job import Kind, Party, Role, Scaling
-from secure_kmeans.job.ledger import Ledger
+from secure_kmeans.job import Party, Role, Scaling
+from secure_kmeans.job.fixed_point import FixedPoint
+from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, Ledger, When
 from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.mpc.crypten_adapter import RoleCommunicator
 from secure_kmeans.mpc.session import open_session
 from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.net.mesh import Mesh
-from secure_kmeans.protocols.shk import SHK, ShkJob
+from secure_kmeans.net.watch import Traffic
+from secure_kmeans.protocols.shk import ShkJob
 from secure_kmeans.roles.process import in_processes
+from tests.threads import Threads
+
+NUMBERS: Final = Disclosure("numbers", ALL, When.END)
+OWN_NUMBERS: Final = Disclosure("own numbers", OWNER, When.END)
+
+
+@dataclass(frozen=True)
+class AtRole:
+    """What a test has at one role."""
+
+    sharing: Sharing
+    channel: RoleCommunicator
+
+    @property
+    def rank(self) -> int:
+        return self.sharing.rank
+
+    @property
+    def is_dealer(self) -> bool:
+        return self.rank == len(self.sharing.parties)
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.channel.traffic
+
+    @property
+    def fixed_point(self) -> FixedPoint:
+        return self.sharing.fixed_point
+
+    def reveal(self, values: crypten.Shared) -> Any:
+        """The numbers as lists, at all parties."""
+        return self.sharing.reveal(values, NUMBERS).tolist()
 
 
 def run_parties(
     number: int,
-    body: Callable[[Sharing], Any],
+    body: Callable[[AtRole], Any],
     *,
     precision_bits: int = 24,
-    timeout: float = 60.0,
     engine: Literal["secure", "crypten"] = "secure",
+    processes: bool = False,
 ) -> list[Any]:
-    """Call ``body(sharing)`` in the process of each party, and in that of a dealer of the engine "secure".
+    """What ``body`` returns at each party. The dealer of engine "secure" calls ``body``, too.
 
-    Parameters
-    ----------
-    number : int
-        Of parties, which are called ``party_0`` and so on.
-    body : callable
-        Its answer has to be a JSON value. At the dealer the answer is dropped.
-    precision_bits, timeout, engine
-        Of the job.
-
-    Returns
-    -------
-    The parties' answers, in rank order.
-
-    Raises
-    ------
-    AssertionError
-        With the traceback of a role that raised.
+    Roles are threads, or processes over TLS if a test needs them: with the engine "crypten" always, since CrypTen has
+    one third-party client in a process. Answers of processes have to be JSON values.
     """
     job = ShkJob.of(
         parties=Party.named(*(f"party_{rank}" for rank in range(number))),
@@ -48,20 +70,17 @@ def run_parties(
         n_clusters=1,
         scaling=Scaling.of(lower=(0.0,), upper=(1.0,)),
         precision_bits=precision_bits,
-        timeout=timeout,
         engine=engine,
     )
+    answers = engine == "crypten"
 
-    def part(role: Role, mesh: Mesh) -> Any:
-        answers = engine == "crypten"
+    def part(_role: Role, mesh: Mesh) -> Any:
         with crypten.joined(mesh, dealer_answers=answers) as channel:
-            if role.kind is Kind.DEALER and answers:
-                try:
-                    crypten.serve_requests()
-                except (ProtocolError, RoleError) as error:  # which some bodies provoke, and all parties see
-                    mesh.fail(str(error))
+            if answers and channel.rank == number:
+                crypten.serve_requests()
                 return None
-            answer = body(open_session(channel, job, Ledger(SHK.disclosures(None))))
-            return None if role.kind is Kind.DEALER else answer
+            return body(AtRole(open_session(channel, job, Ledger([NUMBERS, OWN_NUMBERS])), channel))
 
-    return in_processes(job, part)[:number]
+    if processes or answers:
+        return in_processes(job, part)[:number]
+    return Threads(job, part).answers[:number]

@@ -1,75 +1,101 @@
-"""Entering numbers into shares and revealing them, each role in a process of its own."""
-
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 
-from secure_kmeans.job.ledger import ALL
-from secure_kmeans.mpc.sharing import Sharing
-from secure_kmeans.protocols.shk import disclosures as may
-from tests.parties import run_parties
+from secure_kmeans.errors import ProtocolError
+from secure_kmeans.job.ledger import ALL, Disclosure, Entry, When
+from secure_kmeans.mpc.crypten_adapter import share_of, wrap
+from tests.parties import NUMBERS, OWN_NUMBERS, AtRole, run_parties
 
 
 @pytest.mark.parametrize("number", [2, 3])
-def test_rows_of_all_parties_are_revealed_in_rank_order(number: int) -> None:
+def test_rows_of_all_parties_come_back_in_rank_order(number: int) -> None:
     rows = [np.full((rank + 1, 2), 0.25 * rank) for rank in range(number)]
-    counts = [len(own) for own in rows]
 
-    def body(sharing: Sharing) -> Any:
-        own = np.empty((0, 2)) if sharing.engine.is_dealer else rows[sharing.rank]
-        revealed = sharing.reveal(sharing.enter_rows(own, counts), may.FINAL_CENTROIDS)
-        return sharing.fixed_point.decode(revealed).tolist()
+    def body(at: AtRole) -> Any:
+        own = np.empty((0, 2)) if at.is_dealer else rows[at.rank]
+        X = at.sharing.enter_rows(own, [len(each) for each in rows])
+        return at.fixed_point.decode(at.sharing.reveal(X, NUMBERS)).tolist()
 
-    assert run_parties(number, body) == [np.concatenate(rows).tolist()] * number
-
-
-def test_one_party_alone_learns_a_number_that_is_revealed_to_it() -> None:
-    def body(sharing: Sharing) -> Any:
-        secret = sharing.enter_rows(np.full((1 if sharing.rank == 0 else 0, 1), 0.5), [1, 0, 0])
-        revealed = sharing.engine.execute(sharing.revealing(secret, may.OWN_LABELS, to="party_1"))
-        return [revealed.tolist(), [[entry.what, entry.to] for entry in sharing.ledger.entries]]
-
-    entry = [may.OWN_LABELS.what, "party_1"]
-    assert run_parties(3, body) == [[[[0]], [entry]], [[[2**23]], [entry]], [[[0]], [entry]]]
+    expected = np.concatenate(rows).tolist()
+    assert run_parties(number, body) == [expected] * number
 
 
-def test_each_party_learns_the_numbers_of_its_own_rows() -> None:
-    counts = [2, 0, 1]
+def test_no_party_s_share_shows_its_rows() -> None:
+    rows = [np.zeros((50, 2)), np.zeros((50, 2))]
 
-    def body(sharing: Sharing) -> Any:
-        numbers = sharing.engine.public(np.array([3, 1, 2]))
-        return sharing.reveal_to_owners(numbers, counts, may.OWN_LABELS, size=1).tolist()
+    def body(at: AtRole) -> Any:
+        return share_of(at.sharing.enter_rows(rows[at.rank % 2], [50, 50])).reshape(-1).tolist()
 
-    assert run_parties(3, body) == [[3, 1], [], [2]]
+    for share in run_parties(2, body):
+        assert len(set(share)) == 200  # uniform words: no two are equal, and none is 0
+        assert 0 not in share
+
+
+def test_one_party_alone_learns_what_is_revealed_to_it() -> None:
+    def body(at: AtRole) -> Any:
+        secret = at.sharing.enter_rows(np.full((1, 1), 0.5), [1, 0, 0])
+        step = at.sharing.revealing(secret, OWN_NUMBERS, to="party_1")
+        return [at.sharing.engine.execute(step).tolist(), at.sharing.ledger.entries]
+
+    line = [Entry(what="own numbers", to="party_1")]
+    assert run_parties(3, body) == [[[[0]], line], [[[2**23]], line], [[[0]], line]]
+
+
+def test_each_owner_learns_its_own_rows_of_a_list() -> None:
+    def body(at: AtRole) -> Any:
+        numbers = at.sharing.engine.public(np.arange(5))
+        return at.sharing.reveal_to_owners(numbers, [2, 0, 3], OWN_NUMBERS, size=4).tolist()
+
+    assert run_parties(3, body) == [[0, 1], [], [2, 3, 4]]
 
 
 @pytest.mark.parametrize("number", [2, 5])
 def test_a_sum_of_private_numbers(number: int) -> None:
     own = [math.pi * (rank + 1) for rank in range(number)]
 
-    def body(sharing: Sharing) -> float:
-        return sharing.reveal_sum([*own, 0.0][sharing.rank], may.INERTIA, bound=100.0)
+    def body(at: AtRole) -> float:
+        return at.sharing.reveal_sum([*own, 0.0][at.rank], NUMBERS, bound=100.0)
 
     for total in run_parties(number, body):
         # P half units of 2^-(60 - 7), and the float sum's own rounding.
         assert abs(total - sum(own)) < number * 2.0**-54 + 1e-13
 
 
-def test_every_disclosure_has_a_line_in_the_ledger() -> None:
-    def body(sharing: Sharing) -> Any:
-        sharing.reveal(sharing.enter_public(np.ones(1)), may.CLUSTER_SIZES, iteration=2)
-        sharing.reveal_sum(0.5, may.INERTIA, bound=1.0)
-        return [[entry.what, entry.to, entry.iteration] for entry in sharing.ledger.entries]
+def test_a_kept_share_is_entered_under_fresh_shares() -> None:
+    def body(at: AtRole) -> Any:
+        kept = np.array([[7, -2]]) if at.rank == 0 else np.zeros((1, 2), dtype=np.int64)
+        again = at.sharing.enter_share(kept)
+        return [share_of(again).tolist(), at.reveal(again)]
 
-    assert run_parties(2, body) == [[[may.CLUSTER_SIZES.what, ALL, 2], [may.INERTIA.what, ALL, None]]] * 2
+    for share, revealed in run_parties(2, body):
+        assert revealed == [[7, -2]]
+        assert share not in ([[7, -2]], [[0, 0]])
 
 
-def test_a_disclosure_that_is_not_announced_reveals_nothing() -> None:
-    def body(sharing: Sharing) -> Any:
-        sharing.ledger.allowed = ()
-        sharing.reveal(sharing.enter_public(np.ones(1)), may.FINAL_CENTROIDS)
+def test_words_of_bits_are_revealed_as_they_are() -> None:
+    def body(at: AtRole) -> Any:
+        share = np.array([2**63 + 5 if at.rank == 0 else 0], dtype=np.uint64)
+        return at.sharing.reveal(wrap(share), NUMBERS).tolist()
 
-    with pytest.raises(AssertionError, match='ProtocolError: "final centroids" was to be disclosed to all'):
+    assert run_parties(3, body) == [[2**63 + 5]] * 3
+
+
+def test_what_is_not_announced_is_not_revealed() -> None:
+    rows = Disclosure("all rows", ALL, When.END)
+
+    def body(at: AtRole) -> Any:
+        return at.sharing.reveal(at.sharing.engine.public(np.ones(1, dtype=np.int64)), rows)
+
+    with pytest.raises(ProtocolError, match='"all rows" was to be disclosed to all, which the job does not announce'):
         run_parties(2, body)
+
+
+def test_the_same_over_tls_in_processes() -> None:
+    def body(at: AtRole) -> Any:
+        X = at.sharing.enter_rows(np.full((0 if at.is_dealer else 1, 1), 0.5), [1, 1])
+        return [at.reveal(X * 2 + 1), at.traffic.rounds]
+
+    assert run_parties(2, body, processes=True) == [[[[2**24 + 1]] * 2, 1]] * 2
