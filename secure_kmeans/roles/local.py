@@ -36,7 +36,7 @@ _LONGEST_FOLDER: Final = 75
 _START_SECONDS: Final = 60.0
 _START_GAP_SECONDS: Final = 10.0
 """The roles are forked one after the other: one that does not connect so long after another is dead."""
-_OWN_REASON_SECONDS: Final = 3.0
+_OWN_REASON_SECONDS: Final = 2.0
 """How long a role that another one blames has to report its own failure."""
 _END_SECONDS: Final = 1.0
 """How long the roles have to remove their empty state folders when another one has failed."""
