@@ -56,11 +56,14 @@ class Revealed:
     sizes : Disclosure or None
         None where the sizes stay secret.
     stop_bit : Disclosure
+    going_on : Disclosure
+        To the dealer, by its schedule or by the requests that it answers.
     best_restart : Disclosure
     """
 
     sizes: Disclosure | None
     stop_bit: Disclosure
+    going_on: Disclosure
     best_restart: Disclosure
 
 
@@ -164,6 +167,8 @@ class Lloyd:
             began, passed = time.perf_counter(), tally.all_stopped
             with self._drawing_only_if(passed):
                 H = self.label_rows(batch)  # steps 2, 6, 8, 9
+            if tally.iteration and not passed:
+                self.sharing.ledger.record(self.revealed.going_on, iteration=tally.iteration)
             ahead.announce(tally.running, passed=passed)
             if ahead.is_last(tally.running):
                 continue

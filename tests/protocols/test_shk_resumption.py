@@ -1,142 +1,185 @@
-"""SHK cut off after any iteration, and resumed from the states that the parties kept."""
+"""A run of SHK that is cut off, and goes on from what each party kept."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.datasets import make_blobs
 
-from secure_kmeans.errors import StateError
+from secure_kmeans.errors import ProtocolError, StateError
 from secure_kmeans.job import Party, Scaling
 from secure_kmeans.job.fixed_point import choose_precision_bits
-from secure_kmeans.protocols.shk import ShkJob
-from secure_kmeans.protocols.tally import State
+from secure_kmeans.protocols.lookahead import ScheduleLine
+from secure_kmeans.protocols.shk import SHK, ShkJob
+from secure_kmeans.protocols.tally import Resumption, State
 from secure_kmeans.tables import Table
 from tests.threads import run_protocol
 
 ROWS = make_blobs(40, centers=4, n_features=2, random_state=3)[0]
 
 
-@dataclass
-class Run:
-    """What the parties found, without what differs from run to run, and what they kept after each iteration."""
-
-    found: list[dict[str, Any]] = field(default_factory=list)
-    kept: dict[str, list[bytes]] = field(default_factory=dict)
-
-    def kept_after(self, number: int) -> dict[str, bytes]:
-        """Each party's state: 0 after the start, or after an iteration."""
-        return {party: states[number] for party, states in self.kept.items()}
-
-
-def job_for(parties: int) -> ShkJob:
+def job_for(parties: int, **options: Any) -> ShkJob:
     return ShkJob.of(
-        parties=Party.named(*(f"party_{rank}" for rank in range(parties))),
-        columns=("x", "y"),
-        n_clusters=4,
-        n_init=2,
-        init="random",
-        seed=8,
-        tol=0.0,
-        scaling=Scaling.of(lower=tuple(ROWS.min(axis=0).tolist()), upper=tuple(ROWS.max(axis=0).tolist())),
-        precision_bits=choose_precision_bits(2, 4, 1.0),
+        **{
+            "parties": Party.named(*(f"party_{rank}" for rank in range(parties))),
+            "columns": ("x", "y"),
+            "n_clusters": 4,
+            "n_init": 2,
+            "init": "random",
+            "seed": 8,
+            "tol": 0.0,
+            "scaling": Scaling.of(lower=tuple(ROWS.min(axis=0)), upper=tuple(ROWS.max(axis=0))),
+            "precision_bits": choose_precision_bits(2, 4, 1.0),
+        }
+        | options
     )
 
 
-def tables_for(job: ShkJob) -> dict[str, Table]:
-    slices = np.split(ROWS, [25, 30][: len(job.parties) - 1])
-    return {name: Table(name, job.columns, rows) for name, rows in zip(job.names, slices, strict=True)}
+@dataclass(frozen=True)
+class Fit:
+    """The parties' results, and for each iteration each party's state."""
+
+    results: list[Any]
+    kept: dict[int, dict[str, bytes]]
 
 
-def fit(job: ShkJob, tables: Mapping[str, Table], resumed: Mapping[str, bytes] | None = None, session: int = 0) -> Run:
-    run = Run(kept={name: [] for name in job.names})
+def fit(
+    job: ShkJob, slices: list[np.ndarray], resumed: dict[str, bytes] | None = None, session: bytes = bytes(32)
+) -> Fit:
+    tables = {name: Table(name, job.columns, rows) for name, rows in zip(job.names, slices, strict=True)}
+    kept: dict[int, dict[str, bytes]] = defaultdict(dict)
 
-    def keep(party: str) -> Callable[[int, bytes], None]:
-        return lambda _iteration, state: run.kept[party].append(state)
+    def keep(role: str) -> Callable[[int, bytes], None]:
+        return lambda iteration, state: kept[iteration].update({role: state})
 
-    results, _ = run_protocol(job, tables, resumed=resumed, keep=keep, session=bytes([session] * 32))
-    run.found = [
-        {
-            "common": result.common,
-            "labels": result.own.labels,
-            "ledger": [(entry.what, entry.to, entry.iteration) for entry in result.ledger],
-        }
-        for result in results
-    ]
-    return run
+    results, _ = run_protocol(job, tables, resumed=resumed, keep=keep, session=session)
+    return Fit(results, dict(kept))
 
 
-def decoded(states: Mapping[str, bytes]) -> list[State]:
-    counts = [len(table) for table in tables_for(job_for(len(states))).values()]
-    return [State.decoded(state, counts) for state in states.values()]
+def of_all(fit: Fit) -> list[Any]:
+    """What was found and disclosed, without times."""
+    return [(result.common, result.own.labels, result.ledger) for result in fit.results]
 
 
-def opened(states: list[State]) -> list[Any]:
-    """The centroids, as integers of the fixed point."""
-    shares = np.stack([state.share_of(state.centroids) for state in states])
-    centroids: list[Any] = np.add.reduce(shares, axis=0, dtype=np.int64).tolist()
-    return centroids
+def opened(kept: dict[str, bytes], counts: list[int]) -> list[int]:
+    shares = [np.frombuffer(State.decoded(state, counts).centroids, dtype=np.int64) for state in kept.values()]
+    return np.sum(shares, axis=0, dtype=np.int64).tolist()
+
+
+@dataclass(frozen=True)
+class Whole:
+    job: ShkJob
+    slices: list[np.ndarray]
+    fit: Fit
+
+    @property
+    def counts(self) -> list[int]:
+        return [len(rows) for rows in self.slices]
 
 
 @pytest.fixture(scope="module", params=[2, 3])
-def uninterrupted(request: pytest.FixtureRequest) -> tuple[ShkJob, Run]:
+def whole(request: pytest.FixtureRequest) -> Whole:
     job = job_for(request.param)
-    return job, fit(job, tables_for(job))
+    slices = np.split(ROWS, [25, 30][: request.param - 1])
+    return Whole(job, slices, fit(job, slices))
 
 
-def test_a_state_is_kept_after_the_start_and_after_each_iteration(uninterrupted: tuple[ShkJob, Run]) -> None:
-    _, run = uninterrupted
-    numbers = {len(states) for states in run.kept.values()}
-    assert len(numbers) == 1
-    assert numbers.pop() >= run.found[0]["common"].n_iter + 1
-    for number in range(len(run.kept["party_0"])):
-        kept = decoded(run.kept_after(number))
-        assert [state.iteration for state in kept] == [number] * len(kept)
-        assert len({tuple(state.counts) for state in kept}) == 1
-    assert opened(decoded(run.kept_after(-1))) != opened(decoded(run.kept_after(0)))
+def test_a_state_is_kept_after_the_start_and_after_each_iteration(whole: Whole) -> None:
+    most = max(result.common.n_iter for result in whole.fit.results)
+    assert list(whole.fit.kept) == list(range(len(whole.fit.kept)))
+    assert len(whole.fit.kept) >= most + 1
+    for iteration, kept in whole.fit.kept.items():
+        states = [State.decoded(state, whole.counts) for state in kept.values()]
+        assert [state.iteration for state in states] == [iteration] * len(whole.slices)
+        assert max(map(len, kept.values())) <= SHK.state_bytes(whole.job)
+    last = max(whole.fit.kept)
+    assert opened(whole.fit.kept[last], whole.counts) != opened(whole.fit.kept[0], whole.counts)
 
 
-def test_cut_off_after_any_iteration_it_ends_as_if_it_were_not(uninterrupted: tuple[ShkJob, Run]) -> None:
-    job, run = uninterrupted
-    for number in range(len(run.kept["party_0"])):
-        resumed = fit(job, tables_for(job), run.kept_after(number), session=1)
-        assert resumed.found == run.found
-        before, again = decoded(run.kept_after(number)), decoded(resumed.kept_after(0))
-        assert [state.iteration for state in again] == [number] * len(again)
-        assert opened(again) == opened(before)
-        for one, other in zip(before, again, strict=True):  # the same centroids under fresh shares
-            assert not np.intersect1d(one.share_of(one.centroids), other.share_of(other.centroids)).size
+def test_cut_off_after_any_iteration_it_ends_as_if_it_were_not(whole: Whole) -> None:
+    for iteration, kept in whole.fit.kept.items():
+        resumed = fit(whole.job, whole.slices, kept, session=b"%032d" % iteration)
+        assert of_all(resumed) == of_all(whole.fit)
+        again = resumed.kept[iteration]
+        assert min(resumed.kept) == iteration
+        assert opened(again, whole.counts) == opened(kept, whole.counts)
+        for name, before in kept.items():  # the same centroids under fresh shares
+            shares = (State.decoded(state, whole.counts).centroids for state in (before, again[name]))
+            assert not np.intersect1d(*(np.frombuffer(share, dtype=np.int64) for share in shares)).size
 
 
-def test_a_resumed_run_can_be_resumed(uninterrupted: tuple[ShkJob, Run]) -> None:
-    job, run = uninterrupted
-    first = fit(job, tables_for(job), run.kept_after(1), session=1)
-    second = fit(job, tables_for(job), first.kept_after(1), session=2)
-    assert second.found == run.found
+def test_a_resumed_run_can_be_resumed(whole: Whole) -> None:
+    first = fit(whole.job, whole.slices, whole.fit.kept[1], session=b"1" * 32)
+    second = fit(whole.job, whole.slices, first.kept[1], session=b"2" * 32)
+    assert of_all(second) == of_all(whole.fit)
 
 
-def test_shares_of_two_runs_do_not_go_together(uninterrupted: tuple[ShkJob, Run]) -> None:
-    job, run = uninterrupted
-    other = fit(job, tables_for(job), session=1)
-    assert other.found == run.found
-    mixed = {**run.kept_after(1), "party_0": other.kept["party_0"][1]}
-    assert opened(decoded(mixed)) != opened(decoded(run.kept_after(1)))
+def test_shares_of_two_runs_do_not_go_together(whole: Whole) -> None:
+    other = fit(whole.job, whole.slices, session=b"3" * 32)
+    first = whole.job.names[0]
+    mixed = whole.fit.kept[1] | {first: other.kept[1][first]}
+    assert opened(mixed, whole.counts) != opened(whole.fit.kept[1], whole.counts)
 
 
-def test_another_number_of_rows_is_refused(uninterrupted: tuple[ShkJob, Run]) -> None:
-    job, run = uninterrupted
-    tables = tables_for(job)
-    tables["party_0"] = Table("party_0", job.columns, tables["party_0"].rows[:-1])
+def test_another_number_of_rows_is_refused_by_all(whole: Whole) -> None:
+    other = [whole.slices[0][:-1], *whole.slices[1:]]
     with pytest.raises(StateError, match="a party has another number of rows"):
-        fit(job, tables, run.kept_after(1), session=1)
+        fit(whole.job, other, whole.fit.kept[1])
 
 
-@pytest.mark.parametrize("damage", [lambda state: state[:-1], lambda state: b"\xc0"], ids=["cut off", "nothing"])
-def test_a_damaged_state_is_refused(uninterrupted: tuple[ShkJob, Run], damage: Callable[[bytes], bytes]) -> None:
-    job, run = uninterrupted
-    states = run.kept_after(1)
-    states["party_1"] = damage(states["party_1"])
-    with pytest.raises(StateError, match="the state is not one of this program's"):
-        fit(job, tables_for(job), states, session=1)
+def test_hidden_counts_resume_too() -> None:
+    job, slices = job_for(2, hide_counts=True), np.split(ROWS, [25])
+    whole = fit(job, slices)
+    resumed = fit(job, slices, whole.kept[2], session=b"4" * 32)
+    assert of_all(resumed) == of_all(whole)
+
+
+@pytest.mark.parametrize("damage", [lambda state: b"", lambda state: state[:-1], lambda state: b"\x81" + state])
+def test_a_state_that_is_none_is_refused(damage: Callable[[bytes], bytes]) -> None:
+    job, slices = job_for(2), np.split(ROWS, [25])
+    state = fit(job, slices).kept[1]["party_0"]
+    with pytest.raises(StateError, match="start without --resume"):
+        State.decoded(damage(state), [25, 15])
+
+
+def test_shares_of_another_shape_are_refused() -> None:
+    job, slices = job_for(2), np.split(ROWS, [25])
+    state = State.decoded(fit(job, slices).kept[1]["party_0"], [25, 15])
+    shorter = State(**{name: getattr(state, name) for name in state.__struct_fields__} | {"centroids": b"1" * 8})
+    with pytest.raises(StateError, match="damaged"):
+        State.decoded(shorter.encoded(), [25, 15])
+
+
+class _Told(ScheduleLine):
+    """A line on which the dealer hears what a test says."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def hear(self) -> Any:
+        return self._value
+
+
+def agreed(value: Any) -> Resumption | None:
+    return Resumption.agreed(_Told(value), None, is_dealer=True, restarts=3, max_iter=10)
+
+
+def test_the_dealer_takes_up_what_it_is_told() -> None:
+    found = agreed([4, [0, 2], True])
+    assert found is not None
+    assert (found.iteration, found.running.tolist(), found.moved) == (4, [0, 2], True)
+    assert agreed(None) is None
+
+
+@pytest.mark.parametrize(
+    "told",
+    [[11, [0], True], [-1, [0], True], [4, [3], True], [4, [0], 1], [4, 0, True], [4, [0]], "state", [4, ["0"], True]],
+)
+def test_the_dealer_refuses_what_is_no_state(told: Any) -> None:
+    with pytest.raises(ProtocolError, match="the first party told the dealer something that is no"):
+        agreed(told)

@@ -83,6 +83,7 @@ class _Part:
             counts = [int(count[0]) for count in self.context.exchange(np.array([len(self.rows)], dtype=np.int64))]
             self.line.tell(counts)
         self.context.ledger.record(may.ROW_COUNTS)
+        self.context.ledger.record(may.ROW_COUNTS_TO_DEALER)
         return list(counts)
 
     # --------------------------------------------------------------------- fit
@@ -119,7 +120,7 @@ class _Part:
     def _lloyd(self, X: crypten.Shared, C: crypten.Shared) -> Lloyd:
         """The rows under their mask, and the loop from these centroids."""
         sizes = None if self.job.hide_counts else may.CLUSTER_SIZES
-        revealed = Revealed(sizes, may.STOP_BIT, may.BEST_RESTART)
+        revealed = Revealed(sizes, may.STOP_BIT, may.GOING_ON, may.BEST_RESTART)
         rows = self.engine.execute(self.engine.enter(X, bits_of_a_difference(self.job, self.job.precision_bits)))
         return Lloyd(self.sharing, self.job, rows, C, self.line, revealed)
 
