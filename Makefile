@@ -1,14 +1,17 @@
 # make run    the main job: encrypted k-means on the mall customers
-# make test   the checks and the tests
+# make test   the checks, then the tests with their coverage
 # make check  formatter, linter, types and import rules alone
+# make wheel  the wheel that pip installs, in dist/
+# make lock   requirements*.lock again, after a change of pyproject.toml
 # make clean  remove the virtual environment and what tools left behind
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile --quiet --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check clean
+.PHONY: help run test check wheel lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -19,7 +22,7 @@ run: .venv/installed
 
 test: check
 	@echo "==> Running the tests"
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov=secure_kmeans
 
 check: .venv/installed-dev
 	@echo "==> Checking format, style, types and import rules"
@@ -28,19 +31,31 @@ check: .venv/installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-.venv/installed: requirements.txt requirements-crypten.txt pyproject.toml
+wheel: .venv/installed
+	@rm -rf build
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+lock: .venv/installed
+	@test -x $(BIN)/uv || $(PIP) install uv
+	@$(LOCK) pyproject.toml --output-file requirements.lock
+	@$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+# Every package but torch is checked against its hash.
+.venv/installed: requirements.lock requirements-torch.txt requirements-crypten.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make run PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "==> Making .venv with Python and installing what the project uses; this takes some minutes, once"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
-	@$(PIP) -r requirements.txt
-	@$(PIP) --no-deps -r requirements-crypten.txt
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install -r requirements-torch.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements-crypten.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/installed-dev: .venv/installed requirements-dev.txt
+.venv/installed-dev: .venv/installed requirements-dev.lock
 	@echo "==> Installing what the tests and checks use"
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache secure_kmeans.egg-info
+	rm -rf .venv build dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache secure_kmeans.egg-info

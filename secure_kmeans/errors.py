@@ -1,12 +1,13 @@
 """What can go wrong, as a tree of exceptions.
 
 SecureKMeansError
-├── JobError        (ValueError)    the job or an option asks for something impossible
-├── DataError       (ValueError)    a table cannot be used as it is
-├── IdentityError   (ValueError)    a key or a certificate cannot be used as it is
-├── StateError      (ValueError)    a run cannot be resumed from what the state folder holds
-├── ProtocolError   (RuntimeError)  the parties' computation went wrong, the result is not to be used
-└── RoleError       (RuntimeError)  a party or the dealer failed, died or stopped answering
+├── JobError             (ValueError)    the job or an option asks for something impossible
+├── DataError            (ValueError)    a table cannot be used as it is
+├── IdentityError        (ValueError)    a key or a certificate cannot be used as it is
+├── StateError           (ValueError)    a run cannot be resumed from what the state folder holds
+├── MissingPackageError  (ImportError)   a package that a protocol needs is not installed
+├── ProtocolError        (RuntimeError)  the parties' computation went wrong, the result is not to be used
+└── RoleError            (RuntimeError)  a party or the dealer failed, died or stopped answering
 
 A message says who, what came, what was expected and the remedy. It never holds a value of a
 table, a share or a key.
@@ -31,6 +32,10 @@ class IdentityError(SecureKMeansError, ValueError):
 
 class StateError(SecureKMeansError, ValueError):
     """A run cannot be resumed from what the state folder holds."""
+
+
+class MissingPackageError(SecureKMeansError, ImportError):
+    """A package that a protocol needs is not installed."""
 
 
 class ProtocolError(SecureKMeansError, RuntimeError):

@@ -1,82 +1,86 @@
-"""All roles in processes of their own, over TLS on this machine: for tests of what parties compute together."""
+"""What parties compute together on shares, without a protocol: all roles in threads, or in processes over TLS."""
 
-import json
-import tempfile
-import traceback
+from __future__ import annotations
+
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
-from secure_kmeans.job import Job, Party, Scaling
+from secure_kmeans.job import Party, Role, Scaling
+from secure_kmeans.job.fixed_point import FixedPoint
+from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, Ledger, When
 from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.session import Session
-from secure_kmeans.net.loopback import Loopback
+from secure_kmeans.mpc.crypten_adapter import RoleCommunicator
+from secure_kmeans.mpc.session import open_session
+from secure_kmeans.mpc.sharing import Sharing
+from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.net.watch import Traffic
+from secure_kmeans.protocols.shk import ShkJob
+from secure_kmeans.roles.process import in_processes
+from tests.threads import Threads
+
+NUMBERS: Final = Disclosure("numbers", ALL, When.END)
+OWN_NUMBERS: Final = Disclosure("own numbers", OWNER, When.END)
+
+
+@dataclass(frozen=True)
+class AtRole:
+    """What a test has at one role."""
+
+    sharing: Sharing
+    channel: RoleCommunicator
+
+    @property
+    def rank(self) -> int:
+        return self.sharing.rank
+
+    @property
+    def is_dealer(self) -> bool:
+        return self.rank == len(self.sharing.parties)
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.channel.traffic
+
+    @property
+    def fixed_point(self) -> FixedPoint:
+        return self.sharing.fixed_point
+
+    def reveal(self, values: crypten.Shared) -> Any:
+        """The numbers as lists, at all parties."""
+        return self.sharing.reveal(values, NUMBERS).tolist()
 
 
 def run_parties(
     number: int,
-    body: Callable[[Session], Any],
+    body: Callable[[AtRole], Any],
     *,
     precision_bits: int = 24,
-    timeout: float = 60.0,
     engine: Literal["secure", "crypten"] = "secure",
+    processes: bool = False,
 ) -> list[Any]:
-    """What ``body`` returns at each party, as JSON keeps it. The dealer of engine "secure" calls ``body``, too.
+    """What ``body`` returns at each party. The dealer of engine "secure" calls ``body``, too.
 
-    Raises
-    ------
-    AssertionError
-        With the traceback of a role that raised.
+    Roles are threads, or processes over TLS if a test needs them: with the engine "crypten" always, since CrypTen has
+    one third-party client in a process. Answers of processes have to be JSON values.
     """
-    names = [f"party_{rank}" for rank in range(number)]
-    job = Job.of(
-        parties=Party.named(*names),
+    job = ShkJob.of(
+        parties=Party.named(*(f"party_{rank}" for rank in range(number))),
         columns=("x",),
         n_clusters=1,
         scaling=Scaling.of(lower=(0.0,), upper=(1.0,)),
         precision_bits=precision_bits,
-        timeout=timeout,
         engine=engine,
     )
+    answers = engine == "crypten"
 
-    with tempfile.TemporaryDirectory() as folder:
-        loopback = Loopback(job, Path(folder) / "identities")
+    def part(_role: Role, mesh: Mesh) -> Any:
+        with crypten.joined(mesh, dealer_answers=answers) as channel:
+            if answers and channel.rank == number:
+                crypten.serve_requests()
+                return None
+            return body(AtRole(open_session(channel, job, Ledger([NUMBERS, OWN_NUMBERS])), channel))
 
-        def answer_of(session: Session) -> None:
-            """What ``body`` returns or raises at a role, kept in a file."""
-            try:
-                returned = body(session)
-                answer = {"returned": returned if session.rank < number else None}
-            except Exception:
-                answer = {"raised": traceback.format_exc()}
-                raise
-            finally:
-                (Path(folder) / session.name).write_text(json.dumps(answer))
-
-        def role(rank: int) -> None:
-            mesh = loopback.meet(job.roles[rank])
-            try:
-                with crypten.joined(mesh, dealer_answers=engine == "crypten"):
-                    if rank == number and engine == "crypten":
-                        crypten.serve_requests()
-                    else:
-                        answer_of(Session(names, rank, precision_bits, engine))
-                mesh.finish()
-            except Exception:
-                mesh.fail("it failed")
-                raise
-            finally:
-                mesh.close()
-
-        crypten.run_roles(number, role)
-        files = [Path(folder) / name for name in (job.roles if engine == "secure" else names)]
-        answers = [
-            json.loads(file.read_text()) if file.exists() else {"raised": "the process ended without an answer"}
-            for file in files
-        ]
-    # A role that raised for a reason of its own comes before one that only lost it.
-    raised = sorted(
-        (answer["raised"] for answer in answers if "raised" in answer), key=lambda text: "RoleError" in text
-    )
-    assert not raised, raised[0]
-    return [answer["returned"] for answer in answers[:number]]
+    if processes or answers:
+        return in_processes(job, part)[:number]
+    return Threads(job, part).answers[:number]

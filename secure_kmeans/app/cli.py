@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -22,6 +22,9 @@ from secure_kmeans.app.inputs import Options
 from secure_kmeans.app.options import FILE, FOLDER, SETTINGS, option, shared_options
 from secure_kmeans.errors import DataError, IdentityError, JobError, RoleError, SecureKMeansError, StateError
 from secure_kmeans.version import VERSION
+
+if TYPE_CHECKING:
+    from secure_kmeans.app.commands import Run
 
 _SHELLS = ("bash", "zsh", "fish")
 _FORMS = """\b
@@ -96,7 +99,7 @@ def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
         run = commands.cluster(
             Options(**options), output, compare=not skip_plaintext, announce=announce, progress=progress
         )
-    console.print_run(run)
+    _print_summary(run)
 
 
 @click.command(context_settings=SETTINGS)
@@ -152,7 +155,7 @@ def job_file(
         own = commands.RoleFiles(output=files["output"], states=state, resume=files["resume"])
         with console.showing_run() as (announce, progress):
             run = commands.rehearse(job, named, own, compare=not skip_plaintext, announce=announce, progress=progress)
-        console.print_run(run)
+        _print_summary(run)
         return
     _refuse(ctx, "is for all roles on this machine, without --party", "skip_plaintext")
     if len(table) > 1:
@@ -166,7 +169,13 @@ def job_file(
 
     with console.operator_log(party, log), _terminable():
         run = commands.take_part(job, party, own, announce=console.print_announcement, give_up=give_up)
-    console.print_run(run)
+    _print_summary(run)
+
+
+def _print_summary(run: Run) -> None:
+    from secure_kmeans.app import summary
+
+    summary.print_run(run)
 
 
 def _refuse(ctx: click.Context, why: str, *names: str) -> None:
@@ -252,7 +261,7 @@ def predict(report: Path, data: tuple[Path, ...], output: Path | None) -> None:
 
     with console.showing_run() as (announce, progress):
         run = commands.predict(report, data, output, announce=announce, progress=progress)
-    console.print_run(run)
+    _print_summary(run)
 
 
 @launcher.command(context_settings=SETTINGS)
@@ -277,12 +286,12 @@ def in_the_clear(elbow: bool, output: Path | None, **options: Any) -> None:
 
     Without options: the 200 mall customers in five clusters. Several --data files are put together.
     """
-    from secure_kmeans.app import commands, console
+    from secure_kmeans.app import commands
 
     if elbow:
         _elbow(Options(**options), output, encrypted=False)
     else:
-        console.print_run(commands.cluster_in_the_clear(Options(**options), output))
+        _print_summary(commands.cluster_in_the_clear(Options(**options), output))
 
 
 @click.command(context_settings=SETTINGS)
@@ -301,7 +310,9 @@ def _elbow(options: Options, output: Path | None, *, encrypted: bool) -> None:
 
     with console.showing_steps("Clusters") as (announce, progress):
         found = commands.elbow(options, output, encrypted=encrypted, announce=announce, progress=progress)
-    console.print_elbow(found)
+    from secure_kmeans.app import summary
+
+    summary.print_elbow(found)
 
 
 def launch() -> None:

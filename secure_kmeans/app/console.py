@@ -1,4 +1,4 @@
-"""What a person reads in the terminal: what a run will disclose, its progress, and its summary."""
+"""What a person reads in the terminal before and during a run. :mod:`~secure_kmeans.app.summary` follows it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
+from rich.table import Table as Grid
 
-from secure_kmeans.app import grids
-from secure_kmeans.app.commands import Announce, Announcement, Checked, Elbow, NewIdentity, Run
+from secure_kmeans.app.commands import Announce, Announcement, Checked, NewIdentity
 from secure_kmeans.job import Job
-from secure_kmeans.job.ledger import Disclosure
+from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
 from secure_kmeans.job.result import Progress
-from secure_kmeans.report.report import Report
-from secure_kmeans.report.sections import KMeansReport, PredictionReport
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+_RECIPIENTS: Final = {ALL: "all parties", OWNER: "each party"}
 
 PHASES: Final = {"set-up": "Set-up", "initialisation": "Initialisation", "iterations": "Iterations"}
 """Phases of a run, with their names for people. A protocol may have others."""
@@ -36,7 +38,7 @@ def showing_run() -> Iterator[tuple[Announce, Progress]]:
 
     On no terminal there are no bars.
     """
-    with _moving(TextColumn("{task.fields[count]:<17}")) as bars:
+    with _moving("{task.fields[count]:<17}") as bars:
         phases = _Phases(bars)
 
         def announce(announcement: Announcement) -> None:
@@ -49,7 +51,7 @@ def showing_run() -> Iterator[tuple[Announce, Progress]]:
 @contextmanager
 def showing_progress() -> Iterator[Progress]:
     """The bars alone, for a run that announces nothing."""
-    with _moving(TextColumn("{task.fields[count]:<17}")) as bars:
+    with _moving("{task.fields[count]:<17}") as bars:
         phases = _Phases(bars)
         phases.start()
         yield phases.show
@@ -73,13 +75,16 @@ def showing_steps(description: str) -> Iterator[tuple[Announce, Progress]]:
 
 
 @contextmanager
-def _moving(*columns: ProgressColumn) -> Iterator[Bars]:
-    """Bars on standard error, which vanish in the end. They are shown once they are started."""
+def _moving(*columns: str) -> Iterator[Bars]:
+    """Bars on standard error, with further columns of text. They show once they are started, and vanish in the end."""
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
     bars = Bars(
         SpinnerColumn(),
         TextColumn("{task.description:<15}"),
         BarColumn(),
-        *columns,
+        *map(TextColumn, columns),
         TimeElapsedColumn(),
         console=error_out,
         transient=True,
@@ -125,74 +130,45 @@ def print_announcement(announcement: Announcement) -> None:
     runs = announcement.runs
     each = "" if runs == 1 else f", each of {runs} runs"
     _print_disclosures(announcement.job, announcement.disclosures, f"Will be disclosed, and nothing else{each}")
-    _print_advice(announcement.advice)
+    print_advice(announcement.advice)
 
 
 def _print_disclosures(job: Job, disclosures: Sequence[Disclosure], title: str) -> None:
     out.print()
-    out.print(grids.disclosures(disclosures, title))
+    out.print(_grid_of(disclosures, title))
     if getattr(job, "engine", None) == "crypten":
         out.print("[yellow]The engine is CrypTen's own circuits: for comparison only, many times slower.[/yellow]")
 
 
-def _print_advice(advice: Sequence[str]) -> None:
+def _grid_of(announced: Sequence[Disclosure], title: str) -> Grid:
+    """What is disclosed, by recipient and time."""
+    grid = grid_with(title)
+    grid.add_column("to")
+    grid.add_column("when")
+    grid.add_column("what")
+    groups: dict[tuple[str, When], list[str]] = {}
+    for recipient in dict.fromkeys([ALL, OWNER, *(each.to for each in announced)]):
+        for when in When:
+            whats = [each.what for each in announced if (each.to, each.when) == (recipient, when)]
+            if whats:
+                groups[recipient, when] = whats
+    earlier = None
+    for (recipient, when), whats in groups.items():
+        name = _RECIPIENTS.get(recipient, recipient) if recipient != earlier else ""
+        grid.add_row(escape(name), when, escape("; ".join(whats)))
+        earlier = recipient
+    return grid
+
+
+def grid_with(title: str) -> Grid:
+    """An empty table with a title."""
+    return Grid(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def print_advice(advice: Sequence[str]) -> None:
+    """Print advice, one line each."""
     for line in advice:
         out.print(f"[yellow]consider[/yellow] {escape(line)}", soft_wrap=True)
-
-
-def print_run(run: Run) -> None:
-    """Print all that a person wants to know of a run, and where its files are. A helper's run prints nothing."""
-    report = run.report
-    if report is None:
-        return
-    if not run.disclosures:  # else the announcement ended with an empty line
-        out.print()
-    out.print(f"[bold]{escape(_title(report))}[/bold]")
-    if isinstance(report, KMeansReport):
-        out.print(grids.clusters(report))
-        out.print(grids.quality(report))
-    elif not isinstance(report, PredictionReport):
-        for name, section in (("result", report.result), ("plaintext", report.plaintext)):
-            if section is not None:
-                out.print(grids.section(name, section))
-    if report.communication:
-        out.print(grids.costs(report))
-    if report.ledger:
-        out.print(grids.learned(report, run.disclosures))
-    if isinstance(report, KMeansReport):
-        _print_remarks(report)
-    if report.protocol is None:
-        _print_advice(run.advice)
-    _print_files(run.files)
-
-
-def _title(report: Report) -> str:
-    rows = sum(report.n_samples.values())
-    parties = f"{rows:,} rows of {len(report.parties)} parties"
-    if isinstance(report, PredictionReport):
-        return f"Labels of {parties}; only its owner learned the label of a row"
-    if report.protocol is None:
-        return f"Plaintext k-means on {rows:,} rows"
-    if isinstance(report, KMeansReport):
-        return f"Encrypted k-means on {parties}"
-    return f'Protocol "{report.protocol}" on {parties}'
-
-
-def _print_remarks(report: KMeansReport) -> None:
-    if getattr(report.job, "bounds_from_data", False):
-        out.print(
-            "The bounds were taken from the tables; agree on them with --bounds and nobody learns these values.\n"
-        )
-    single = [str(number) for number, size in enumerate(report.result.counts or []) if size == 1]
-    if single:
-        out.print(
-            f"[yellow]Of a single row, which its centroid therefore shows: cluster {', '.join(single)}.[/yellow]\n"
-        )
-    if report.agreement and report.agreement.label_agreement < 1:
-        out.print(
-            "[yellow]Not all labels are the plaintext's, though both should agree to the last bit: please report "
-            "this.[/yellow]\n"
-        )
 
 
 def print_identity(identity: NewIdentity) -> None:
@@ -207,23 +183,8 @@ def print_check(checked: Checked) -> None:
     """Print what fits, what is worth a thought, and what the job discloses."""
     for finding in checked.findings:
         out.print(f"[green]fits[/green]     {escape(finding)}", soft_wrap=True)
-    _print_advice(checked.advice)
+    print_advice(checked.advice)
     _print_disclosures(checked.job, checked.disclosures, "A run will disclose this, and nothing else")
-
-
-def print_elbow(elbow: Elbow) -> None:
-    """Print the losses of each number of clusters, and where the files are."""
-    out.print()
-    out.print(grids.losses(elbow.points))
-    out.print(f"repeat it with   --seed {elbow.seed}\n")
-    _print_advice(elbow.advice if not elbow.reports else ())
-    _print_files(elbow.files)
-
-
-def _print_files(files: Sequence[Path]) -> None:
-    out.print("Files")
-    for path in files:
-        out.print(f"  {escape(str(path))}", soft_wrap=True)
 
 
 @contextmanager

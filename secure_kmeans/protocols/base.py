@@ -12,7 +12,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 
@@ -20,10 +20,12 @@ from secure_kmeans.errors import ProtocolError
 from secure_kmeans.job import SEEDS, Job, Role
 from secure_kmeans.job.ledger import ALL, Disclosure, Ledger
 from secure_kmeans.job.result import Progress, Result
-from secure_kmeans.net.mesh import Mesh
-from secure_kmeans.report.folder import ResultsFolder
-from secure_kmeans.report.report import Report
 from secure_kmeans.tables import Table
+
+if TYPE_CHECKING:  # a check before a run needs none of them, and they take a while to import
+    from secure_kmeans.net.mesh import Mesh
+    from secure_kmeans.report.folder import ResultsFolder
+    from secure_kmeans.report.report import Report
 
 J = TypeVar("J", bound=Job)
 R = TypeVar("R", bound=Result)
@@ -171,6 +173,14 @@ class Protocol(ABC, Generic[J, R]):
         Raises
         ------
         DataError, JobError
+        """
+
+    def check_installed(self) -> None:
+        """Refuse to run where a package is missing that :meth:`run` needs. Called before roles are started or meet.
+
+        Raises
+        ------
+        MissingPackageError
         """
 
     @abstractmethod

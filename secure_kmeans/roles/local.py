@@ -27,6 +27,7 @@ from secure_kmeans.errors import DataError, JobError, ProtocolError, RoleError, 
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import Entry
 from secure_kmeans.job.result import Costs, Progress, Result, no_progress
+from secure_kmeans.protocols import protocol_of
 from secure_kmeans.roles.files import LOG, SOCKET, RehearsalFolder
 from secure_kmeans.tables import Table
 
@@ -73,6 +74,8 @@ def run_local(
 
     Raises
     ------
+    MissingPackageError
+        Where a package that the protocol needs is not installed; nothing is started then.
     RoleError
         Where a role failed, died or stopped answering; it names the role and the reason.
     StateError
@@ -80,6 +83,7 @@ def run_local(
     ProtocolError
         Where the parties' results differ, or the run disclosed more than the job announces.
     """
+    protocol_of(job.protocol).check_installed()
     path = Path(tempfile.mkdtemp(prefix="secure-kmeans-", dir=_short_temporary_folder()))  # only its owner may enter it
     made = [] if states is None else _missing_of(states) or [states]
     try:

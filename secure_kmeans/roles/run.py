@@ -85,6 +85,8 @@ class RoleRun:
 
         Raises
         ------
+        MissingPackageError
+            Where a package that the protocol needs is not installed; nothing is sent then.
         RoleError
             Names the role that failed. All other roles are sent the failure of this one.
         StateError
@@ -92,6 +94,7 @@ class RoleRun:
         ProtocolError
             Where the run disclosed more than the job announces; nothing is saved then.
         """
+        protocol_of(self.job.protocol).check_installed()
         mesh = meet(self.resume, self._checkpoints())
         started, began = datetime.now(UTC), time.perf_counter()
         try:

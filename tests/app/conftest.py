@@ -59,13 +59,13 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
         raise AssertionError("every mistake is found before a role is started")
 
-    monkeypatch.setattr("secure_kmeans.app.commands.all_roles.run_local", refused)
+    monkeypatch.setattr("secure_kmeans.roles.local.run_local", refused)
 
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """No role is started: results are computed in the clear, in this process."""
-    monkeypatch.setattr("secure_kmeans.app.commands.all_roles.run_local", run_in_this_process)
+    monkeypatch.setattr("secure_kmeans.roles.local.run_local", run_in_this_process)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take most of a run's time."""
     for picture in ("kmeans.draw_clusters", "kmeans.draw_convergence"):
         monkeypatch.setattr(f"secure_kmeans.report.{picture}", lambda *_, **__: None)
-    monkeypatch.setattr("secure_kmeans.app.commands.number_of_clusters.draw_elbow", lambda *_: None)
+    monkeypatch.setattr("secure_kmeans.report.kmeans.draw_elbow", lambda *_: None)
 
 
 def folded(text: str) -> str:

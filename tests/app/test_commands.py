@@ -58,7 +58,7 @@ class TestCluster:
             happened.append("run")
             raise InterruptedError
 
-        monkeypatch.setattr("secure_kmeans.app.commands.all_roles.run_local", start)
+        monkeypatch.setattr("secure_kmeans.roles.local.run_local", start)
 
         def announce(announcement: Announcement) -> None:
             happened.append(" ".join(each.what for each in announcement.disclosures))
@@ -144,7 +144,7 @@ class TestPredict:
         from tests.app.in_this_process import run_in_this_process
 
         with monkeypatch.context() as patch:
-            patch.setattr("secure_kmeans.app.commands.all_roles.run_local", run_in_this_process)
+            patch.setattr("secure_kmeans.roles.local.run_local", run_in_this_process)
             commands.cluster(OPTIONS)
         pd.DataFrame([[0.0, 0.0], [1e9, 0.0]], columns=["x", "y"]).to_csv("new.csv", index=False)
         with pytest.raises(DataError, match='column "x", row 1: the number is too far outside'):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from secure_kmeans.app import commands, console
+from secure_kmeans.app import commands, console, summary
 from secure_kmeans.app.commands import Announcement, Options, Run
 from secure_kmeans.job import Job, Kind
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, Entry, When
@@ -77,7 +77,7 @@ def test_before_and_after_have_the_same_texts(printed: io.StringIO) -> None:
     console.print_announcement(announced[0])
     before = folded(printed.getvalue())
     printed.truncate(0)
-    console.print_run(run)
+    summary.print_run(run)
     after = folded(printed.getvalue())
     for disclosure in protocol_of("shk").disclosures(announced[0].job):
         assert disclosure.what in before
@@ -86,7 +86,7 @@ def test_before_and_after_have_the_same_texts(printed: io.StringIO) -> None:
 
 def test_the_summary_of_the_main_job(printed: io.StringIO) -> None:
     run = commands.cluster(Options(seed=0))
-    console.print_run(run)
+    summary.print_run(run)
     text = folded(printed.getvalue())
     assert "Encrypted k-means on 200 rows of 2 parties" in text
     assert "44,448.455" in text
@@ -102,21 +102,21 @@ def test_the_summary_of_the_main_job(printed: io.StringIO) -> None:
 
 def test_bounds_from_the_tables_are_remarked_on(printed: io.StringIO, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a\n1\n2\n9\n")
-    console.print_run(commands.cluster(Options(data=(Path("t.csv"),), clusters=2, seed=0)))
+    summary.print_run(commands.cluster(Options(data=(Path("t.csv"),), clusters=2, seed=0)))
     text = folded(printed.getvalue())
     assert "agree on them with --bounds" in text
     assert "Of a single row, which its centroid therefore shows: cluster" in text
 
 
 def test_hidden_sizes_are_not_shown(printed: io.StringIO) -> None:
-    console.print_run(commands.cluster(Options(seed=0, hide_counts=True), compare=False))
+    summary.print_run(commands.cluster(Options(seed=0, hide_counts=True), compare=False))
     assert "cluster sizes" not in printed.getvalue()
     assert printed.getvalue().count("hidden") == 5
 
 
 def test_any_protocol_has_a_summary(printed: io.StringIO) -> None:
     job = commands.cluster(Options(seed=0)).job
-    console.print_run(Run(job, TOY, files=(Path("report.json"),), disclosures=ANNOUNCED))
+    summary.print_run(Run(job, TOY, files=(Path("report.json"),), disclosures=ANNOUNCED))
     text = folded(printed.getvalue())
     assert 'Protocol "mean" on 7 rows of 2 parties' in text
     assert "means [3.5, 1000000000.0]" in text
@@ -130,7 +130,7 @@ def test_any_protocol_has_a_summary(printed: io.StringIO) -> None:
 
 def test_a_helper_s_run_prints_nothing(printed: io.StringIO) -> None:
     job = commands.cluster(Options(seed=0)).job
-    console.print_run(Run(job, None))
+    summary.print_run(Run(job, None))
     assert printed.getvalue() == ""
 
 
@@ -138,7 +138,7 @@ def test_names_cannot_change_the_markup(printed: io.StringIO, tmp_path: Path) ->
     (tmp_path / "t.csv").write_text("[red]a[/red]\n1\n2\n9\n")
     run = commands.cluster_in_the_clear(Options(data=(Path("t.csv"),), clusters=2, seed=0))
     assert isinstance(run.report, KMeansReport)
-    console.print_run(run)
+    summary.print_run(run)
     assert "[red]a[/red]" in printed.getvalue()
 
 

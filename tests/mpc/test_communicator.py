@@ -11,9 +11,8 @@ from torch.distributed import ReduceOp
 from secure_kmeans.errors import RoleError
 from secure_kmeans.mpc.crypten_adapter import original
 from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
-from secure_kmeans.mpc.session import Session
 from secure_kmeans.net.messages import encode_object
-from tests.parties import run_parties
+from tests.parties import AtRole, run_parties
 
 everywhere = pytest.mark.parametrize("number", [2, 3])
 OBJECT = {"names": ["a", "é"], "numbers": [1, -(2**63), 2.5], "none": None, "yes": True, "bytes": b"\x00\xff", "": {}}
@@ -25,9 +24,9 @@ Body = Callable[[RoleCommunicator, int, list[int]], Any]
 def talk(number: int, body: Body) -> list[Any]:
     """What ``body``, given CrypTen's communicator, its rank and all others, returns at each party."""
 
-    def of_party(session: Session) -> Any:
-        ranks = [rank for rank in range(number) if rank != session.rank]
-        return body(original.comm.get(), session.rank, ranks)
+    def of_party(at: AtRole) -> Any:
+        ranks = [rank for rank in range(number) if rank != at.rank]
+        return body(original.comm.get(), at.rank, ranks)
 
     return run_parties(number, of_party, engine="crypten")
 

@@ -9,13 +9,11 @@ import pytest
 import torch
 
 from secure_kmeans.errors import ProtocolError, RoleError
-from secure_kmeans.job.ledger import What
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import original, randomness
-from secure_kmeans.mpc.session import Session
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.messages import encode_object
-from tests.parties import run_parties
+from tests.parties import OWN_NUMBERS, AtRole, run_parties
 
 VALUES = np.arange(6.0).reshape(3, 2)
 
@@ -41,18 +39,17 @@ def test_no_generator_of_torch_numpy_or_python_is_reached(
         for name in names:
             monkeypatch.setattr(module, name, forbid(f"{module.__name__}.{name}"))
 
-    def body(session: Session) -> Any:
-        engine = session.engine
-        X = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
-        engine.execute(engine.enter(X, 1, 3, 60))
-        H = engine.execute(engine.label(engine.execute(engine.centroids(X[None])), 60))
-        T, _ = engine.execute(engine.sums(H, 8))
+    def body(at: AtRole) -> Any:
+        engine = at.sharing.engine
+        X = at.sharing.enter_rows(VALUES[: 3 if at.rank == 0 else 0], [3] + [0] * (number - 1))
+        rows = engine.execute(engine.enter(X, 60))
+        H = engine.execute(rows.label(engine.execute(engine.centroids(X.unsqueeze(0))), 60))
+        T, _ = engine.execute(rows.sums(H, 8))
         twos = np.full(3, 2)
         halves = engine.execute(engine.divided(engine.execute(engine.divide(T[0], 8)), twos, 2**30, 3))
-        session.toss_coins()
-        return session.reveal(halves, what=What.CLUSTER_SIZES).tolist()
+        return at.reveal(halves)
 
-    for halves in run_parties(number, body, engine=engine):
+    for halves in run_parties(number, body, engine=engine, processes=True):
         assert halves == (VALUES / 2 * 2**24).astype(int).tolist()
 
 
@@ -75,10 +72,11 @@ def test_the_dealer_is_crypten_s_only_provider() -> None:
 
 
 def test_shares_of_the_same_row_differ_in_every_run() -> None:
-    def body(session: Session) -> Any:
-        return session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3, 0]).tolist()
+    def body(at: AtRole) -> Any:
+        X = at.sharing.enter_rows(VALUES[: 3 if at.rank == 0 else 0], [3, 0])
+        return crypten.share_of(X).tolist()
 
-    first, second = run_parties(2, body), run_parties(2, body)
+    first, second = (run_parties(2, body, processes=True) for _ in range(2))
     assert not np.intersect1d(first, second).size
     for shares in (first, second):  # and together they are the row
         assert (np.sum(shares, axis=0, dtype=np.int64) == (VALUES * 2**24).astype(int)).all()
@@ -86,11 +84,11 @@ def test_shares_of_the_same_row_differ_in_every_run() -> None:
 
 @pytest.mark.parametrize("number", [2, 3])
 def test_bytes_and_rounds_of_a_product(number: int) -> None:
-    def body(session: Session) -> list[int]:
-        X = crypten.from_public(torch.from_numpy(session.fixed_point.encode(VALUES)))
-        before = (session.traffic.rounds, session.traffic.bytes_sent)
+    def body(at: AtRole) -> list[int]:
+        X = crypten.from_public(torch.from_numpy(at.fixed_point.encode(VALUES)))
+        before = (at.traffic.rounds, at.traffic.bytes_sent)
         X * X
-        return [session.traffic.rounds - before[0], session.traffic.bytes_sent - before[1]]
+        return [at.traffic.rounds - before[0], at.traffic.bytes_sent - before[1]]
 
     first, *others = run_parties(number, body, engine="crypten")
     opened = (number - 1) * 2 * 6 * 8  # x - a and y - b, 6 words of 8 bytes, to every other party
@@ -111,9 +109,9 @@ def test_bytes_and_rounds_of_a_product(number: int) -> None:
     ids=["function", "shapes", "product", "options", "list"],
 )
 def test_the_dealer_refuses_an_unknown_request(request_: Any) -> None:
-    def body(session: Session) -> None:
+    def body(at: AtRole) -> None:
         channel = crypten.channel()
-        if session.rank == 1:
+        if at.rank == 1:
             channel.send_obj("here", 0)  # and has nothing left to do that the dealer's end could disturb
         else:
             assert channel.recv_obj(1) == "here"
@@ -124,10 +122,10 @@ def test_the_dealer_refuses_an_unknown_request(request_: Any) -> None:
     assert run_parties(2, body, engine="crypten") == [None, None]
 
 
-def test_a_dealer_that_walks_along_is_asked_for_nothing() -> None:
-    def body(session: Session) -> None:
-        if session.rank == 0:  # the one party that asks CrypTen's dealer
-            X = crypten.from_public(torch.from_numpy(session.fixed_point.encode(VALUES)))
+def test_the_core_s_dealer_is_asked_for_nothing() -> None:
+    def body(at: AtRole) -> None:
+        if at.rank == 0:  # the one party that asks CrypTen's dealer
+            X = crypten.from_public(torch.from_numpy(at.fixed_point.encode(VALUES)))
             with pytest.raises(ProtocolError, match="answers nobody"):
                 X * X
 
@@ -148,13 +146,13 @@ def test_what_one_party_learns_reaches_no_other(number: int, monkeypatch: pytest
 
         monkeypatch.setattr(Mesh, name, counted)
 
-    def body(session: Session) -> Any:
-        secret = session.share_rows(VALUES[: 3 if session.rank == 0 else 0], [3] + [0] * (number - 1))
+    def body(at: AtRole) -> Any:
+        secret = at.sharing.enter_rows(VALUES[: 3 if at.rank == 0 else 0], [3] + [0] * (number - 1))
         received.clear()
-        opened = session.reveal(secret, to="party_1", what=What.OWN_LABELS)
+        opened = at.sharing.engine.execute(at.sharing.revealing(secret, OWN_NUMBERS, to="party_1"))
         return [sorted(received), opened.tolist()]
 
-    answers = run_parties(number, body)
+    answers = run_parties(number, body, processes=True)
     others = [f"party_{rank}" for rank in range(number) if rank != 1]
     assert answers[1] == [others, (VALUES * 2**24).astype(int).tolist()]
     assert all(answer == [[], [[0, 0]] * 3] for rank, answer in enumerate(answers) if rank != 1)
@@ -189,7 +187,7 @@ NEARLY: dict[str, Operation] = {
 def test_crypten_s_own_operations_work_across_it(number: int, operations: dict[str, Operation], error: float) -> None:
     """With CrypTen's own fixed point, as its users call it."""
 
-    def body(session: Session) -> dict[str, Any]:
+    def body(at: AtRole) -> dict[str, Any]:
         x, y = (original.crypten.cryptensor(of, src=src) for src, of in enumerate((X, Y)))
         found = {}
         for name, operation in operations.items():

@@ -11,9 +11,8 @@ from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import original
 from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
 from secure_kmeans.mpc.rounds import Opening, Step
-from secure_kmeans.mpc.session import Session
 from tests.mpc.roles_in_threads import shares_of
-from tests.parties import run_parties
+from tests.parties import AtRole, run_parties
 
 everywhere = pytest.mark.parametrize("number", [2, 3])
 
@@ -67,10 +66,9 @@ def as_role(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 
     def become(rank: int, number: int) -> None:
         role = object.__new__(RoleCommunicator)
-        role.rank, role.world_size = rank, number
-        monkeypatch.setattr(RoleCommunicator, "instance", role)
+        role.rank, role.world_size, role.zero_sharing = rank, number, {}
+        monkeypatch.setattr(RoleCommunicator.in_this_thread, "instance", role)
 
-    assert not original.crypten.generators["prev"]
     return become
 
 
@@ -152,18 +150,18 @@ def test_from_entry_to_opening_in_real_processes(number: int) -> None:
     def opening(own: np.ndarray) -> Step[np.ndarray]:
         return (yield Opening(own))
 
-    def body(session: Session) -> Any:
-        mine = torch.from_numpy([X, Y][session.rank]) if session.rank < 2 else None
-        x, y = (crypten.share(mine if session.rank == owner else None, owner, X.shape) for owner in range(2))
-        before = session.traffic.rounds, session.traffic.bytes_sent
+    def body(at: AtRole) -> Any:
+        mine = torch.from_numpy([X, Y][at.rank]) if at.rank < 2 else None
+        x, y = (crypten.share(mine if at.rank == owner else None, owner, X.shape) for owner in range(2))
+        before = at.traffic.rounds, at.traffic.bytes_sent
         result = ((x - y) * torch.from_numpy(PUBLIC) + torch.from_numpy(PUBLIC)).sum(0)
-        assert (session.traffic.rounds, session.traffic.bytes_sent) == before
+        assert (at.traffic.rounds, at.traffic.bytes_sent) == before
         own = crypten.share_of(result)
-        if session.rank == number:
+        if at.rank == number:
             assert not own.any()
             return None
-        return session.engine.run(opening(own)).tolist()
+        return at.sharing.engine.execute(opening(own)).tolist()
 
     with np.errstate(over="ignore"):
         expected = ((X - Y) * PUBLIC + PUBLIC).sum(axis=0)
-    assert run_parties(number, body) == [expected.tolist()] * number
+    assert run_parties(number, body, processes=True) == [expected.tolist()] * number

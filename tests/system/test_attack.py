@@ -4,12 +4,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import attack_crypten_rng as attack
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
-from experiments import attack_crypten_rng as attack
 from secure_kmeans.crypto.prg import Prg
 
 ROWS = 320

@@ -1,4 +1,7 @@
-"""Commands that run all roles on this machine."""
+"""Commands that run all roles on this machine.
+
+What a refusal does not need is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,6 @@ from secure_kmeans.job import Clustering, Job, KMeansJob
 from secure_kmeans.job.result import Progress, Result, no_progress
 from secure_kmeans.protocols import protocol_of, read_job
 from secure_kmeans.protocols.base import Protocol
-from secure_kmeans.report.folder import ResultsFolder
-from secure_kmeans.report.report import Report
-from secure_kmeans.roles.local import run_local
-from secure_kmeans.roles.states import StateFolder
 from secure_kmeans.tables import Table, read_table, split_table
 
 
@@ -147,6 +146,8 @@ def read_model(path: Path) -> tuple[KMeansJob, np.ndarray]:
     DataError
         Where the file is no such report.
     """
+    from secure_kmeans.report.report import Report
+
     try:
         report = Report.load(path)
         keys = report.job.model_dump(exclude={"digest"})
@@ -178,6 +179,8 @@ class _AllRoles:
 
     def execute(self, *, compare: bool, states: Path | None = None, resume: bool = False) -> Run:
         """Check, announce, run, compare and write."""
+        from secure_kmeans.report.folder import ResultsFolder
+
         advice = check_tables(self.job, self.tables)
         if states is not None:
             self._check_states(states, resume=resume)
@@ -192,6 +195,8 @@ class _AllRoles:
 
     def _check_states(self, path: Path, *, resume: bool) -> None:
         """Refuse state folders that cannot be used, before any role is started."""
+        from secure_kmeans.roles.states import StateFolder
+
         for name, table in self.tables.items():
             with StateFolder(path / name, self.job, name, table.digest, self.protocol.state_bytes(self.job)) as folder:
                 if resume:
@@ -228,6 +233,8 @@ def run_all_roles(
     resume: bool = False,
 ) -> Sequence[Result]:
     """Start all roles of a job on this machine, and return the parties' results in rank order."""
+    from secure_kmeans.roles.local import run_local
+
     return run_local(job, list(tables.values()), progress, states=states, resume=resume)
 
 

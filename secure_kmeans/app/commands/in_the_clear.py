@@ -14,8 +14,6 @@ from secure_kmeans.app.inputs import Options, read_inputs
 from secure_kmeans.app.proposal import propose_clustering
 from secure_kmeans.job.coins import fresh_seed
 from secure_kmeans.protocols.kmeans_checks import advice_on_digits
-from secure_kmeans.report.folder import ResultsFolder
-from secure_kmeans.report.kmeans import InTheClear, report_in_the_clear, write_kmeans
 from secure_kmeans.tables import check_bounds
 
 
@@ -32,6 +30,9 @@ def cluster_in_the_clear(options: Options, output: Path | None = None) -> Run:
     ------
     DataError, JobError
     """
+    from secure_kmeans.report.folder import ResultsFolder
+    from secure_kmeans.report.kmeans import InTheClear, report_in_the_clear, write_kmeans
+
     inputs = read_inputs(options, split=False)
     tables = list(inputs.tables.values())
     clustering = propose_clustering(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -24,10 +24,12 @@ from secure_kmeans.plaintext.kmeans import KMeansRun, number_of_best
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.shk.job import ShkJob
-from secure_kmeans.report.folder import ResultsFolder
-from secure_kmeans.report.kmeans import ElbowPoint, draw_elbow
-from secure_kmeans.report.report import Report
 from secure_kmeans.tables import check_bounds
+
+if TYPE_CHECKING:
+    from secure_kmeans.report.folder import ResultsFolder
+    from secure_kmeans.report.kmeans import ElbowPoint
+    from secure_kmeans.report.report import Report
 
 MOST_CLUSTERS: Final = 10
 
@@ -85,6 +87,8 @@ def elbow(
         Before anything is started.
     RoleError, ProtocolError
     """
+    from secure_kmeans.report.folder import ResultsFolder
+
     if options.init not in INITS:
         raise JobError("a file of centroids fixes the number of clusters; the elbow needs another start")
     inputs = read_inputs(options, split=encrypted)
@@ -163,6 +167,8 @@ class _Runs:
 def _point(
     clustering: Clustering, rows: np.ndarray, run: KMeansRun, encrypted: KMeansModel | None = None
 ) -> ElbowPoint:
+    from secure_kmeans.report.kmeans import ElbowPoint
+
     centroids = clustering.scaling.invert(run.centroids)
     return ElbowPoint(
         clustering.n_clusters,
@@ -174,5 +180,7 @@ def _point(
 
 
 def _write(folder: ResultsFolder, points: Sequence[ElbowPoint]) -> None:
+    from secure_kmeans.report.kmeans import ElbowPoint, draw_elbow
+
     folder.write_csv("elbow.csv", [field.name for field in fields(ElbowPoint)], [astuple(point) for point in points])
     draw_elbow(folder.aside / "elbow.png", points)

@@ -1,4 +1,7 @@
-"""Commands of one role on its own machine."""
+"""Commands of one role on its own machine.
+
+What a check of a table does not need is imported where it is used: TLS alone takes a while.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from secure_kmeans.app.commands.all_roles import segments_of
 from secure_kmeans.app.commands.values import (
@@ -25,16 +28,15 @@ from secure_kmeans.app.inputs import empty_table, is_prediction
 from secure_kmeans.errors import DataError, IdentityError, JobError, RoleError, SecureKMeansError
 from secure_kmeans.job import NAME_PATTERN, Job, Kind, Role, split_address
 from secure_kmeans.job.result import Progress, Result, no_progress
-from secure_kmeans.net.identity import Identity, load_identity
-from secure_kmeans.net.identity import new_identity as make_identity
-from secure_kmeans.net.meeting import Attendance, listen, meet
 from secure_kmeans.protocols import protocol_of, read_job
 from secure_kmeans.protocols.base import Protocol
-from secure_kmeans.report.folder import ResultsFolder
-from secure_kmeans.report.report import Report
-from secure_kmeans.roles.run import RoleRun, describe
-from secure_kmeans.roles.states import StateFolder
 from secure_kmeans.tables import Table, read_table
+
+if TYPE_CHECKING:
+    from secure_kmeans.net.identity import Identity
+    from secure_kmeans.report.folder import ResultsFolder
+    from secure_kmeans.report.report import Report
+    from secure_kmeans.roles.states import StateFolder
 
 log: Final = logging.getLogger(__name__)
 
@@ -123,6 +125,9 @@ class _OneRole:
         return Run(self.job, report, (result,), tuple(files), disclosures, advice)
 
     def _folders(self, table: Table, stack: contextlib.ExitStack) -> tuple[ResultsFolder, StateFolder]:
+        from secure_kmeans.report.folder import ResultsFolder
+        from secure_kmeans.roles.states import StateFolder
+
         output = self.files.output or Path("results") / self.name / self.role.name
         folder = stack.enter_context(ResultsFolder(output, needed=64 * len(table)))
         where = self.files.states or Path("state") / self.name / self.role.name
@@ -133,6 +138,9 @@ class _OneRole:
     def _run(
         self, folder: ResultsFolder | None, states: StateFolder | None, stack: contextlib.ExitStack
     ) -> Result | None:
+        from secure_kmeans.net.meeting import Attendance, listen, meet
+        from secure_kmeans.roles.run import RoleRun, describe
+
         def save_aside(result: Result) -> None:
             """A full disk is reported now, when the other roles can still resume the run."""
             assert folder is not None
@@ -192,6 +200,8 @@ def _refuse_idle(role: Role, files: RoleFiles) -> None:
 
 def _checked_identity(job: Job, role: Role, files: RoleFiles) -> Identity:
     """The identity of a role that can take part."""
+    from secure_kmeans.net.identity import load_identity
+
     job.check_endpoints()
     if files.listen is not None:
         if role == job.roles[0]:
@@ -263,6 +273,8 @@ def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -
 
 def _owner(job: Job, folder: Path) -> Role:
     """The role that an identity belongs to."""
+    from secure_kmeans.net.identity import load_identity
+
     job.check_endpoints()
     fingerprint = load_identity(folder).fingerprint
     for role in job.roles:
@@ -287,6 +299,8 @@ def new_identity(name: str, folder: Path | None = None) -> NewIdentity:
     ------
     IdentityError
     """
+    from secure_kmeans.net.identity import new_identity as make_identity
+
     if not re.fullmatch(NAME_PATTERN, name):
         raise IdentityError(f'"{name}" is no name of a role: letters, digits, "_", and, but for the first, "-" and "."')
     where = folder or Path(name)

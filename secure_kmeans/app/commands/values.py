@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from secure_kmeans.job import Clustering, Job
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.result import Result
-from secure_kmeans.report.report import Report
+
+if TYPE_CHECKING:
+    from secure_kmeans.report.report import Report
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import sys
 import types
 from typing import Any
 
+from secure_kmeans.mpc.installation import check_crypten
+
 
 def _refuse(*_: object, **__: object) -> None:
     raise NotImplementedError("the ONNX importer is left out")
@@ -15,6 +17,7 @@ _stub: Any = types.ModuleType("crypten.nn.onnx_converter")
 _stub.from_onnx = _stub.from_pytorch = _stub.from_tensorflow = _refuse
 _stub.TF_AND_TF2ONNX = False
 sys.modules.setdefault("crypten.nn.onnx_converter", _stub)
+check_crypten()
 
 import crypten  # noqa: E402
 import crypten.communicator as comm  # noqa: E402

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from secure_kmeans.job import Role
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import KMeansResult
+from secure_kmeans.mpc.installation import check_crypten
 from secure_kmeans.protocols.base import Context, Protocol
 from secure_kmeans.protocols.kmeans_checks import check_fit, check_prediction
 from secure_kmeans.protocols.shk.disclosures import disclosures
 from secure_kmeans.protocols.shk.job import ShkJob
-from secure_kmeans.report.folder import ResultsFolder
-from secure_kmeans.report.kmeans import InTheClear, report_of_kmeans, report_of_prediction, write_kmeans
-from secure_kmeans.report.report import Report
 from secure_kmeans.tables import Table
+
+if TYPE_CHECKING:
+    from secure_kmeans.report.folder import ResultsFolder
+    from secure_kmeans.report.kmeans import InTheClear
+    from secure_kmeans.report.report import Report
 
 
 class Shk(Protocol[ShkJob, KMeansResult]):
@@ -29,6 +32,10 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         """See :meth:`~secure_kmeans.protocols.base.Protocol.check`."""
         del role
         return check_prediction(job, table) if job.task == "predict" else check_fit(job, table)
+
+    def check_installed(self) -> None:
+        """See :mod:`~secure_kmeans.mpc.installation`."""
+        check_crypten()
 
     def disclosures(self, job: ShkJob | None) -> tuple[Disclosure, ...]:
         """See :mod:`~secure_kmeans.protocols.shk.disclosures`."""
@@ -55,6 +62,8 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         self, job: ShkJob, tables: Mapping[str, Table], results: Sequence[KMeansResult]
     ) -> InTheClear | None:
         """The plaintext run from the same start as the best one on shares; None for a prediction."""
+        from secure_kmeans.report.kmeans import InTheClear
+
         model = results[0].common
         if model is None:
             return None
@@ -68,6 +77,8 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         names: Sequence[str] | None = None,
     ) -> Report:
         """See :mod:`~secure_kmeans.report.kmeans`."""
+        from secure_kmeans.report.kmeans import report_of_kmeans, report_of_prediction
+
         if job.task == "predict":
             return report_of_prediction(job, results)
         return report_of_kmeans(job, results, clear, names)
@@ -81,6 +92,8 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         clear: Any,
     ) -> None:
         """Write the report, tables and pictures."""
+        from secure_kmeans.report.kmeans import write_kmeans
+
         write_kmeans(folder, report, results, tables, clear)
 
 

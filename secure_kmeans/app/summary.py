@@ -1,45 +1,96 @@
-"""Tables of a run for the terminal."""
+"""The summary after a run: what was found, what it cost, and what each role learned."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from rich import box
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from secure_kmeans.app import console
+from secure_kmeans.app.commands import Elbow, Run
+from secure_kmeans.app.console import grid_with, print_advice
 from secure_kmeans.job import Kind
-from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, Entry, When
+from secure_kmeans.job.ledger import ALL, Disclosure, Entry, When
 from secure_kmeans.report.kmeans import ElbowPoint
 from secure_kmeans.report.report import Report, Section
-from secure_kmeans.report.sections import KMeansReport
-
-_TO: dict[str, str] = {ALL: "all parties", OWNER: "each party"}
+from secure_kmeans.report.sections import KMeansReport, PredictionReport
 
 
-def disclosures(announced: Sequence[Disclosure], title: str) -> Grid:
-    """What is disclosed, by recipient and time."""
-    grid = _grid(title)
-    grid.add_column("to")
-    grid.add_column("when")
-    grid.add_column("what")
-    groups: dict[tuple[str, When], list[str]] = {}
-    for recipient in dict.fromkeys([ALL, OWNER, *(each.to for each in announced)]):
-        for when in When:
-            whats = [each.what for each in announced if (each.to, each.when) == (recipient, when)]
-            if whats:
-                groups[recipient, when] = whats
-    earlier = None
-    for (recipient, when), whats in groups.items():
-        name = _TO.get(recipient, recipient) if recipient != earlier else ""
-        grid.add_row(escape(name), when, escape("; ".join(whats)))
-        earlier = recipient
-    return grid
+def print_run(run: Run) -> None:
+    """Print all that a person wants to know of a run, and where its files are. A helper's run prints nothing."""
+    report = run.report
+    if report is None:
+        return
+    if not run.disclosures:  # else the announcement ended with an empty line
+        console.out.print()
+    console.out.print(f"[bold]{escape(_title(report))}[/bold]")
+    if isinstance(report, KMeansReport):
+        console.out.print(_clusters(report))
+        console.out.print(_quality(report))
+    elif not isinstance(report, PredictionReport):
+        for name, section in (("result", report.result), ("plaintext", report.plaintext)):
+            if section is not None:
+                console.out.print(_section(name, section))
+    if report.communication:
+        console.out.print(_costs(report))
+    if report.ledger:
+        console.out.print(_learned(report, run.disclosures))
+    if isinstance(report, KMeansReport):
+        _print_remarks(report)
+    if report.protocol is None:
+        print_advice(run.advice)
+    _print_files(run.files)
 
 
-def learned(report: Report, announced: Sequence[Disclosure]) -> Grid:
+def _title(report: Report) -> str:
+    rows = sum(report.n_samples.values())
+    parties = f"{rows:,} rows of {len(report.parties)} parties"
+    if isinstance(report, PredictionReport):
+        return f"Labels of {parties}; only its owner learned the label of a row"
+    if report.protocol is None:
+        return f"Plaintext k-means on {rows:,} rows"
+    if isinstance(report, KMeansReport):
+        return f"Encrypted k-means on {parties}"
+    return f'Protocol "{report.protocol}" on {parties}'
+
+
+def _print_remarks(report: KMeansReport) -> None:
+    if getattr(report.job, "bounds_from_data", False):
+        console.out.print(
+            "The bounds were taken from the tables; agree on them with --bounds and nobody learns these values.\n"
+        )
+    single = [str(number) for number, size in enumerate(report.result.counts or []) if size == 1]
+    if single:
+        console.out.print(
+            f"[yellow]Of a single row, which its centroid therefore shows: cluster {', '.join(single)}.[/yellow]\n"
+        )
+    if report.agreement and report.agreement.label_agreement < 1:
+        console.out.print(
+            "[yellow]Not all labels are the plaintext's, though both should agree to the last bit: please report "
+            "this.[/yellow]\n"
+        )
+
+
+def print_elbow(elbow: Elbow) -> None:
+    """Print the losses of each number of clusters, and where the files are."""
+    console.out.print()
+    console.out.print(_losses(elbow.points))
+    console.out.print(f"repeat it with   --seed {elbow.seed}\n")
+    print_advice(elbow.advice if not elbow.reports else ())
+    _print_files(elbow.files)
+
+
+def _print_files(files: Sequence[Path]) -> None:
+    console.out.print("Files")
+    for path in files:
+        console.out.print(f"  {escape(str(path))}", soft_wrap=True)
+
+
+def _learned(report: Report, announced: Sequence[Disclosure]) -> Grid:
     """What each role learned, from the ledger."""
-    grid = _grid("What each role learned besides its own rows")
+    grid = grid_with("What each role learned besides its own rows")
     grid.add_column("role")
     grid.add_column("when")
     grid.add_column("what")
@@ -73,9 +124,9 @@ def _iterations(entries: Sequence[Entry], report: Report) -> str:
     return f"each iteration, 1 to {last}{of_all}" if last > 1 else f"in the iteration{of_all}"
 
 
-def costs(report: Report) -> Grid:
+def _costs(report: Report) -> Grid:
     """What each role sent."""
-    grid = _grid("\nWhat each role sent")
+    grid = grid_with("\nWhat each role sent")
     grid.add_column("role")
     grid.add_column("rounds", justify="right")
     grid.add_column("MB sent", justify="right")
@@ -84,10 +135,10 @@ def costs(report: Report) -> Grid:
     return grid
 
 
-def clusters(report: KMeansReport) -> Grid:
+def _clusters(report: KMeansReport) -> Grid:
     """The clusters of a fit."""
     result = report.result
-    grid = _grid("Clusters (original units)")
+    grid = grid_with("Clusters (original units)")
     grid.add_column("cluster", justify="right")
     if result.cluster_names:
         grid.add_column("segment")
@@ -105,7 +156,7 @@ def clusters(report: KMeansReport) -> Grid:
     return grid
 
 
-def quality(report: KMeansReport) -> Grid:
+def _quality(report: KMeansReport) -> Grid:
     """Losses, agreement, time and seed of a fit."""
     result = report.result
     grid = Grid.grid(padding=(0, 3))
@@ -132,9 +183,9 @@ def quality(report: KMeansReport) -> Grid:
     return grid
 
 
-def section(name: str, found: Section) -> Grid:
+def _section(name: str, found: Section) -> Grid:
     """The keys of a section of any protocol's report."""
-    grid = _grid(name)
+    grid = grid_with(name)
     grid.add_column("key")
     grid.add_column("value")
     for key, value in found.model_dump(mode="json").items():
@@ -143,10 +194,10 @@ def section(name: str, found: Section) -> Grid:
     return grid
 
 
-def losses(points: Sequence[ElbowPoint]) -> Grid:
+def _losses(points: Sequence[ElbowPoint]) -> Grid:
     """The losses of an elbow."""
     encrypted = all(point.encrypted_inertia is not None for point in points)
-    grid = _grid("Elbow (original units)")
+    grid = grid_with("Elbow (original units)")
     names = ["clusters", "inertia", "mean-distance loss"]
     for name in [*names, "encrypted inertia", "encrypted loss"] if encrypted else names:
         grid.add_column(name, justify="right")
@@ -156,10 +207,6 @@ def losses(points: Sequence[ElbowPoint]) -> Grid:
             values += [point.encrypted_inertia or 0.0, point.encrypted_mean_distance or 0.0]
         grid.add_row(str(point.clusters), *(f"{value:,.3f}" for value in values))
     return grid
-
-
-def _grid(title: str) -> Grid:
-    return Grid(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def _number(value: float) -> str:
