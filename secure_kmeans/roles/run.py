@@ -98,7 +98,7 @@ class RoleRun:
         mesh = meet(self.resume, self._checkpoints())
         started, began = datetime.now(UTC), time.perf_counter()
         try:
-            log.info("all roles are here: session %s", mesh.session.hex()[:16])
+            log.info("all roles have met: session %s", mesh.session.hex()[:16])
             if mesh.resuming and mesh.checkpoint is None:
                 raise StateError(_NOTHING_IN_COMMON)
             result = self._take_part(mesh)
