@@ -144,7 +144,7 @@ def test_hidden_counts_resume_too() -> None:
 def test_a_state_that_is_none_is_refused(damage: Callable[[bytes], bytes]) -> None:
     job, slices = job_for(2), np.split(ROWS, [25])
     state = fit(job, slices).kept[1]["party_0"]
-    with pytest.raises(StateError, match="start without --resume"):
+    with pytest.raises(StateError, match="start the run anew"):
         State.decoded(damage(state), [25, 15])
 
 

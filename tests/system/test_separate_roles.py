@@ -151,8 +151,8 @@ def test_parties_that_do_not_all_resume_are_told_which_one_differs(apart: Apart)
     apart.start("dealer")
     apart.wait_until_ended("lab", "clinic")
     apart.roles["dealer"].kill()
-    assert 'role "lab" failed: it was started with --resume, this role without' in apart.roles["clinic"].last_line
-    assert 'role "clinic" failed: it was started without --resume, this role with' in apart.roles["lab"].last_line
+    assert 'role "lab" failed: it resumes a run, this role starts anew' in apart.roles["clinic"].last_line
+    assert 'role "clinic" failed: it starts anew, this role resumes a run' in apart.roles["lab"].last_line
     assert {apart.roles[party].status for party in PARTIES} == {1}
     assert apart.files("state") == kept
 
