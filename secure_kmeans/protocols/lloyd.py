@@ -139,6 +139,7 @@ class Lloyd:
         self.C = self.C_before = C
         self.bounds = Bounds.of(clustering, len(rows))
         self.tally = Tally(C.size(0))
+        self._shape: tuple[int, int, int] = tuple(C.size())  # asked of a tensor, it would take longer than a sum
         self.assignment: Assignment | None = None
         self._line = line
         self._prepared: tuple[np.ndarray, Any] | None = None  # the last batch, and its centroids
@@ -222,17 +223,16 @@ class Lloyd:
     def _means_by_public_sizes(
         self, H: Assignment, C: Shared, running: np.ndarray, disclosure: Disclosure
     ) -> tuple[Shared, np.ndarray]:
-        engine, bounds, (r, k, d) = self.engine, self.bounds, C.size()
+        engine, bounds, k = self.engine, self.bounds, self._shape[1]
         T, t = engine.execute(self.rows.sums(H, bounds.sum_bytes))  # steps 3 and 4
         shown = t if running.all() else t[torch.from_numpy(np.flatnonzero(running))]
         reveal = self.sharing.revealing(shown, disclosure, iteration=self.tally.iteration, size=bounds.sum_bytes)
-        revealed, dividends = engine.together(reveal, engine.divide(T.reshape(-1, d), bounds.sum_bytes))
-        sizes = np.full((r, k), len(self.rows), dtype=np.int64)  # a stopped start is divided by anything
+        revealed, dividends = engine.together(reveal, engine.divide(T, bounds.sum_bytes))
+        sizes = np.full((len(running), k), len(self.rows), dtype=np.int64)  # a stopped start is divided by anything
         sizes[running] = revealed
-        divisors = sizes.clip(1).reshape(-1)
-        means = engine.execute(engine.divided(dividends, divisors, bounds.largest, len(self.rows))).reshape(r, k, d)
-        empty = torch.from_numpy((sizes == 0).astype(np.int64))[:, :, None]
-        if empty.any():
+        means = engine.execute(engine.divided(dividends, sizes.clip(1), bounds.largest, len(self.rows)))
+        if engine.takes_part and not sizes.all():
+            empty = torch.from_numpy((sizes == 0).astype(np.int64))[:, :, None]
             means = means * (1 - empty) + C * empty
         return means, revealed
 
@@ -244,11 +244,11 @@ class Lloyd:
 
     def _of(self, tensor: Shared, batch: np.ndarray) -> Shared:
         """The part of a tensor that belongs to the starts of a batch."""
-        return tensor if len(batch) == tensor.size(0) else tensor[torch.from_numpy(batch)]
+        return tensor if len(batch) == self._shape[0] else tensor[torch.from_numpy(batch)]
 
     def _replaced(self, means: Shared, batch: np.ndarray, running: np.ndarray) -> Shared:
         """The centroids, with the means in the place of those of the starts that go on."""
-        if running.all() and len(batch) == self.C.size(0):
+        if running.all() and len(batch) == self._shape[0]:
             return means
         C = self.C.clone()
         C[torch.from_numpy(batch[running])] = means[torch.from_numpy(np.flatnonzero(running))]

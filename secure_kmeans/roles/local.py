@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ _LONGEST_FOLDER: Final = 75
 _START_SECONDS: Final = 60.0
 _START_GAP_SECONDS: Final = 10.0
 """The roles are forked one after the other: one that does not connect so long after another is dead."""
-_OWN_REASON_SECONDS: Final = 3.0
+_OWN_REASON_SECONDS: Final = 2.0
 """How long a role that another one blames has to report its own failure."""
 _END_SECONDS: Final = 1.0
 """How long the roles have to remove their empty state folders when another one has failed."""
@@ -166,12 +167,10 @@ class _Supervisor:
         return self.costs
 
     def _start(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(self.folder)}
         import_root = str(Path(__file__).resolve().parents[2])
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, (import_root, os.environ.get("PYTHONPATH")))),
-            "OMP_NUM_THREADS": "1",
-            "TMPDIR": str(self.folder),
-        }
+        if import_root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):  # it is not installed
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (import_root, os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-P", "-m", "secure_kmeans.roles.process", str(self.folder)]
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True

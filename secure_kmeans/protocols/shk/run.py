@@ -59,9 +59,9 @@ class _Part:
     def __init__(self, context: Context[ShkJob], sharing: Sharing, line: ScheduleLine) -> None:
         self.context, self.job, self.sharing, self.line = context, context.job, sharing, line
         self.engine = sharing.engine
-        empty = np.empty((0, len(self.job.columns)))
-        self.rows = empty if context.table is None else context.table.rows
-        self.scaled = self.job.scaling.apply(self.rows)
+        self.rows = self.scaled = np.empty((0, len(self.job.columns)))
+        if context.table is not None:
+            self.rows, self.scaled = context.table.rows, context.table.scaled(self.job.scaling)
         if self.job.bounds_from_data:
             context.ledger.record(may.COLUMN_BOUNDS)
         self.counts = self._row_counts()
