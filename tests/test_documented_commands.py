@@ -150,7 +150,7 @@ class Reader:
 
 
 def check_installation(command: str) -> None:
-    """Nothing is installed here, see test_packaging.py: what the command names exists, in the release that is locked."""
+    """What the command names exists, in the release that is locked. Nothing is installed here; test_packaging.py does."""
     arguments = command.split("#")[0].split()[2:]
     for argument in arguments:
         if argument == ".":
