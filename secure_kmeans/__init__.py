@@ -1,4 +1,4 @@
-"""Several organisations cluster all their data together without showing anybody a row."""
+"""Clustering of several organisations' tables, computed on secret shares: nobody sees another party's rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree of exceptions.
+"""The exceptions that this package raises.
 
 SecureKMeansError
 ├── JobError             (ValueError)    the job or an option asks for something impossible
@@ -6,11 +6,11 @@ SecureKMeansError
 ├── IdentityError        (ValueError)    a key or a certificate cannot be used as it is
 ├── StateError           (ValueError)    a run cannot be resumed from what the state folder holds
 ├── MissingPackageError  (ImportError)   a package that a protocol needs is not installed
-├── ProtocolError        (RuntimeError)  the parties' computation went wrong, the result is not to be used
-└── RoleError            (RuntimeError)  a party or the dealer failed, died or stopped answering
+├── ProtocolError        (RuntimeError)  the computation on shares failed, there is no result
+└── RoleError            (RuntimeError)  a role failed, died or stopped answering
 
-A message says who, what came, what was expected and the remedy. It never holds a value of a
-table, a share or a key.
+A message says who, what was found, what was expected and the remedy. It never holds a value of a table, a share or a
+key.
 """
 
 
@@ -39,18 +39,18 @@ class MissingPackageError(SecureKMeansError, ImportError):
 
 
 class ProtocolError(SecureKMeansError, RuntimeError):
-    """The parties' computation went wrong; its result is not to be used."""
+    """The computation on shares failed, or a role did not follow the protocol; there is no result."""
 
 
 class RoleError(SecureKMeansError, RuntimeError):
-    """A party or the dealer failed, died or stopped answering.
+    """A role failed, died or stopped answering.
 
     Attributes
     ----------
     role : str
-        Name of the party, or ``"dealer"``.
+        Its name.
     reason : str
-        What happened to it.
+        What happened, as a sentence about the role, which it calls "it".
     """
 
     def __init__(self, role: str, reason: str) -> None:

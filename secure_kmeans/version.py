@@ -1,3 +1,3 @@
-"""The version of this package: roles of different ones do not work together."""
+"""The version of this package. Roles of different versions refuse each other."""
 
 VERSION = "0.1.0"

@@ -1,1 +1,1 @@
-"""What a person uses: the commands, the command line, and what is printed."""
+"""The commands, the command line, and what is printed."""

@@ -1,4 +1,4 @@
-"""What a person reads in the terminal before and during a run. :mod:`~secure_kmeans.app.summary` follows it."""
+"""Terminal output before and during a run. :mod:`~secure_kmeans.app.summary` prints what follows a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests and their tables: what a person asks for, read and checked before anything else."""
+"""The options of a command, and the tables that they name, read and checked before a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SUFFIXES: Final = ("csv", "parquet", "pq")
 
 @dataclass(frozen=True)
 class Options:
-    """What a person asks for. The defaults are those of the job classes.
+    """The options of a run. The defaults are those of the job classes.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The base of everything that the roles of a run agree on."""
+"""The base class of all that the roles of a run agree on."""
 
 from __future__ import annotations
 

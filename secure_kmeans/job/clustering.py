@@ -1,4 +1,4 @@
-"""What every k-means has: columns, clusters, start, stop rule and scaling."""
+"""Clustering: the keys that every k-means has: columns, clusters, start, stop rule and scaling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _START_SLACK: Final = 0.01
 
 
 class Clustering(Agreed):
-    """A k-means problem, by which algorithm or protocol ever it is solved.
+    """A k-means problem, whichever protocol solves it.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Disclosures: what a run may tell to whom and when, and the ledger of what it did tell.
+"""Disclosures: what a run may reveal, to whom and when; and the ledger of what it has revealed.
 
 Each protocol lists its disclosures once, as :class:`Disclosure` values. What is shown before a run, the ledger of the
 run, the summary, the threat model's table and the check at the end of a run are all made from that list.
@@ -72,7 +72,7 @@ class Entry(BaseModel):
 
 @dataclass
 class Ledger:
-    """What a run disclosed, in the order in which it happened.
+    """The disclosures of a run, in order.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Ledger:
     entries: list[Entry] = field(default_factory=list)
 
     def record(self, disclosure: Disclosure, to: str | None = None, iteration: int | None = None) -> None:
-        """Write one disclosure down, before it is made.
+        """Record one disclosure, before it is made.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What a k-means run finds: the part of a result that is common to all parties, and a party's own part."""
+"""The result of a k-means run: the part that is common to all parties, and a party's own part."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from secure_kmeans.job.result import Common, Own, Result
 
 
 class KMeansModel(Common):
-    """What all parties learn of a fit, in original units.
+    """The part of a fit that all parties learn, in original units.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class KMeansModel(Common):
 
 
 class KMeansOwn(Own):
-    """What one party alone holds.
+    """The part that one party alone holds.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a run leaves with one role."""
+"""Results: what a role holds at the end of a run."""
 
 from __future__ import annotations
 

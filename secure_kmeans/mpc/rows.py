@@ -83,7 +83,7 @@ class Rows:
         C : MaskedCentroids
             (r, k, d).
         bits : int
-            Two scores of a row differ by a number of so many bits, its sign included.
+            Bits that hold the difference of two scores of a row, its sign included.
 
         Returns
         -------

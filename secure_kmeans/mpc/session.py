@@ -13,7 +13,7 @@ from secure_kmeans.mpc.sharing import Sharing
 
 
 class Computed(Protocol):
-    """What a job says about how it is computed on shares."""
+    """The part of a job that a computation on shares depends on."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -25,11 +25,11 @@ class Computed(Protocol):
 
     @property
     def engine(self) -> Literal["secure", "crypten"]:
-        """What computes."""
+        """What computes on the shares."""
 
 
 def open_session(channel: RoleCommunicator, job: Computed, ledger: Ledger) -> Sharing:
-    """What this role enters and reveals with, over the lines of its channel.
+    """Make the value with which this role enters and reveals numbers, over the lines of its channel.
 
     With the engine "crypten" the dealer has no part in the steps: it answers requests.
     """

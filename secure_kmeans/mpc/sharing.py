@@ -17,7 +17,7 @@ from secure_kmeans.mpc.rounds import Opening, Step
 
 
 class Sharing:
-    """What one role enters into a computation on shares, and what is revealed of it.
+    """Entering numbers into a computation on shares, and revealing results, at one role.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Connections from outside: a thread accepts them, and most come from strangers, none of which may cost much."""
+"""Door: accepts the connections of known roles at a listening socket, and refuses strangers at little cost."""
 
 from __future__ import annotations
 

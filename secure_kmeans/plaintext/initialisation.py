@@ -1,4 +1,4 @@
-"""The start of the centroids: the rows that the public coins lead to.
+"""Initial centroids in the clear: the rows that the public coins select.
 
 Counterparts in the clear of :mod:`secure_kmeans.protocols.initialisation`: the same coins give the same rows. Rows are
 integers in units of the fixed point. So the squared distances of both are exact, and ties are broken alike.

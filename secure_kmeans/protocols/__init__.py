@@ -19,7 +19,7 @@ from secure_kmeans.protocols.base import Protocol
 PROTOCOLS: Final[dict[str, str]] = {
     "shk": "secure_kmeans.protocols.shk:SHK",
 }
-"""Where each protocol is found: ``module:object``."""
+"""The place of each protocol: ``module:object``."""
 
 USUAL: Final = "shk"
 """The protocol of a job that names none."""

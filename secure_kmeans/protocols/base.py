@@ -1,7 +1,8 @@
-"""What a protocol is: the seam between the protocols and everything that runs, reports and prints them.
+"""Protocol: the seam between the protocols and everything that runs, reports and prints them.
 
 A protocol is a folder with a job class, a subclass of :class:`Protocol` and a line in
-:data:`secure_kmeans.protocols.PROTOCOLS`. Nothing else in the package knows a protocol by name.
+:data:`secure_kmeans.protocols.PROTOCOLS`. Of the rest of the package, only the options of the
+command line and the estimators know a protocol by name: they make jobs of SHK.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ Keep = Callable[[int, bytes], None]
 
 @dataclass(frozen=True)
 class Context(Generic[J]):
-    """What one role's part in a run may use.
+    """What a protocol may use at one role.
 
     Attributes
     ----------
@@ -93,7 +94,7 @@ class Context(Generic[J]):
         Raises
         ------
         ProtocolError
-            Where a party shows another nonce than it committed to.
+            Where a party shows another nonce than the one that it committed to.
         """
         if self.job.seed is not None:
             return self.job.seed
@@ -117,17 +118,17 @@ class Context(Generic[J]):
     def receive(
         self, peer: str, into: np.ndarray, *, disclosure: Disclosure | None, iteration: int | None = None
     ) -> np.ndarray:
-        """Wait for numbers from another role. Rounds: 1.
+        """Receive numbers from another role. Rounds: 1.
 
         Parameters
         ----------
         peer : str
         into : array
-            Of the shape and type that are due; filled and returned.
+            Of the expected shape and type; filled and returned.
         disclosure : Disclosure or None
-            What this role learns by them; None for what is masked or encrypted. The ledger gets a line.
+            What this role learns from the numbers, recorded in the ledger; None for masked or encrypted numbers.
         iteration : int, optional
-            Where it is disclosed in each iteration; counted from 1.
+            Of a disclosure in each iteration, counted from 1.
 
         Raises
         ------

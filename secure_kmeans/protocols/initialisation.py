@@ -1,4 +1,4 @@
-"""Where the centroids start, computed on shares. Nothing is revealed.
+"""Initial centroids, computed on shares. Nothing is revealed.
 
 ``farthest`` is Algorithm 1 of "Privacy Preserving Two Party K Means Clustering" (Kothari, Kaushik),
 ``k-means++`` the draw of Arthur and Vassilvitskii (2007), ``random`` step 1 of GMV's Algorithm 5. All
@@ -36,7 +36,7 @@ _GROUPS_AT_ONCE: Final = 1 << 17
 """Bounds the memory of a tournament's stage."""
 
 _FEW: Final = 4096
-"""Up to so many candidates a stage of a tournament takes groups of 8, above groups of 4."""
+"""The largest number of candidates that a stage of a tournament takes in groups of 8; more are taken in groups of 4."""
 
 
 def first_centroids(

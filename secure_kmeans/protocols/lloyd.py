@@ -1,4 +1,4 @@
-"""Lloyd's loop on additive shares, whichever protocol has entered the rows.
+"""Lloyd's loop on additive shares, for any protocol that enters rows.
 
 The steps are those of GMV's Algorithm 5 (SHK-means): D. Hurtado Ramirez, J. M. Aunon, "Privacy preserving k-means
 clustering: a secure multi-party computation approach" (2020).
@@ -49,7 +49,7 @@ from secure_kmeans.protocols.tally import Resumption, Tally
 
 @dataclass(frozen=True)
 class Revealed:
-    """What Lloyd's loop reveals; each is a disclosure of the protocol that runs the loop.
+    """The disclosures of Lloyd's loop; the protocol that runs the loop gives them.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Bounds:
     Attributes
     ----------
     score_bits : int
-        Two scores of a row differ by a number of so many bits.
+        Bits that hold the difference of two scores of a row.
     largest : int
         Bound of a coordinate of a centroid.
     sum_bytes : int

@@ -21,7 +21,7 @@ TURNS_AHEAD: Final = 2
 
 
 class ScheduleLine:
-    """What the dealer's schedule depends on, told by the first party. All of it is public to the parties.
+    """Messages from the first party on which the dealer's schedule depends. Their content is public to the parties.
 
     Parameters
     ----------
@@ -30,19 +30,19 @@ class ScheduleLine:
         Name of the first party.
     dealer : str
     in_use : bool
-        Whether the dealer runs the same steps as the parties. If not, nothing is told.
+        Whether the dealer runs the same steps as the parties. If not, nothing is sent.
     """
 
     def __init__(self, mesh: Mesh, first: str, dealer: str, *, in_use: bool) -> None:
         self._mesh, self._first, self._dealer, self._in_use = mesh, first, dealer, in_use
 
     def tell(self, value: Any) -> None:
-        """Tell the dealer plain values, at the first party; do nothing at any other role."""
+        """Send plain values to the dealer, at the first party; do nothing at any other role."""
         if self._in_use and self._mesh.me == self._first:
             self._mesh.traffic.sent(self._mesh.post_object(self._dealer, value))
 
     def hear(self) -> Any:
-        """Wait, at the dealer, for what the first party tells."""
+        """Receive plain values from the first party, at the dealer."""
         return self._mesh.receive_object(self._first)
 
 
@@ -99,7 +99,7 @@ class Lookahead:
 
 
 def members_among(told: Any, known: np.ndarray) -> np.ndarray:
-    """Which members go on, as the first party tells the dealer: some of those that the dealer knows.
+    """The members that go on, from the first party's message: some of those that the dealer knows.
 
     Raises
     ------

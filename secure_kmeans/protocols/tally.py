@@ -1,4 +1,4 @@
-"""The tally of a k-means run on shares: which starts go on, what was counted, and what a party keeps to resume."""
+"""The tally of a k-means run on shares: which starts go on, what was counted, and the state that a party keeps."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Tally:
 
 
 class Resumption:
-    """What all roles of a resumed run know: the iteration, the starts that go on, and whether they have moved yet.
+    """Where a resumed run goes on, which all roles know: iteration, starts that go on, and whether they have moved yet.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ class Resumption:
     def agreed(
         cls, line: ScheduleLine, state: State | None, *, is_dealer: bool, restarts: int, max_iter: int
     ) -> Resumption | None:
-        """Tell the dealer from where a run goes on, or hear it there; None where the run starts anew.
+        """Send to the dealer where a run goes on, or receive it there; None where the run starts anew.
 
         Raises
         ------

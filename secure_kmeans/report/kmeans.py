@@ -1,4 +1,4 @@
-"""The report of k-means, by which protocol ever it was computed, and the files beside it."""
+"""The report of a k-means run of any protocol, and the files beside it."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def draw_clusters(
     parties, columns : names
     names : of the first panel's clusters, or None
     units : (n_features,)
-        Original units in one scaled unit, by which columns are divided before they are projected.
+        Original units in one scaled unit. Columns are divided by them before they are projected.
 
     Notes
     -----

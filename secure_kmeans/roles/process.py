@@ -135,7 +135,7 @@ class _Line:
     folder : path
     role : str
     clean_up : callable
-        Called before this process ends in the midst of its work.
+        Called before this process ends early.
     """
 
     def __init__(self, folder: Path, role: str, clean_up: Callable[[], None]) -> None:

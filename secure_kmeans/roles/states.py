@@ -1,7 +1,7 @@
 """A party's state folder: what the party needs to go on with a run that was cut off.
 
-A state is bytes that only the protocol understands, such as the party's own shares. It is worth nothing without the
-other parties' states of the same session, so its file names the session. It is worth nothing to another job, party or
+A state is bytes that only the protocol understands, such as the party's own shares. It is useless without the
+other parties' states of the same session, so its file names the session. It does not fit another job, party or
 table, so its file holds digests of them. The last two states are kept, because two parties are never more than one
 iteration apart.
 """

@@ -1,4 +1,4 @@
-"""The commands: what the command line, a web page or a notebook can ask of this package.
+"""Commands that the command line, a web page or a notebook can call.
 
 A command returns a value or raises one of this package's errors; it prints nothing. Before anything is sent or
 started, it calls ``announce`` with all that will be disclosed. An exception raised there ends the command.

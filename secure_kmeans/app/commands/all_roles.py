@@ -1,6 +1,6 @@
 """Commands that run all roles on this machine.
 
-What a refusal does not need is imported where it is used.
+Modules that a refusal does not need are imported where they are used.
 """
 
 from __future__ import annotations

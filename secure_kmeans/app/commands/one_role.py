@@ -1,6 +1,6 @@
 """Commands of one role on its own machine.
 
-What a check of a table does not need is imported where it is used: TLS alone takes a while.
+Modules that a check of a table does not need are imported where they are used, because they take long to import.
 """
 
 from __future__ import annotations

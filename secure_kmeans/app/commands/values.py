@@ -1,4 +1,4 @@
-"""What the commands take and return."""
+"""Values that commands take and return."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def no_announcement(announcement: Announcement) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run leaves.
+    """What a command that ran something returns.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""CrypTen, fenced in: the only package that imports or patches it.
+"""The border to CrypTen: the only package that imports or patches it.
 
 CrypTen 0.4.1 has the encrypted tensors, the Beaver products, the adder circuits, the trusted third party (here: the
 dealer) and ``run_multiprocess``. Importing this package replaces what must not be used as it is published: randomness

@@ -1,4 +1,4 @@
-"""What a run of SHK may disclose: all of it, with text, to whom and when."""
+"""Disclosures of SHK: all that a run may reveal, to whom and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SHK as a protocol: its checks, its run, its report."""
+"""SHK as a protocol: checks, disclosures, run and report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         return run(context)
 
     def state_bytes(self, job: ShkJob) -> int:
-        """Shares of the centroids now and before, and the sizes of each iteration."""
+        """Bytes for shares of the centroids now and before, and the sizes of each iteration."""
         return 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter)
 
     def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
