@@ -90,7 +90,7 @@ class Engine(Protocol):
         """Prepare (r, k, d) centroids for labelling and :meth:`moved_more`."""
 
     def moved_more(self, before: Any, now: Any, limit: int, among: np.ndarray) -> Step[Shared]:
-        """Bits, in one word for each 64 starts: [sum of the squared movements > ``limit``], 0 where ``among`` is false."""
+        """[Sum of the squared movements > ``limit``], 0 where ``among`` is false: bits, one word for each 64 starts."""
 
     def divide(self, T: Shared, size: int) -> Step[Any]:
         """Prepare (r, k, d) dividends, |T| < 2^(8 size - 2), while their (r, k) divisors are being revealed."""
