@@ -56,11 +56,14 @@ class Revealed:
     sizes : Disclosure or None
         None where the sizes stay secret.
     stop_bit : Disclosure
+    going_on : Disclosure
+        To the dealer, by its schedule or by the requests that it answers.
     best_restart : Disclosure
     """
 
     sizes: Disclosure | None
     stop_bit: Disclosure
+    going_on: Disclosure
     best_restart: Disclosure
 
 
@@ -71,7 +74,7 @@ class Bounds:
     Attributes
     ----------
     score_bits : int
-        Two scores of a row differ by a number of so many bits.
+        The difference of two scores of a row fits these bits, its sign included.
     largest : int
         Bound of a coordinate of a centroid.
     sum_bytes : int
@@ -165,6 +168,8 @@ class Lloyd:
             began, passed = time.perf_counter(), tally.all_stopped
             with self._drawing_only_if(passed):
                 H = self.label_rows(batch)  # steps 2, 6, 8, 9
+            if tally.iteration and not passed:
+                self.sharing.ledger.record(self.revealed.going_on, iteration=tally.iteration)
             ahead.announce(tally.running, passed=passed)
             if ahead.is_last(tally.running):
                 continue

@@ -265,7 +265,7 @@ class TestStates:
     ) -> None:
         states.save(SESSION, 4, b"state")
         run(monkeypatch, mesh, lambda _context: RESULT, states=states)
-        assert "forgets the state after iteration 4: --resume would go on from there" in caplog.text
+        assert "forgets the state after iteration 4, from which the run could be resumed" in caplog.text
 
 
 class TestLog:
