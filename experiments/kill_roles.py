@@ -1,9 +1,9 @@
-"""Kills, stops and disturbs the roles of a job, again and again, and looks at what the others make of it.
+"""Kill, stop and disturb the roles of a job again and again, and judge how the other roles end.
 
     python experiments/kill_roles.py --trials 300
 
-Two parties and a dealer run on loopback, each in a process of its own as if started by hand. Prints a table; what
-went wrong is kept, with every role's log.
+Two parties and a dealer run on the loopback interface, each in a process of its own as if started by hand. The script
+prints a table. It keeps the logs of all roles of a trial that went wrong.
 """
 
 import os
@@ -27,13 +27,10 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from secure_kmeans.net.identity import Identity, new_identity
-from secure_kmeans.net.tls import TlsLine
-from secure_kmeans.options import run
-from tests.system.roles_apart import (
+from roles_apart import (
     PARTIES,
     ROLES,
-    Role,
+    RoleProcess,
     blamed,
     draw_nothing,
     import_all,
@@ -43,17 +40,21 @@ from tests.system.roles_apart import (
     wait_until,
 )
 
+from secure_kmeans.app.cli import run_command
+from secure_kmeans.net.identity import Identity, new_identity
+from secure_kmeans.net.tls import TlsLine
+
 _TIMEOUT: Final = 2.0
 _WAIT: Final = 4
 _RIGHT_SECONDS: Final = 10.0
 _MOMENTS: Final = (
-    *("listening", "is here", "all roles", "set-up", "initialisation 2"),
+    *("listening", "is connected", "all roles", "set-up", "initialisation 2"),
     *("iterations 1 ", "iterations 2 ", "iterations 3 ", "done:", "done:"),
 )
 
 
 def throw_garbage(port: int, chance: random.Random, stranger: Identity) -> list[socket.socket]:
-    """Connections that nobody wants; to be closed later."""
+    """Open connections of a stranger, and send garbage on them. The caller closes them."""
     thrown = []
     for _ in range(chance.choice((1, 3, 50))):
         line = socket.socket()
@@ -85,24 +86,24 @@ class _Experiment:
     calm_s: float = 0.0
     number: int = 0
     stranger: Identity | None = None
-    running: list[Role] = field(default_factory=list)
+    running: list[RoleProcess] = field(default_factory=list)
 
     def calm(self) -> None:
-        """An undisturbed run: what every other one is compared with."""
+        """Run the job undisturbed. All other runs are compared with this one."""
         self.ports = prepare(self.folder, timeout=_TIMEOUT)
         self.stranger = new_identity(self.folder / "stranger")
         began = time.monotonic()
         roles = self._start()
         assert wait_until(lambda: all(role.ended() for role in roles), 60)
-        assert [role.status for role in roles] == [0, 0, 0], [role.last_words for role in roles]
+        assert [role.status for role in roles] == [0, 0, 0], [role.last_line for role in roles]
         self.calm_s = time.monotonic() - began
         self.expected = {party: results(self.folder, party) for party in PARTIES}
 
     def trial(self) -> None:
-        """One run that is not left alone, and perhaps another one that goes on from there."""
+        """Run the job with one disturbance, and in some trials resume it."""
         self.number += 1
-        for place in ("results", "state"):
-            shutil.rmtree(self.folder / place, ignore_errors=True)
+        for name in ("results", "state"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         kinds = {"kill": 60, "interrupt": 12, "stop": 8, "disturb": 20}
         kind = self.chance.choices(list(kinds), list(kinds.values()))[0]
         self.counts[f"trials: {kind}"] += 1
@@ -120,7 +121,7 @@ class _Experiment:
                 return
         self._check_all_well(roles, "resumed with the same result" if resume else "started anew with the same result")
 
-    def _start(self, *options: str, run: str = "run") -> list[Role]:
+    def _start(self, *options: str, run: str = "run") -> list[RoleProcess]:
         order = self.chance.sample(ROLES, len(ROLES))
         waiting = ("--wait", str(_WAIT))
         self.running = [start(self.folder, role, *waiting, *options, run=run) for role in order]
@@ -129,7 +130,7 @@ class _Experiment:
     def _can_resume(self) -> bool:
         return all(any((self.folder / "state/job" / party).glob("*.state")) for party in PARTIES)
 
-    def _disturbed(self, roles: list[Role]) -> bool:
+    def _disturbed(self, roles: list[RoleProcess]) -> bool:
         assert self.stranger is not None
         thrown = []
         for _ in range(self.chance.randrange(1, 4)):
@@ -140,15 +141,15 @@ class _Experiment:
             line.close()
         return True
 
-    def _struck(self, roles: list[Role], kind: str) -> bool:
-        """Strike one role down; return whether the run ended well nevertheless."""
+    def _struck(self, roles: list[RoleProcess], kind: str) -> bool:
+        """Send a signal to one role; return whether the run ended well nevertheless."""
         victim, *others = self.chance.sample(roles, len(roles))
         number = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}.get(
             kind, self.chance.choice((signal.SIGTERM, signal.SIGINT))
         )
         if self.chance.random() < 0.5:
             heard, moment = self.chance.choice(roles), self.chance.choice(_MOMENTS)
-            wait_until(lambda: moment in heard.said or heard.ended(), 2 * self.calm_s)
+            wait_until(lambda: moment in heard.output or heard.ended(), 2 * self.calm_s)
             time.sleep(self.chance.choice((0.0, 0.0, 0.001, 0.01)))
             when = f'at "{moment}" of {heard.name}'
         else:
@@ -174,7 +175,7 @@ class _Experiment:
             return False
         return self._judge(victim, others, kind, what, seconds > limit)
 
-    def _judge(self, victim: Role, others: list[Role], kind: str, what: str, late: bool) -> bool:
+    def _judge(self, victim: RoleProcess, others: list[RoleProcess], kind: str, what: str, late: bool) -> bool:
         wrong = []
         if late:
             wrong.append("late")
@@ -187,28 +188,28 @@ class _Experiment:
                 wrong.append(f"half results: {role.name} failed and left some")
             if role is not victim and not role.status and role.name in PARTIES and found is None:
                 wrong.append(f"half results: {role.name} ended well and has none")
-            if "Traceback" in role.said:
+            if "Traceback" in role.output:
                 wrong.append(f"traceback of {role.name}")
         failed = [other for other in others if other.status]
         for other in failed:
-            if other.status == 1 and "is here" not in other.said and "has not come" in other.last_words:
+            if other.status == 1 and "is connected" not in other.output and "did not connect" in other.last_line:
                 self.counts["had met nobody yet, and waited in vain"] += 1
             elif other.status != 1 or blamed(other) != victim.name:
-                wrong.append(f"wrong name: {other.name} ended with {other.status}: {other.last_words}")
-            elif kind == "interrupt" and victim.status == 130 and "it was interrupted" not in other.last_words:
-                self.counts[f"interrupted, and others say:{other.last_words.split('failed:')[1]}"] += 1
+                wrong.append(f"wrong name: {other.name} ended with {other.status}: {other.last_line}")
+            elif kind == "interrupt" and victim.status == 130 and "it was interrupted" not in other.last_line:
+                self.counts[f"interrupted, and others say:{other.last_line.split('failed:')[1]}"] += 1
         if kind == "interrupt" and victim.status not in (0, 130):
-            early = victim.status == -signal.SIGTERM and "is here" not in victim.said
+            early = victim.status == -signal.SIGTERM and "is connected" not in victim.output
             if early:
                 self.counts["interrupted before it met anybody"] += 1
             else:
-                wrong.append(f"wrong end: {victim.name} ended with {victim.status}: {victim.last_words}")
+                wrong.append(f"wrong end: {victim.name} ended with {victim.status}: {victim.last_line}")
         if len(failed) == 1:
             self.counts["ended well at one role, failed at another"] += 1
         self._count(failed, what, wrong)
         return not failed
 
-    def _count(self, failed: list[Role], what: str, wrong: list[str]) -> None:
+    def _count(self, failed: list[RoleProcess], what: str, wrong: list[str]) -> None:
         for each in wrong:
             self.counts[each.split(":")[0]] += 1
         if wrong:
@@ -216,21 +217,21 @@ class _Experiment:
         else:
             self.counts["failed rightly" if failed else "ended well, struck too late"] += 1
 
-    def _check_all_well(self, roles: list[Role], as_what: str) -> None:
+    def _check_all_well(self, roles: list[RoleProcess], as_what: str) -> None:
         if not wait_until(lambda: all(role.ended() for role in roles), 30 + _WAIT):
             self._hang(roles, as_what)
             return
         found = {party: results(self.folder, party) for party in PARTIES}
         if [role.status for role in roles] == [0, 0, 0] and found == self.expected:
             self.counts[as_what] += 1
-        elif any("no state in common" in role.said for role in roles):
+        elif any("no state in common" in role.output for role in roles):
             self.counts["no state in common"] += 1
             self._keep("no state in common")
         else:
             self.counts["did not end well"] += 1
-            self._keep(f"not {as_what}: {[(role.name, role.status, role.last_words) for role in roles]}")
+            self._keep(f"not {as_what}: {[(role.name, role.status, role.last_line) for role in roles]}")
 
-    def _hang(self, roles: Iterable[Role], what: str) -> None:
+    def _hang(self, roles: Iterable[RoleProcess], what: str) -> None:
         self.counts["hangs"] += 1
         hanging = [role for role in roles if not role.ended()]
         for role in hanging:
@@ -250,17 +251,19 @@ class _Experiment:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--trials", type=click.IntRange(min=1), default=300, show_default=True)
-@click.option("--seed", type=int, default=None, help="Of who is struck, how and when.  [default: a fresh one]")
+@click.option(
+    "--seed", type=int, default=None, help="Decides which role is struck, how and when.  [default: a fresh one]"
+)
 @click.option(
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("results/kill_roles"),
     show_default=True,
     metavar="DIR",
-    help="Where the logs of what went wrong go.",
+    help="Where the logs of trials that went wrong go.",
 )
 def main(trials: int, seed: int | None, keep: Path) -> None:
-    """Strike down a random role at a random moment, and see whether all others end soon and name it.
+    """Strike a random role at a random moment, and judge whether all others end soon and name it.
 
     Exit status 1 where a role hung, left half a result, named the wrong role, or a resumed run found something else.
     """
@@ -289,4 +292,4 @@ def main(trials: int, seed: int | None, keep: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)
