@@ -1,17 +1,16 @@
-"""An attack that shows why nothing of CrypTen's own randomness is used: one party takes the other one's rows.
+"""An attack that shows why CrypTen's own randomness is not used: one party computes the other party's rows.
 
     python experiments/attack_crypten_rng.py
 
-Two parties and a trusted third party make one step of k-means with CrypTen as it comes, each in a process of its own.
-Party 0 keeps to the protocol. Afterwards it looks at what it saw: its own rows, its shares, and what the other party
-sent it. From the masks that lie over its own rows it computes those over the other party's rows.
+Two parties and a trusted third party make one step of k-means with CrypTen as it is published, each in a process of its
+own. Party 0 keeps to the protocol. Afterwards it uses what it has: its own rows, its shares, and what the other party
+sent. From the masks over its own rows it computes the masks over the other party's rows.
 
-The same attack is then made on the secure core, twice: with MT19937, CrypTen's generator, in the place of AES, where it
-must succeed, and on the core as it is, where it must find nothing.
+The same attack is then made on the secure core, twice: with MT19937, CrypTen's generator, in the place of AES, where
+the attack must succeed, and on the core as it is, where the attack must find nothing.
 """
 
 import json
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import types
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -31,33 +31,38 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from terminal import show_progress
+
+from secure_kmeans.app.cli import run_command
 from secure_kmeans.crypto.prg import Prg
-from secure_kmeans.job import Job, Party, Scaling
+from secure_kmeans.job import Party, Role, Scaling
 from secure_kmeans.mpc import dealer, products
 from secure_kmeans.mpc.core import Core
-from secure_kmeans.net.loopback import Loopback
-from secure_kmeans.options import run
+from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.protocols.base import Protocol
+from secure_kmeans.protocols.shk import SHK, ShkJob
+from secure_kmeans.roles.process import in_processes
 
-_PARTIES: Final = ("party_0", "party_1")
-_COLUMNS: Final = ("age", "blood pressure")
-_CLUSTERS: Final = 3
-_SCALE: Final = 1 << 16
+PARTIES: Final = ("party_0", "party_1")
+COLUMNS: Final = ("age", "blood pressure")
+CLUSTERS: Final = 3
+SCALE: Final = 1 << 16
 """Of CrypTen's fixed point."""
-_WORDS: Final = 624
+WORDS: Final = 624
 """Of 32 bits: the state of MT19937."""
-_KNOWN: Final = _WORDS // 2
+KNOWN: Final = WORDS // 2
 """Masks of 64 bits that make up the state."""
-_SHOWN: Final = 4
-_DEVIATIONS: Final = 6.0
+SHOWN: Final = 4
+DEVIATIONS: Final = 6.0
 """How far from one half the share of right bits may lie, in standard deviations, to count as chance."""
 
 
-# ------------------------------------------------------------------------------------------ what the attacker sees
+# ------------------------------------------------------------------------------------------ what the attacker has
 
 
 @dataclass(frozen=True)
 class View:
-    """What party 0 sees of a run in which the rows X of both parties are opened under masks A, as X - A.
+    """What party 0 has of a run in which the rows X of both parties are opened under masks A, as X - A.
 
     Attributes
     ----------
@@ -66,7 +71,7 @@ class View:
     share : (n, d) int64
         Its share of X.
     received : (n, d) int64
-        What the other party sent: its share of X less its share of A.
+        What the other party sent: its share of X minus its share of A.
     order : "C" or "F"
         Whether masks are drawn row by row or column by column.
     inherited : uint8 array
@@ -102,9 +107,9 @@ class View:
 
     @property
     def seen(self) -> np.ndarray:
-        """The other party's share of A, as drawn: right over its own rows, which it knows; anything elsewhere.
+        """The other party's share of A, in the order of the draws: right over party 0's own rows, anything elsewhere.
 
-        The other party's share of a known x is ``x - share``, and it sent that less its mask.
+        The other party's share of a row x is ``x - share``. It sent that minus its mask, and party 0 knows its own x.
         """
         known = np.zeros_like(self.share)
         known[: len(self.own)] = self.own
@@ -115,7 +120,7 @@ class View:
 
 
 def untempered(outputs: np.ndarray) -> np.ndarray:
-    """The words of MT19937's state that these outputs, uint32, were made from: its last step, undone."""
+    """The words of MT19937's state from which these outputs, uint32, were made. Undoes the generator's last step."""
     words = outputs ^ (outputs >> np.uint32(18))
     words = words ^ ((words << np.uint32(15)) & np.uint32(0xEFC60000))
     found = words
@@ -128,15 +133,15 @@ def untempered(outputs: np.ndarray) -> np.ndarray:
 
 
 def generator_after(outputs: np.ndarray) -> np.random.MT19937:
-    """The generator that has just made these 624 outputs in a row, wherever in its life that was."""
+    """The generator after it made these 624 outputs in a row, which need not be those of one state."""
     generator = np.random.MT19937()
-    generator.state = {"bit_generator": "MT19937", "state": {"key": untempered(outputs), "pos": _WORDS}}
+    generator.state = {"bit_generator": "MT19937", "state": {"key": untempered(outputs), "pos": WORDS}}
     return generator
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a generator of 32 bits makes numbers of 64: the attacker tries all ways.
+    """One way in which a generator of 32 bits makes numbers of 64 bits. The attacker tries all ways.
 
     Attributes
     ----------
@@ -166,18 +171,18 @@ READINGS: Final = [Reading(*way) for way in product((True, False), (1 << 63, 0))
 
 @dataclass(frozen=True)
 class Finding:
-    """What an attack makes of a view.
+    """The result of an attack.
 
     Attributes
     ----------
     masks_checked : int
-        Masks over the attacker's own rows that it did not use: on them it sees by itself whether it is right.
+        Masks over the attacker's own rows that it did not use. The attacker can check these without help.
     masks_predicted : int
-        How many of them it gets right.
+        How many of these are right.
     bits_right : float
-        The share of their bits that it gets right; by chance one half.
+        The share of their bits that are right; by chance one half.
     rows : (n_1, d) int64
-        What it takes for the other party's rows.
+        The other party's rows, as the attack computes them.
     """
 
     masks_checked: int
@@ -187,18 +192,18 @@ class Finding:
 
     @property
     def foresees(self) -> bool:
-        """Whether the attacker knows that it has won."""
+        """Whether all masks that the attacker can check are right."""
         return self.masks_predicted == self.masks_checked
 
     @property
     def guesses(self) -> bool:
-        """Whether it gets no mask right, and no more bits than by chance."""
-        by_chance = _DEVIATIONS * 0.5 / (64 * self.masks_checked) ** 0.5
+        """Whether no mask is right, and no more bits than by chance."""
+        by_chance = DEVIATIONS * 0.5 / (64 * self.masks_checked) ** 0.5
         return self.masks_predicted == 0 and abs(self.bits_right - 0.5) < by_chance
 
 
 def _judged(view: View, masks: np.ndarray, used: int) -> Finding:
-    """What comes of these masks for all of X, the first of which were ``used`` to compute the others."""
+    """The finding that follows from masks for all of X, the first of which were ``used`` to compute the others."""
     test = view.is_own.copy()
     test[:used] = False
     wrong = np.bitwise_count((masks ^ view.seen)[test].view(np.uint64))
@@ -212,28 +217,28 @@ def _judged(view: View, masks: np.ndarray, used: int) -> Finding:
 
 
 def from_outputs(view: View) -> Finding:
-    """From 312 masks in a row over known rows: the state of MT19937, and with it all masks that follow.
+    """Attack from 312 masks in a row over known rows: the state of MT19937, and with it all later masks.
 
-    It does not matter where the seed came from.
+    The seed does not matter.
     """
-    assert view.is_own[:_KNOWN].all(), "the attacker's own rows come first"
+    assert view.is_own[:KNOWN].all(), "the attacker's own rows come first"
 
     def read_as(reading: Reading) -> Finding:
-        generator = generator_after(reading.outputs(view.seen[:_KNOWN]))
-        following = reading.numbers(generator.random_raw(2 * (view.seen.size - _KNOWN)))
-        return _judged(view, np.concatenate([view.seen[:_KNOWN], following]), used=_KNOWN)
+        generator = generator_after(reading.outputs(view.seen[:KNOWN]))
+        following = reading.numbers(generator.random_raw(2 * (view.seen.size - KNOWN)))
+        return _judged(view, np.concatenate([view.seen[:KNOWN], following]), used=KNOWN)
 
     return max(map(read_as, READINGS), key=lambda finding: finding.bits_right)
 
 
 def from_inheritance(view: View) -> Finding:
-    """From torch's default generator, as a forked process finds it: the seeds that the third party draws from it.
+    """Attack from torch's default generator, which a forked process inherits: the third party draws its seeds from it.
 
-    Not one known row is needed. It holds where ``run_multiprocess`` starts all roles.
+    No known row is needed. The attack works where ``run_multiprocess`` starts all roles.
     """
     third_party = torch.Generator()
     third_party.set_state(torch.from_numpy(view.inherited))
-    seeds = [_from_torch(third_party, 1) for _ in _PARTIES]
+    seeds = [_from_torch(third_party, 1) for _ in PARTIES]
     peer = torch.Generator().manual_seed(int(seeds[1][0]))
     return _judged(view, _from_torch(peer, view.seen.size), used=0)
 
@@ -243,26 +248,26 @@ def _from_torch(generator: torch.Generator, size: int) -> np.ndarray:
     return np.asarray(torch.randint(-(2**63), 2**63 - 1, (size,), generator=generator, dtype=torch.long))
 
 
-# ------------------------------------------------------------------------------------------- CrypTen as it comes
+# --------------------------------------------------------------------------------------- CrypTen as it is published
 
 
 def plain_crypten() -> Any:
-    """CrypTen without its ONNX importer, which torch has left behind, and otherwise as it is installed."""
+    """CrypTen as it is published, but for its ONNX importer, which does not fit this torch."""
     stub: Any = types.ModuleType("crypten.nn.onnx_converter")
     stub.from_onnx = stub.from_pytorch = stub.from_tensorflow = None
     stub.TF_AND_TF2ONNX = False
     sys.modules.setdefault(stub.__name__, stub)
     import crypten
 
-    assert "secure_kmeans.mpc.crypten_adapter" not in sys.modules, "this CrypTen is no longer as it comes"
+    assert "secure_kmeans.mpc.crypten_adapter" not in sys.modules, "this CrypTen is changed already"
     return crypten
 
 
-def crypten_sitting(folder: Path, rows: int) -> None:
-    """A step of k-means by CrypTen with its trusted third party: an honest run, in three processes."""
+def run_crypten(folder: Path, rows: int) -> None:
+    """Make a step of k-means by CrypTen with its trusted third party, in three processes that keep to the protocol."""
     crypten = plain_crypten()
     crypten.cfg.mpc.provider = "TTP"
-    warnings.filterwarnings("ignore", "CrypTen is already initialized")  # its third party always says so
+    warnings.filterwarnings("ignore", "CrypTen is already initialized")  # its third party always warns
     os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
     with patch.object(tempfile, "tempdir", str(folder)):  # it leaves a file behind
         ended_well = crypten.mpc.run_multiprocess(2)(_crypten_party)(crypten, folder, rows) is not None
@@ -276,11 +281,11 @@ def _crypten_party(crypten: Any, folder: Path, rows: int) -> None:
     channel = crypten.communicator.get()
     rank = channel.get_rank()
     own = _rows_of(rank, rows, folder)
-    sent, opened = _heard(channel)
+    sent, opened = _listen(channel)
 
     encrypted = [crypten.cryptensor(torch.from_numpy(own if rank == owner else 0 * own), src=owner) for owner in (0, 1)]
     table = crypten.cat(encrypted)
-    _step(table, table[torch.linspace(0, 2 * rows - 1, _CLUSTERS).long()])
+    _step(table, table[torch.linspace(0, 2 * rows - 1, CLUSTERS).long()])
 
     if rank == 0:  # the first opening is that of X - A, for the product with the centroids
         share = table.share.numpy()
@@ -288,7 +293,7 @@ def _crypten_party(crypten: Any, folder: Path, rows: int) -> None:
 
 
 def _step(rows: Any, centroids: Any) -> torch.Tensor:
-    """From encrypted rows and centroids to the next centroids, disclosed."""
+    """The next centroids, in the clear, from encrypted rows and centroids."""
     inner = rows.matmul(centroids.t())
     nearest = (centroids.square().sum(1) - inner * 2).argmin(dim=1, one_hot=True)
     counts = nearest.sum(0).get_plain_text().clamp(min=1)
@@ -296,8 +301,8 @@ def _step(rows: Any, centroids: Any) -> torch.Tensor:
     return means
 
 
-def _heard(channel: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """What this party sends when something is opened, and what comes out; nothing is changed."""
+def _listen(channel: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Lists that record what this party sends in each opening, and the opened values. Nothing is changed."""
     sent: list[np.ndarray] = []
     opened: list[np.ndarray] = []
     all_reduce = channel.all_reduce
@@ -328,55 +333,45 @@ class Twister:
         target[...] = READINGS[0].numbers(outputs).view(target.dtype).reshape(target.shape)
 
 
-def core_sitting(folder: Path, rows: int) -> None:
-    """The secure core opens X - A, as at the start of every run: two parties and the dealer, by TLS on loopback."""
-    job = Job.of(
-        parties=Party.named(*_PARTIES),
-        columns=_COLUMNS,
-        n_clusters=_CLUSTERS,
+def run_core(folder: Path, rows: int) -> None:
+    """Open X - A on the secure core, as at the start of every run: two parties and the dealer, over TLS on loopback."""
+    job = ShkJob.of(
+        parties=Party.named(*PARTIES),
+        columns=COLUMNS,
+        n_clusters=CLUSTERS,
         scaling=Scaling.of(lower=(0.0, 0.0), upper=(1.0, 1.0)),
         precision_bits=16,
     )
-    loopback = Loopback(job, folder / "identities")
-    fork = multiprocessing.get_context("fork")
-    roles = [fork.Process(target=_core_role, args=(loopback, rank, folder, rows)) for rank in range(len(job.roles))]
-    for role in roles:
-        role.start()
-    for role in roles:
-        role.join()
-    if any(role.exitcode for role in roles):
-        raise click.ClickException("a role of the secure core failed")
+    in_processes(job, partial(_core_role, folder, rows), start=partial(Protocol.start_roles, SHK))
 
 
-def twister_sitting(folder: Path, rows: int) -> None:
+def run_twister(folder: Path, rows: int) -> None:
     """The same with MT19937 in the place of AES."""
     with patch.object(dealer, "Prg", Twister):
-        core_sitting(folder, rows)
+        run_core(folder, rows)
 
 
-def _core_role(loopback: Loopback, rank: int, folder: Path, rows: int) -> None:
+def _core_role(folder: Path, rows: int, role: Role, mesh: Mesh) -> None:
     inherited = torch.get_rng_state().numpy()
-    mesh = loopback.meet(loopback.job.roles[rank])
-    core = Core(mesh, mesh.key, _PARTIES, rank, mesh.traffic)
-    share = np.zeros((2 * rows, len(_COLUMNS)), dtype=np.int64)
+    rank = mesh.roles.index(role.name)
+    core = Core(mesh, mesh.key, PARTIES, rank, mesh.traffic)
+    share = np.zeros((2 * rows, len(COLUMNS)), dtype=np.int64)
     if not core.is_dealer:
         own = _rows_of(rank, rows, folder)
-        hidden = Prg(mesh.key(_PARTIES[1 - rank], "a sharing of zero")).ring(share.size).reshape(share.shape)
+        hidden = Prg(mesh.key(PARTIES[1 - rank], "a sharing of zero")).ring(share.size).reshape(share.shape)
         share += hidden if rank == 0 else -hidden
         share[rank * rows : (rank + 1) * rows] += _encoded(own)
     table = core.execute(products.fixed(core, share))
     if rank == 0:
         sent = share - table.masks.T
         View(_encoded(own), share, table.opened.T - sent, "F", inherited).save(folder / "view.npz")
-    mesh.finish()
-    mesh.close()
 
 
 # ------------------------------------------------------------------------------------------------- the experiment
 
 
 def _rows_of(rank: int, rows: int, folder: Path) -> np.ndarray:
-    """A party's rows, fresh ones, which it also writes down for the comparison at the end."""
+    """Random rows of a party, which are also saved for the comparison at the end."""
     chance = np.random.default_rng()
     drawn = [chance.integers(18 * 4, 90 * 4, rows) / 4, chance.integers(90 * 2, 180 * 2, rows) / 2]
     own = np.stack(drawn, axis=1).astype(np.float32)
@@ -386,40 +381,40 @@ def _rows_of(rank: int, rows: int, folder: Path) -> np.ndarray:
 
 def _encoded(rows: np.ndarray) -> np.ndarray:
     """Fixed point; exact, for these rows."""
-    return (rows.astype(np.float64) * _SCALE).astype(np.int64)
+    return (rows.astype(np.float64) * SCALE).astype(np.int64)
 
 
 Attack = Callable[[View], Finding]
 
 _ATTACKS: Final[dict[str, tuple[Attack, str]]] = {
-    "outputs": (from_outputs, f"from {_KNOWN} masks over its own rows"),
-    "inheritance": (from_inheritance, "from what forked processes inherit"),
+    "outputs": (from_outputs, f"from {KNOWN} masks over its own rows"),
+    "inheritance": (from_inheritance, "from the generator that forked processes inherit"),
 }
 
 
 @dataclass(frozen=True)
-class Sitting:
+class Target:
     """A run that is attacked.
 
     Attributes
     ----------
     title : str
-    hold : callable
-        Given a folder and the number of rows of each party; leaves there the attacker's view, and the true rows.
+    run : callable
+        Callback(folder, rows of each party): saves the attacker's view and the true rows in the folder.
     broken_by : set of str
         Attacks that must take every row; the others must take none.
     """
 
     title: str
-    hold: Callable[[Path, int], None]
+    run: Callable[[Path, int], None]
     broken_by: frozenset[str]
 
     def figures(self, rows: int) -> dict[str, Any]:
-        """Hold it, attack it, and compare with the truth."""
+        """Make the run, attack it, and compare with the true rows."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             began = time.perf_counter()
-            self.hold(folder, rows)
+            self.run(folder, rows)
             run_s = time.perf_counter() - began
             view = View.load(folder / "view.npz")
             true = np.load(folder / "rows_of_1.npy")
@@ -434,7 +429,7 @@ class Sitting:
 
 
 def _attacked(view: View, attack: Attack, true: np.ndarray) -> dict[str, Any]:
-    """What one attack makes of the view, beside the truth, which only this comparison knows."""
+    """The figures of one attack. Only this comparison knows the true rows."""
     began = time.perf_counter()
     finding = attack(view)
     attack_s = time.perf_counter() - began
@@ -445,27 +440,27 @@ def _attacked(view: View, attack: Attack, true: np.ndarray) -> dict[str, Any]:
         "no_better_than_chance": finding.guesses,
         "rows_recovered": int((finding.rows == _encoded(true)).all(axis=1).sum()),
         "rows": len(true),
-        "first_recovered": (finding.rows[:_SHOWN] / _SCALE).tolist(),
-        "first_true": true[:_SHOWN].tolist(),
+        "first_recovered": (finding.rows[:SHOWN] / SCALE).tolist(),
+        "first_true": true[:SHOWN].tolist(),
         "attack_s": attack_s,
     }
 
 
-SITTINGS: Final = {
-    "crypten": Sitting(
-        "CrypTen as it comes, with its trusted third party", crypten_sitting, frozenset({"outputs", "inheritance"})
+TARGETS: Final = {
+    "crypten": Target(
+        "CrypTen as it is published, with its trusted third party", run_crypten, frozenset({"outputs", "inheritance"})
     ),
-    "twister": Sitting(
-        "The secure core with MT19937 in the place of AES: does the attack reach it?",
-        twister_sitting,
+    "twister": Target(
+        "The secure core with MT19937 in the place of AES: does the attack work there?",
+        run_twister,
         frozenset({"outputs"}),
     ),
-    "secure": Sitting("The secure core", core_sitting, frozenset()),
+    "secure": Target("The secure core", run_core, frozenset()),
 }
 
 
-def _show(sitting: Sitting, figures: dict[str, Any]) -> None:
-    click.echo(f"\n{sitting.title}  (a run of {figures['run_s']:.1f} s)")
+def _show(target: Target, figures: dict[str, Any]) -> None:
+    click.echo(f"\n{target.title}  (a run of {figures['run_s']:.1f} s)")
     for key, each in figures["attacks"].items():
         click.echo(
             f"  {_ATTACKS[key][1]}, in {each['attack_s']:.3f} s:\n"
@@ -484,28 +479,29 @@ def _show(sitting: Sitting, figures: dict[str, Any]) -> None:
 @click.option("--rows", type=click.IntRange(320, 100_000), default=500, show_default=True, help="Of each party.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON instead of text.")
 def main(rows: int, as_json: bool) -> None:
-    """Let one party take the other one's rows from CrypTen as it comes, and try the same on the secure core.
+    """Compute one party's rows from what the other party has, with CrypTen as it is published and on the secure core.
 
-    Exit status: 0 if the attack takes every row from CrypTen and none from the secure core, else 1.
+    Exit status: 0 if the attack finds every row with CrypTen and none on the secure core, else 1.
     """
     torch.set_num_threads(1)
     figures: dict[str, dict[str, Any]] = {}
     if not as_json:
         click.echo(
-            f"Two parties with {rows} rows each. The attack is given what party 0 has: its own rows, its share of all"
-            f" {2 * rows},\nwhat party 1 sent it when X - A was opened, and, for the second way, what its process"
-            " inherited. Nothing else."
+            f"Two parties with {rows} rows each. The attack uses what party 0 has: its own rows, its share of all"
+            f" {2 * rows},\nwhat party 1 sent when X - A was opened, and, for the second way, the generator that its"
+            " process inherited."
         )
-    for name, sitting in SITTINGS.items():
-        figures[name] = sitting.figures(rows)
+    for number, (name, target) in enumerate(TARGETS.items(), start=1):
+        figures[name] = target.figures(rows)
+        show_progress("run", number, len(TARGETS))
         if not as_json:
-            _show(sitting, figures[name])
+            _show(target, figures[name])
     shown = all(each["as_expected"] for each in figures.values())
     if as_json:
-        click.echo(json.dumps({"rows": rows, "columns": _COLUMNS, "sittings": figures, "as_expected": shown}, indent=2))
+        click.echo(json.dumps({"rows": rows, "columns": COLUMNS, "targets": figures, "as_expected": shown}, indent=2))
     else:
         click.echo(
-            "\nEvery row is taken from CrypTen, none from the secure core."
+            "\nThe attack finds every row with CrypTen, and none on the secure core."
             if shown
             else "\nNot what was expected: see above."
         )
@@ -513,4 +509,4 @@ def main(rows: int, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

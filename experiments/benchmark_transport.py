@@ -2,9 +2,9 @@
 
     python experiments/benchmark_transport.py
 
-Both are measured in turn, several times, in one sitting. In an exchange both parties send to each other at once.
-"CrypTen" stands for the communicator's ``all_gather``, which costs what the openings of CrypTen's products cost. Gloo
-encrypts nothing and is nowhere else in this project.
+Both are measured in turn, several times. In an exchange both parties send to each other at once. "Through CrypTen" is
+the communicator's ``all_gather``, which costs as much as the opening of a product in CrypTen. Gloo encrypts nothing.
+Nothing else in this project uses it.
 """
 
 import json
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,18 +29,20 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from secure_kmeans.job import Job, Party, Scaling
+from terminal import show_progress
+
+from secure_kmeans.app.cli import run_command
+from secure_kmeans.job import Kind, Party, Role, Scaling
 from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.crypten_adapter.communicator import RoleCommunicator
-from secure_kmeans.net.loopback import Loopback
 from secure_kmeans.net.mesh import Mesh
-from secure_kmeans.options import run
+from secure_kmeans.protocols.shk import ShkJob
+from secure_kmeans.roles.process import in_processes
 
-_SMALL: Final = 8
+SMALL: Final = 8
 """Words of 8 bytes: an opened number or two, in the last levels of a comparison."""
-
-_TRANSPORTS: Final = {"TLS 1.3": False, "Gloo": True}
-_LINES: Final = {
+TRANSPORTS: Final = {"TLS 1.3": False, "Gloo": True}
+"""Whether Gloo replaces the lines of the mesh."""
+TITLES: Final = {
     "small": "64 bytes, microseconds",
     "small_crypten": "64 bytes, through CrypTen, microseconds",
     "small_gloo_all_gather": "64 bytes, torch's all_gather, microseconds",
@@ -49,13 +52,13 @@ _LINES: Final = {
 
 
 class GlooLinks:
-    """Lines between two parties (see :class:`~secure_kmeans.mpc.dealer.Lines`): arrays by Gloo, objects by TLS.
+    """Lines between two parties (see :class:`~secure_kmeans.net.lines.Lines`): arrays by Gloo, plain values by TLS.
 
     Parameters
     ----------
     mesh : Mesh
     rendezvous : path
-        A file that does not exist yet, through which the two processes find each other.
+        A file that does not exist yet; the two processes find each other through it.
     """
 
     def __init__(self, mesh: Mesh, rendezvous: Path) -> None:
@@ -67,12 +70,12 @@ class GlooLinks:
         dist.init_process_group("gloo", method, timeout, world_size=2, rank=self._ranks[mesh.me])
 
     def post(self, peer: str, numbers: np.ndarray) -> None:
-        """Begin to send."""
+        """Start to send."""
         tensor = torch.from_numpy(numbers)
         self._sending.append((dist.isend(tensor, self._ranks[peer]), tensor))
 
     def receive(self, peer: str, target: np.ndarray) -> None:
-        """Wait for numbers of the shape and type of ``target``."""
+        """Wait for an array of the shape and type of ``target``."""
         dist.recv(torch.from_numpy(target), self._ranks[peer])
 
     def exchange(self, outgoing: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> None:
@@ -84,7 +87,7 @@ class GlooLinks:
         self.flush()
 
     def flush(self) -> None:
-        """Wait until all that was posted has left."""
+        """Wait until all posted arrays have been sent."""
         sending, self._sending = self._sending, []
         for request, _kept_alive in sending:
             request.wait()
@@ -97,13 +100,13 @@ def _seconds(action: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - began) / times
 
 
-def _measure(channel: RoleCommunicator, megabytes: int) -> dict[str, float]:
+def _measure(channel: crypten.RoleCommunicator, megabytes: int) -> dict[str, float]:
     """One party's figures."""
     links, me, peer = channel.links, channel.rank, channel.mesh.roles[1 - channel.rank]
-    small, answer = np.zeros(_SMALL, dtype=np.int64), np.empty(_SMALL, dtype=np.int64)
+    small, answer = np.zeros(SMALL, dtype=np.int64), np.empty(SMALL, dtype=np.int64)
     large = np.arange(megabytes * 125_000, dtype=np.int64)
     arrived = np.empty_like(large)
-    tensor = torch.zeros(_SMALL, dtype=torch.long)
+    tensor = torch.zeros(SMALL, dtype=torch.long)
 
     def exchange() -> None:
         links.exchange({peer: small}, {peer: answer})
@@ -130,9 +133,19 @@ def _measure(channel: RoleCommunicator, megabytes: int) -> dict[str, float]:
     return figures
 
 
-def _measure_in_processes(gloo: bool, megabytes: int) -> dict[str, float]:
-    """The first party's figures, of two parties in processes of their own; the dealer is present and does nothing."""
-    job = Job.of(
+def _take_part(gloo: bool, megabytes: int, rendezvous: Path, role: Role, mesh: Mesh) -> dict[str, float]:
+    """One role's figures; the dealer is present, does nothing and has none."""
+    if role.kind is not Kind.PARTY:
+        return {}
+    with crypten.joined(mesh) as channel:
+        if gloo:
+            channel.links = GlooLinks(mesh, rendezvous)
+        return _measure(channel, megabytes)
+
+
+def measure(*, gloo: bool, megabytes: int) -> dict[str, float]:
+    """The first party's figures, of two parties in processes of their own."""
+    job = ShkJob.of(
         parties=Party.named("party_0", "party_1"),
         columns=("x",),
         n_clusters=1,
@@ -140,21 +153,9 @@ def _measure_in_processes(gloo: bool, megabytes: int) -> dict[str, float]:
         precision_bits=24,
     )
     with tempfile.TemporaryDirectory() as folder:
-        loopback = Loopback(job, Path(folder) / "identities")
-
-        def role(rank: int) -> None:
-            mesh = loopback.meet(job.roles[rank])
-            with crypten.joined(mesh) as channel:
-                if rank < channel.world_size:
-                    if gloo:
-                        channel.links = GlooLinks(mesh, Path(folder) / "rendezvous")
-                    (Path(folder) / f"{rank}.json").write_text(json.dumps(_measure(channel, megabytes)))
-            mesh.finish()
-            mesh.close()
-
-        if not crypten.run_roles(len(job.parties), role):
-            raise click.ClickException("a role failed; see above")
-        figures: dict[str, float] = json.loads((Path(folder) / "0.json").read_text())
+        figures: dict[str, float] = in_processes(
+            job, partial(_take_part, gloo, megabytes, Path(folder) / "rendezvous")
+        )[0]
         return figures
 
 
@@ -165,10 +166,11 @@ def _measure_in_processes(gloo: bool, megabytes: int) -> dict[str, float]:
 def main(megabytes: int, times: int, as_json: bool) -> None:
     """Measure small and large exchanges over loopback: TLS 1.3 and Gloo in turn."""
     torch.set_num_threads(1)
-    turns: dict[str, list[dict[str, float]]] = {name: [] for name in _TRANSPORTS}
-    for _ in range(times):
-        for name, gloo in _TRANSPORTS.items():
-            turns[name].append(_measure_in_processes(gloo, megabytes))
+    turns: dict[str, list[dict[str, float]]] = {name: [] for name in TRANSPORTS}
+    for number in range(1, times + 1):
+        for name, gloo in TRANSPORTS.items():
+            turns[name].append(measure(gloo=gloo, megabytes=megabytes))
+        show_progress("turn", number, times)
     medians: dict[str, Any] = {
         name: {line: statistics.median(turn[line] for turn in each) for line in each[0]} for name, each in turns.items()
     }
@@ -179,10 +181,10 @@ def main(megabytes: int, times: int, as_json: bool) -> None:
     table.add_column("")
     for name in turns:
         table.add_column(name, justify="right")
-    for line, title in _LINES.items():
+    for line, title in TITLES.items():
         table.add_row(title, *(f"{each[line]:,.0f}" if line in each else "" for each in medians.values()))
     Console().print(table)
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

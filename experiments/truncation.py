@@ -3,15 +3,16 @@
     python experiments/truncation.py
 
 Values are uniform up to 2^40 in magnitude, both signs, divided by 2^16. This project's truncation is off by less than
-one unit, always. CrypTen lets every party divide its own share; where the shares wrap the other way, which happens with
+one unit, always. CrypTen lets every party divide its own share. Where the shares wrap the other way, which happens with
 probability |x| / 2^64, the result is off by 2^48. The same is shown for values up to 2^60, where that is often.
 """
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Literal
 
 import click
 import numpy as np
@@ -22,65 +23,85 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from in_processes import in_processes, opened
+from terminal import show_progress
 
-from secure_kmeans.job import Job, Party, Scaling
+from secure_kmeans.app.cli import run_command
+from secure_kmeans.app.proposal import party_names
+from secure_kmeans.job import Party, Role, Scaling
+from secure_kmeans.job.ledger import ALL, Disclosure, Ledger, When
 from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.session import Session
+from secure_kmeans.mpc.engine import SecureEngine
+from secure_kmeans.mpc.session import open_session
+from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.mpc.truncation import truncate
-from secure_kmeans.options import run
-from secure_kmeans.plan import party_names
+from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.protocols.shk import ShkJob
+from secure_kmeans.protocols.shk.job import DEALER
+from secure_kmeans.roles.process import in_processes
 
-_BITS: Final = 16
-_AT_ONCE: Final = 1_000_000
-_MAGNITUDES: Final = (40, 60)
+BITS: Final = 16
+"""Values are divided by 2^16."""
+MAGNITUDES: Final = (40, 60)
+"""Values are below 2^40, then below 2^60."""
+AT_ONCE: Final = 1_000_000
+LONGEST_WAIT: Final = 600.0
+"""Seconds after which a silent role counts as failed."""
+QUOTIENTS: Final = Disclosure("quotients", ALL, When.END)
+
+Truncation = Callable[[Sharing, np.ndarray], np.ndarray]
+"""Callback(sharing, values): 1 for each value whose quotient is wrong, else 0."""
 
 
-def _job(parties: int, engine: str) -> Job:
-    return Job.of(
+def is_ours_wrong(sharing: Sharing, values: np.ndarray) -> np.ndarray:
+    """Whether this project's quotient is neither the floor nor one more."""
+    engine = sharing.engine
+    assert isinstance(engine, SecureEngine)
+    share = crypten.share_of(sharing.enter_share(crypten.share_of(engine.public(values))))
+    quotients = crypten.wrap(engine.execute(truncate(engine.core, share, BITS)))
+    found, floor = sharing.reveal(quotients, QUOTIENTS), values >> BITS
+    return (found < floor) | (found > floor + 1)
+
+
+def is_cryptens_wrong(sharing: Sharing, values: np.ndarray) -> np.ndarray:
+    """Whether CrypTen's quotient is off by more than 8 units for each party, which rounding cannot explain."""
+    shared = sharing.enter_share(crypten.share_of(sharing.engine.public(values)))
+    quotients = crypten.divide_locally(shared, torch.tensor(1 << BITS))
+    error: np.ndarray = np.abs(sharing.reveal(quotients, QUOTIENTS) - (values >> BITS))
+    return error > 8 * len(sharing.parties)
+
+
+def count_wrong(job: ShkJob, millions: int, truncation: Truncation, role: Role, mesh: Mesh) -> dict[str, int]:
+    """One role's part: the number of wrong quotients for each magnitude. A dealer that answers requests counts none."""
+    answers = job.engine == "crypten"
+    with crypten.joined(mesh, dealer_answers=answers) as channel:
+        if role.name == DEALER and answers:
+            crypten.serve_requests()
+            return {}
+        sharing = open_session(channel, job, Ledger([QUOTIENTS]))
+        wrong = dict.fromkeys((f"2^{magnitude}" for magnitude in MAGNITUDES), 0)
+        blocks = [(magnitude, block) for magnitude in MAGNITUDES for block in range(millions)]
+        for number, (magnitude, block) in enumerate(blocks, start=1):
+            values = np.random.default_rng([magnitude, block]).integers(-(1 << magnitude), 1 << magnitude, AT_ONCE)
+            wrong[f"2^{magnitude}"] += int(truncation(sharing, values).sum())
+            if role == job.roles[0]:
+                show_progress(f"{len(job.names)} parties, engine {job.engine}, millions", number, len(blocks))
+        return wrong
+
+
+def measure(parties: int, engine: Literal["secure", "crypten"], millions: int) -> dict[str, int]:
+    """The number of wrong quotients for each magnitude, of as many millions of values."""
+    job = ShkJob.of(
         parties=Party.named(*party_names(parties)),
         columns=("x",),
         n_clusters=1,
         scaling=Scaling.of(lower=(0.0,), upper=(1.0,)),
         precision_bits=8,
-        timeout=600.0,
+        timeout=LONGEST_WAIT,
         engine=engine,
     )
-
-
-def _values(magnitude: int, number: int) -> Iterator[np.ndarray]:
-    for block in range(number // _AT_ONCE):
-        generator = np.random.default_rng([magnitude, block])
-        yield generator.integers(-(1 << magnitude), 1 << magnitude, _AT_ONCE)
-
-
-def _ours(session: Session, number: int) -> dict[str, Any]:
-    """How many of our truncations are neither the floor nor one more, for each magnitude."""
-    engine = session.engine
-    counted: dict[str, Any] = {}
-    for magnitude in _MAGNITUDES:
-        wrong = 0
-        for values in _values(magnitude, number):
-            share = session.shared_anew(engine.public(values))
-            found = opened(session, engine.execute(truncate(session.core, share, _BITS)))
-            exact = values >> _BITS
-            wrong += int(((found < exact) | (found > exact + 1)).sum())
-        counted[f"2^{magnitude}"] = wrong
-    return counted
-
-
-def _cryptens(session: Session, number: int) -> dict[str, Any]:
-    """How many of CrypTen's are off by more than 8 units for each party, which is more than rounding can explain."""
-    counted: dict[str, Any] = {}
-    for magnitude in _MAGNITUDES:
-        wrong = 0
-        for values in _values(magnitude, number):
-            share = session.shared_anew(session.engine.public(values))
-            truncated = crypten.divide_locally(crypten.wrap(share), torch.tensor(1 << _BITS))
-            found = opened(session, crypten.share_of(truncated))
-            wrong += int((np.abs(found - (values >> _BITS)) > 8 * len(session.parties)).sum())
-        counted[f"2^{magnitude}"] = wrong
-    return counted
+    truncation = is_ours_wrong if engine == "secure" else is_cryptens_wrong
+    wrong: dict[str, int] = in_processes(job, partial(count_wrong, job, millions, truncation))[0]
+    return wrong
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -88,23 +109,21 @@ def _cryptens(session: Session, number: int) -> dict[str, Any]:
 @click.option("--parties", multiple=True, type=click.IntRange(2, 10), default=(2, 3), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(millions: int, parties: tuple[int, ...], as_json: bool) -> None:
-    """Count truncations that are off by more than a unit. Exit status 1 where one of ours is."""
-    number = millions * _AT_ONCE
+    """Count truncations that are off by more than a unit. Exit status 1 where one of this project's is."""
     found = {}
     for count in parties:
-        ours = in_processes(_job(count, "secure"), lambda session: _ours(session, number))[0]
-        theirs = in_processes(_job(count, "crypten"), lambda session: _cryptens(session, number))[0]
+        ours, theirs = measure(count, "secure", millions), measure(count, "crypten", millions)
         found[count] = {magnitude: {"ours": ours[magnitude], "crypten": theirs[magnitude]} for magnitude in ours}
     if as_json:
         click.echo(json.dumps(found))
     else:
-        table = Table("parties", "|x| up to", "ours", "CrypTen's", box=box.SIMPLE_HEAD)
+        table = Table("parties", "|x| up to", "this project's", "CrypTen's", box=box.SIMPLE_HEAD)
         for count, each in found.items():
             for magnitude, wrong in each.items():
                 table.add_row(str(count), magnitude, f"{wrong['ours']:,}", f"{wrong['crypten']:,}")
-        Console().print(f"Of {number:,} truncations, off by more than rounding can explain:", table)
+        Console().print(f"Of {millions * AT_ONCE:,} truncations, off by more than rounding can explain:", table)
     sys.exit(any(wrong["ours"] for each in found.values() for wrong in each.values()))
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)
