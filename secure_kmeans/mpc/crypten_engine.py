@@ -136,7 +136,7 @@ class CryptenEngine:
         ProtocolError
             Where that number is not 0, which happens once in many runs.
         """
-        t = torch.from_numpy(divisors)[:, None]
+        t = torch.from_numpy(divisors)[..., None]
         quotients, wrong = _floor_divide(T + t // 2, t, largest)
         if (yield Opening(crypten.share_of(wrong).reshape(1))).any():
             raise ProtocolError("a division of shares went astray, which happens once in many runs: run again")

@@ -90,13 +90,13 @@ class Engine(Protocol):
         """Prepare (r, k, d) centroids for labelling and :meth:`moved_more`."""
 
     def moved_more(self, before: Any, now: Any, limit: int, among: np.ndarray) -> Step[Shared]:
-        """Bits, in one word for each 64 starts: [sum of the squared movements > ``limit``], 0 where ``among`` is false."""
+        """[Sum of the squared movements > ``limit``], 0 where ``among`` is false: bits, one word for each 64 starts."""
 
     def divide(self, T: Shared, size: int) -> Step[Any]:
-        """Prepare (q, d) dividends, |T| < 2^(8 size - 2), while their divisors are being revealed."""
+        """Prepare (..., d) dividends, |T| < 2^(8 size - 2), while their divisors are being revealed."""
 
     def divided(self, T: Any, divisors: np.ndarray, largest: int, most: int) -> Step[Shared]:
-        """``floor((T + t // 2) / t)`` for public t from 1 to ``most``."""
+        """``floor((T + t // 2) / t)`` for public t from 1 to ``most``, one for each row of dividends."""
 
     def divided_by_secret(self, T: Shared, counts: Shared, otherwise: Shared, largest: int) -> Step[Shared]:
         """The same for shared counts below 2^24; ``otherwise`` where a count is 0."""
@@ -173,11 +173,13 @@ class SecureEngine:
 
     def divide(self, T: Shared, size: int) -> Step[division.Dividend]:
         """See :func:`~secure_kmeans.mpc.division.dividend`."""
-        return (yield from division.dividend(self.core, share_of(T), size))
+        share = share_of(T)
+        return (yield from division.dividend(self.core, share.reshape(-1, share.shape[-1]), size))
 
     def divided(self, T: division.Dividend, divisors: np.ndarray, largest: int, most: int) -> Step[Shared]:
         """See :func:`~secure_kmeans.mpc.division.quotient`."""
-        return wrap((yield from division.quotient(self.core, T, divisors, largest, most)))
+        quotients = yield from division.quotient(self.core, T, divisors.reshape(-1), largest, most)
+        return wrap(quotients.reshape(*divisors.shape, -1))
 
     def divided_by_secret(self, T: Shared, counts: Shared, otherwise: Shared, largest: int) -> Step[Shared]:
         """See :func:`~secure_kmeans.mpc.division.divide_by_secret`."""

@@ -134,8 +134,9 @@ class Lloyd:
         self.sharing, self.engine = sharing, sharing.engine
         self.clustering, self.rows, self.revealed = clustering, rows, revealed
         self.C = self.C_before = C
+        self._shape: tuple[int, int, int] = tuple(C.size())
         self.bounds = Bounds.of(clustering, len(rows))
-        self.tally = Tally(C.size(0))
+        self.tally = Tally(self._shape[0])
         self.assignment: Assignment | None = None
         self._line = line
         self._prepared: tuple[np.ndarray, Any] | None = None  # the last batch, and its centroids
@@ -217,33 +218,32 @@ class Lloyd:
     def _means_by_public_sizes(
         self, H: Assignment, C: Shared, running: np.ndarray, disclosure: Disclosure
     ) -> tuple[Shared, np.ndarray]:
-        engine, bounds, (r, k, d) = self.engine, self.bounds, C.size()
+        engine, bounds = self.engine, self.bounds
         T, t = engine.execute(self.rows.sums(H, bounds.sum_bytes))  # steps 3 and 4
         shown = t if running.all() else t[torch.from_numpy(np.flatnonzero(running))]
         reveal = self.sharing.revealing(shown, disclosure, iteration=self.tally.iteration, size=bounds.sum_bytes)
-        revealed, dividends = engine.together(reveal, engine.divide(T.reshape(-1, d), bounds.sum_bytes))
-        sizes = np.full((r, k), len(self.rows), dtype=np.int64)  # a stopped start is divided by anything
+        revealed, dividends = engine.together(reveal, engine.divide(T, bounds.sum_bytes))
+        sizes = np.full((len(running), self._shape[1]), len(self.rows))  # a stopped start is divided by anything
         sizes[running] = revealed
-        divisors = sizes.clip(1).reshape(-1)
-        means = engine.execute(engine.divided(dividends, divisors, bounds.largest, len(self.rows))).reshape(r, k, d)
-        empty = torch.from_numpy((sizes == 0).astype(np.int64))[:, :, None]
-        if empty.any():
+        means: Shared = engine.execute(engine.divided(dividends, sizes.clip(1), bounds.largest, len(self.rows)))
+        if engine.takes_part and not sizes.all():
+            empty = torch.from_numpy((sizes == 0).astype(np.int64))[:, :, None]
             means = means * (1 - empty) + C * empty
         return means, revealed
 
     def _means_by_secret_sizes(self, H: Assignment, C: Shared) -> Shared:
-        engine, (r, k, d) = self.engine, C.size()
+        engine, (_, k, d) = self.engine, self._shape
         T, t = engine.execute(self.rows.sums(H, RING_BYTES))  # steps 3 and 4
         step = engine.divided_by_secret(T.reshape(-1, d), t.reshape(-1), C.reshape(-1, d), self.bounds.largest)
-        return engine.execute(step).reshape(r, k, d)
+        return engine.execute(step).reshape(-1, k, d)
 
     def _of(self, tensor: Shared, batch: np.ndarray) -> Shared:
         """The part of a tensor that belongs to the starts of a batch."""
-        return tensor if len(batch) == tensor.size(0) else tensor[torch.from_numpy(batch)]
+        return tensor if len(batch) == self._shape[0] else tensor[torch.from_numpy(batch)]
 
     def _replaced(self, means: Shared, batch: np.ndarray, running: np.ndarray) -> Shared:
         """The centroids, with the means in the place of those of the starts that go on."""
-        if running.all() and len(batch) == self.C.size(0):
+        if running.all() and len(batch) == self._shape[0]:
             return means
         C = self.C.clone()
         C[torch.from_numpy(batch[running])] = means[torch.from_numpy(np.flatnonzero(running))]
@@ -255,7 +255,7 @@ class Lloyd:
         With T and t of the final centroids the inertia is a constant plus ``sum_j t_j |c_j|^2 - 2 T_j . c_j``.
         Where that sum could wrap, its terms are divided first: inertias that differ by less count as equal.
         """
-        engine, (restarts, _, d) = self.engine, self.C.size()
+        engine, (restarts, _, d) = self.engine, self._shape
         if restarts == 1:
             return 0
         T, t = engine.execute(self.rows.sums(self.relabelled(self.C), RING_BYTES))
@@ -278,7 +278,7 @@ class Lloyd:
     def labels(self, best: int) -> tuple[Shared, Shared]:
         """(n,) labels by the final centroids of one start, and their (k,) counts."""
         H = self.assignment
-        if self.C.size(0) > 1 or H is None:
+        if self._shape[0] > 1 or H is None:
             H = self.relabelled(self.C[best : best + 1])
         found: tuple[Shared, Shared] = self.engine.execute(self.rows.labels(H))
         return found
