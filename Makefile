@@ -2,7 +2,7 @@
 # make test   the checks, then the tests with their coverage
 # make check  formatter, linter, types and import rules alone
 # make wheel  the wheel that pip installs, in dist/
-# make lock   requirements*.lock again, after a change of pyproject.toml
+# make lock   requirements.txt and requirements-dev.txt again, after a change of pyproject.toml
 # make clean  remove the virtual environment and what tools left behind
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -38,23 +38,23 @@ wheel: .venv/installed
 
 lock: .venv/installed
 	@test -x $(BIN)/uv || $(PIP) install uv
-	@$(LOCK) pyproject.toml --output-file requirements.lock
-	@$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(LOCK) pyproject.toml --output-file requirements.txt
+	@$(LOCK) --group dev --constraint requirements.txt --output-file requirements-dev.txt
 
 # Every package but torch is checked against its hash.
-.venv/installed: requirements.lock requirements-torch.txt requirements-crypten.txt pyproject.toml
+.venv/installed: requirements.txt requirements-torch.txt requirements-crypten.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make run PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "==> Making .venv with Python and installing what the project uses; this takes some minutes, once"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --require-hashes -r requirements.txt
 	@$(PIP) install -r requirements-torch.txt
 	@$(PIP) install --no-deps --require-hashes -r requirements-crypten.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/installed-dev: .venv/installed requirements-dev.lock
+.venv/installed-dev: .venv/installed requirements-dev.txt
 	@echo "==> Installing what the tests and checks use"
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --require-hashes -r requirements-dev.txt
 	@touch $@
 
 clean:

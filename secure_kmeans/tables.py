@@ -63,6 +63,14 @@ class Table:
             digest.update(np.ascontiguousarray(self.rows).data)
         return digest.digest()
 
+    def scaled(self, scaling: Scaling) -> np.ndarray:
+        """The rows in scaled units, (n, len(columns)). They are scaled once; nobody may write into them."""
+        known: tuple[Scaling, np.ndarray] | None = self.__dict__.get("_scaled")
+        if known is None or known[0] != scaling:
+            known = scaling, scaling.apply(self.rows)
+            self.__dict__["_scaled"] = known
+        return known[1]
+
     def save_rows(self, path: str | Path) -> None:
         """Save the rows to a new file that only its owner may read, for :func:`load_rows`.
 
@@ -193,7 +201,7 @@ def check_reach(table: Table, scaling: Scaling, reach: float) -> None:
     ------
     DataError
     """
-    beyond = np.abs(scaling.apply(table.rows)) > reach
+    beyond = np.abs(table.scaled(scaling)) > reach
     if beyond.any():
         row, position = np.argwhere(beyond)[0]
         what = "the number is too far outside the bounds that the model was fitted with"

@@ -23,7 +23,7 @@ from secure_kmeans.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.txt", "requirements-dev.txt")
 PINS = (*LOCKS, "requirements-torch.txt", "requirements-crypten.txt")
 OF_CRYPTEN = {"omegaconf", "pyyaml"}
 OF_PYDANTIC = {"pydantic-core"}  # pydantic pins it

@@ -200,7 +200,7 @@ def _named_tables(values: Sequence[str]) -> dict[str, Path]:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Treat SIGTERM like an interrupt, which the other roles are told of."""
+    """Treat SIGTERM like an interrupt, which this role reports to the other roles."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -279,7 +279,7 @@ def completion(shell: str) -> None:
 
 @click.command(context_settings=SETTINGS)
 @shared_options("data", "clusters", "algorithm")
-@click.option("--elbow", is_flag=True, help="Run 1 to 10 clusters and draw the elbow instead.")
+@option("--elbow", is_flag=True, help="Run 1 to 10 clusters and draw the elbow instead.")
 @shared_options("output")
 def in_the_clear(elbow: bool, output: Path | None, **options: Any) -> None:
     """Cluster rows in the clear: the plaintext run that launcher.py compares itself with.

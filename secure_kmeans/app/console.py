@@ -104,6 +104,7 @@ class _Phases:
     def __init__(self, bars: Bars) -> None:
         self.bars = bars
         self.tasks = {phase: bars.add_task(name, total=1, count="", start=False) for phase, name in PHASES.items()}
+        self.seen: set[str] = set()
 
     def start(self) -> None:
         """Show the bars. The first one moves until progress arrives."""
@@ -113,13 +114,15 @@ class _Phases:
         self.bars.update(first, total=None, count="starting")
 
     def show(self, phase: str, done: int, total: int) -> None:
-        """Show progress; all earlier phases are complete."""
+        """Show progress. Earlier phases are complete; those that this run does not have vanish."""
         if phase not in self.tasks:
             self.tasks[phase] = self.bars.add_task(phase, total=total, count="")
+        self.seen.add(phase)
         for earlier in itertools.takewhile(lambda name: name != phase, self.tasks):
-            if not self.bars.tasks[self.tasks[earlier]].finished:
-                self.bars.start_task(self.tasks[earlier])
+            if earlier in self.seen:
                 self.bars.update(self.tasks[earlier], total=1, completed=1)
+            else:
+                self.bars.update(self.tasks[earlier], visible=False)
         self.bars.start_task(self.tasks[phase])
         count = f"{done} of at most {total}" if phase == "iterations" else f"{done} of {total}"
         self.bars.update(self.tasks[phase], completed=done, total=total, count=count)

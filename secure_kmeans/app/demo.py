@@ -1,4 +1,4 @@
-"""The mall customers: the table that comes with the project, and what its clusters are called."""
+"""The mall customers: the project's own table, and the names of its clusters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PATH: Final = Path(__file__).with_name("mall_customers.csv")
 """A link to ``data/`` in a checkout, a file of its own in an installed package."""
 COLUMNS: Final = ("Annual Income (k$)", "Spending Score (1-100)")
 BOUNDS: Final = ((0.0, 0.0), (150.0, 100.0))
-"""Agreed without a look at the rows: incomes in thousands of dollars, and a score out of 100."""
+"""Chosen without reading the rows: incomes in thousands of dollars, and a score out of 100."""
 
 
 def segment_names(columns: Sequence[str], centroids: np.ndarray) -> list[str] | None:

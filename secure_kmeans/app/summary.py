@@ -103,7 +103,7 @@ def _learned(report: Report, announced: Sequence[Disclosure]) -> Grid:
             text = _iterations(entries, report) if when is When.EACH else str(when)
             groups.setdefault(text, []).append(what)
         if not groups and to in helpers:
-            groups[""] = ["shapes, which follow from the numbers above"]
+            groups[""] = ["nothing"]
         for number, (text, whats) in enumerate(groups.items()):
             grid.add_row(escape(name) if number == 0 else "", text, escape("; ".join(whats)))
     return grid

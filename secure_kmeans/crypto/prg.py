@@ -44,6 +44,9 @@ class Prg:
         if not target.size:
             return
         out = target.data.cast("B")
+        if target.nbytes <= _BLOCK.nbytes:
+            self._stream.update_into(_BLOCK[: target.nbytes], out)
+            return
         for start in range(0, len(out), len(_BLOCK)):
             part = out[start : start + len(_BLOCK)]
             self._stream.update_into(_BLOCK[: len(part)], part)

@@ -112,11 +112,12 @@ def check_entries(entries: Sequence[Entry], allowed: Sequence[Disclosure]) -> No
     ProtocolError
         Names the first line that no disclosure allows.
     """
-    by_name = {disclosure.what: disclosure for disclosure in allowed}
     for entry in entries:
-        disclosure = by_name.get(entry.what)
-        fits = disclosure is not None and (
-            entry.to not in (ALL, OWNER) if disclosure.to == OWNER else entry.to == disclosure.to
-        )
-        if disclosure is None or not fits or (entry.iteration is not None) != (disclosure.when is When.EACH):
+        if not any(_allows(disclosure, entry) for disclosure in allowed):
             raise ProtocolError(f'"{entry.what}" was to be disclosed to {entry.to}, which the job does not announce')
+
+
+def _allows(disclosure: Disclosure, entry: Entry) -> bool:
+    to_whom = entry.to not in (ALL, OWNER) if disclosure.to == OWNER else entry.to == disclosure.to
+    in_time = (entry.iteration is not None) == (disclosure.when is When.EACH)
+    return disclosure.what == entry.what and to_whom and in_time

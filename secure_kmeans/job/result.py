@@ -65,7 +65,7 @@ class Result(BaseModel):
     started : datetime
         When the roles had met, UTC.
     seconds : float
-        From then to the end of this role's part.
+        From then to the end of this role's part; in a rehearsal from the start of its processes to their end.
     session : str
         Identifier of the session, in hexadecimal; empty before the end.
     costs : dict of str to Costs

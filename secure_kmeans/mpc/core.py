@@ -80,8 +80,7 @@ class Core:
 
     def execute(self, step: Step[T]) -> T:
         """Run one step and return its result."""
-        result: T = self.together(step)[0]
-        return result
+        return self._rounds.execute(step) if self.takes_part else _without_openings(step)
 
     def together(self, *steps: Step[Any]) -> list[Any]:
         """Run steps whose openings share their rounds, and return their results.

@@ -32,9 +32,6 @@ from secure_kmeans.net.watch import Traffic
 
 _PURPOSE: Final = "correlated randomness"
 
-_ZERO: Final = bytes(8)
-"""The memory of all words of an array of zeros."""
-
 Key = Callable[[str, str], bytes]
 """``key(peer, purpose)``: 32 bytes that only this role and ``peer`` know."""
 
@@ -214,7 +211,7 @@ class DealingProvider(Provider):
             kernels.multiply_planes(masks[own], stage.mask_steps, planes[where])
         drawn = self._combined(self._streams[:-1], np.empty_like(planes), np.bitwise_xor)
         self._send(np.bitwise_xor(planes, drawn, out=planes).view(np.int64))
-        return layout.cut(stages, masks, np.ndarray(planes.shape, np.uint64, _ZERO, strides=(0, 0)))
+        return layout.cut(stages, masks, _zeros(planes.shape))
 
     def _dealt(self, values: np.ndarray, size: int = RING_BYTES) -> np.ndarray:
         """Share numbers modulo 2^(8 size) among the parties; return the dealer's share, 0."""
@@ -243,6 +240,14 @@ class DealingProvider(Provider):
         if numbers.size:
             self._lines.post(self._last, numbers)
             self._traffic.sent(numbers.nbytes)
+
+
+_ZERO: Final = bytes(8)
+
+
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """Read-only uint64 zeros that take no memory; ``np.broadcast_to`` takes ten times as long."""
+    return np.ndarray(shape, np.uint64, _ZERO, strides=(0,) * len(shape))
 
 
 class _Layout(NamedTuple):

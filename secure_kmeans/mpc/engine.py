@@ -90,13 +90,13 @@ class Engine(Protocol):
         """Prepare (r, k, d) centroids for labelling and :meth:`moved_more`."""
 
     def moved_more(self, before: Any, now: Any, limit: int, among: np.ndarray) -> Step[Shared]:
-        """[Sum of the squared movements > ``limit``], 0 where ``among`` is false: bits, one word for each 64 starts."""
+        """Bits, one word for each 64 starts: [sum of the squared movements > ``limit``], 0 where not ``among``."""
 
     def divide(self, T: Shared, size: int) -> Step[Any]:
-        """Prepare (..., d) dividends, |T| < 2^(8 size - 2), while their divisors are being revealed."""
+        """Prepare (r, k, d) dividends, |T| < 2^(8 size - 2), while their (r, k) divisors are being revealed."""
 
     def divided(self, T: Any, divisors: np.ndarray, largest: int, most: int) -> Step[Shared]:
-        """``floor((T + t // 2) / t)`` for public t from 1 to ``most``, one for each row of dividends."""
+        """``floor((T + t // 2) / t)`` for public t from 1 to ``most``."""
 
     def divided_by_secret(self, T: Shared, counts: Shared, otherwise: Shared, largest: int) -> Step[Shared]:
         """The same for shared counts below 2^24; ``otherwise`` where a count is 0."""
@@ -178,8 +178,8 @@ class SecureEngine:
 
     def divided(self, T: division.Dividend, divisors: np.ndarray, largest: int, most: int) -> Step[Shared]:
         """See :func:`~secure_kmeans.mpc.division.quotient`."""
-        quotients = yield from division.quotient(self.core, T, divisors.reshape(-1), largest, most)
-        return wrap(quotients.reshape(*divisors.shape, -1))
+        means = yield from division.quotient(self.core, T, divisors.reshape(-1), largest, most)
+        return wrap(means.reshape(*divisors.shape, -1))
 
     def divided_by_secret(self, T: Shared, counts: Shared, otherwise: Shared, largest: int) -> Step[Shared]:
         """See :func:`~secure_kmeans.mpc.division.divide_by_secret`."""

@@ -70,8 +70,8 @@ def difference(own: Hello, theirs: Hello, role: Role) -> str | None:
             f'but "{role.name}" keeps none'
         )
     if theirs.resume is not None and own.resume is not None and theirs.resume != own.resume:
-        this, that = ("with", "without") if own.resume else ("without", "with")
-        return f"it was started {that} --resume, this role {this} it; start all parties alike"
+        this, that = ("resumes a run", "starts anew") if own.resume else ("starts anew", "resumes a run")
+        return f"it {that}, this role {this}; start all parties alike"
     return None
 
 

@@ -78,7 +78,8 @@ def coarse_columns(clustering: Clustering, tables: Sequence[Table]) -> list[str]
     second case the coarse column hardly counts for the distances anyway.
     """
     rows = np.concatenate([table.rows for table in tables])
-    encoded = FixedPoint(clustering.precision_bits).encode(clustering.scaling.apply(rows))
+    scaled = np.concatenate([table.scaled(clustering.scaling) for table in tables])
+    encoded = FixedPoint(clustering.precision_bits).encode(scaled)
     kept = ((len(np.unique(before)), len(np.unique(after))) for before, after in zip(rows.T, encoded.T, strict=True))
     return [name for name, (before, after) in zip(clustering.columns, kept, strict=True) if 2 * after < before]
 

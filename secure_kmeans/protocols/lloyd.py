@@ -56,11 +56,14 @@ class Revealed:
     sizes : Disclosure or None
         None where the sizes stay secret.
     stop_bit : Disclosure
+    going_on : Disclosure
+        To the dealer, by its schedule or by the requests that it answers.
     best_restart : Disclosure
     """
 
     sizes: Disclosure | None
     stop_bit: Disclosure
+    going_on: Disclosure
     best_restart: Disclosure
 
 
@@ -134,9 +137,9 @@ class Lloyd:
         self.sharing, self.engine = sharing, sharing.engine
         self.clustering, self.rows, self.revealed = clustering, rows, revealed
         self.C = self.C_before = C
-        self._shape: tuple[int, int, int] = tuple(C.size())
         self.bounds = Bounds.of(clustering, len(rows))
-        self.tally = Tally(self._shape[0])
+        self.tally = Tally(C.size(0))
+        self._shape: tuple[int, int, int] = tuple(C.size())
         self.assignment: Assignment | None = None
         self._line = line
         self._prepared: tuple[np.ndarray, Any] | None = None  # the last batch, and its centroids
@@ -165,6 +168,8 @@ class Lloyd:
             began, passed = time.perf_counter(), tally.all_stopped
             with self._drawing_only_if(passed):
                 H = self.label_rows(batch)  # steps 2, 6, 8, 9
+            if tally.iteration and not passed:
+                self.sharing.ledger.record(self.revealed.going_on, iteration=tally.iteration)
             ahead.announce(tally.running, passed=passed)
             if ahead.is_last(tally.running):
                 continue
@@ -218,24 +223,24 @@ class Lloyd:
     def _means_by_public_sizes(
         self, H: Assignment, C: Shared, running: np.ndarray, disclosure: Disclosure
     ) -> tuple[Shared, np.ndarray]:
-        engine, bounds = self.engine, self.bounds
+        engine, bounds, k = self.engine, self.bounds, self._shape[1]
         T, t = engine.execute(self.rows.sums(H, bounds.sum_bytes))  # steps 3 and 4
         shown = t if running.all() else t[torch.from_numpy(np.flatnonzero(running))]
         reveal = self.sharing.revealing(shown, disclosure, iteration=self.tally.iteration, size=bounds.sum_bytes)
         revealed, dividends = engine.together(reveal, engine.divide(T, bounds.sum_bytes))
-        sizes = np.full((len(running), self._shape[1]), len(self.rows))  # a stopped start is divided by anything
+        sizes = np.full((len(running), k), len(self.rows), dtype=np.int64)  # a stopped start is divided by anything
         sizes[running] = revealed
-        means: Shared = engine.execute(engine.divided(dividends, sizes.clip(1), bounds.largest, len(self.rows)))
+        means = engine.execute(engine.divided(dividends, sizes.clip(1), bounds.largest, len(self.rows)))
         if engine.takes_part and not sizes.all():
             empty = torch.from_numpy((sizes == 0).astype(np.int64))[:, :, None]
             means = means * (1 - empty) + C * empty
         return means, revealed
 
     def _means_by_secret_sizes(self, H: Assignment, C: Shared) -> Shared:
-        engine, (_, k, d) = self.engine, self._shape
+        engine, (r, k, d) = self.engine, C.size()
         T, t = engine.execute(self.rows.sums(H, RING_BYTES))  # steps 3 and 4
         step = engine.divided_by_secret(T.reshape(-1, d), t.reshape(-1), C.reshape(-1, d), self.bounds.largest)
-        return engine.execute(step).reshape(-1, k, d)
+        return engine.execute(step).reshape(r, k, d)
 
     def _of(self, tensor: Shared, batch: np.ndarray) -> Shared:
         """The part of a tensor that belongs to the starts of a batch."""
@@ -255,7 +260,7 @@ class Lloyd:
         With T and t of the final centroids the inertia is a constant plus ``sum_j t_j |c_j|^2 - 2 T_j . c_j``.
         Where that sum could wrap, its terms are divided first: inertias that differ by less count as equal.
         """
-        engine, (restarts, _, d) = self.engine, self._shape
+        engine, (restarts, _, d) = self.engine, self.C.size()
         if restarts == 1:
             return 0
         T, t = engine.execute(self.rows.sums(self.relabelled(self.C), RING_BYTES))
@@ -278,7 +283,7 @@ class Lloyd:
     def labels(self, best: int) -> tuple[Shared, Shared]:
         """(n,) labels by the final centroids of one start, and their (k,) counts."""
         H = self.assignment
-        if self._shape[0] > 1 or H is None:
+        if self.C.size(0) > 1 or H is None:
             H = self.relabelled(self.C[best : best + 1])
         found: tuple[Shared, Shared] = self.engine.execute(self.rows.labels(H))
         return found

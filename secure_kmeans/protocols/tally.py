@@ -58,11 +58,11 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             state = msgspec.msgpack.decode(kept, type=cls)
         except msgspec.MsgspecError:
-            raise StateError("the state is not one of this program's; start without --resume") from None
+            raise StateError("the state is not one of this program's; start the run anew") from None
         if len(state.centroids) != 8 * math.prod(state.shape) or len(state.before) not in (0, len(state.centroids)):
-            raise StateError("the state is damaged; start without --resume")
+            raise StateError("the state is damaged; start the run anew")
         if state.counts != counts:
-            raise StateError("a party has another number of rows than when the state was kept; start without --resume")
+            raise StateError("a party has another number of rows than when the state was kept; start the run anew")
         return state
 
     def encoded(self) -> bytes:

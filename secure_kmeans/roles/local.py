@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ _LONGEST_FOLDER: Final = 75
 _START_SECONDS: Final = 60.0
 _START_GAP_SECONDS: Final = 10.0
 """The roles are forked one after the other: one that does not connect so long after another is dead."""
-_OWN_REASON_SECONDS: Final = 3.0
+_OWN_REASON_SECONDS: Final = 2.0
 """How long a role that another one blames has to report its own failure."""
 _END_SECONDS: Final = 1.0
 """How long the roles have to remove their empty state folders when another one has failed."""
@@ -70,7 +71,8 @@ def run_local(
 
     Returns
     -------
-    The parties' results in rank order, each with the costs of all roles.
+    The parties' results in rank order, each with the costs of all roles. Their ``seconds`` include the start of the
+    processes.
 
     Raises
     ------
@@ -84,13 +86,15 @@ def run_local(
         Where the parties' results differ, or the run disclosed more than the job announces.
     """
     protocol_of(job.protocol).check_installed()
+    began = time.perf_counter()
     path = Path(tempfile.mkdtemp(prefix="secure-kmeans-", dir=_short_temporary_folder()))  # only its owner may enter it
     made = [] if states is None else _missing_of(states) or [states]
     try:
         folder = RehearsalFolder(path)
         folder.write(job, tables, states, resume)
         costs = _Supervisor(job, path, progress or no_progress).run()
-        results = [folder.read_result(job, party).finished(costs=costs[party]) for party in job.names]
+        seconds = time.perf_counter() - began
+        results = [folder.read_result(job, name).finished(costs=costs[name], seconds=seconds) for name in job.names]
     finally:
         shutil.rmtree(path, ignore_errors=True)
         with contextlib.suppress(OSError):  # a folder with states is not empty and stays
@@ -163,12 +167,10 @@ class _Supervisor:
         return self.costs
 
     def _start(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(self.folder)}
         import_root = str(Path(__file__).resolve().parents[2])
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, (import_root, os.environ.get("PYTHONPATH")))),
-            "OMP_NUM_THREADS": "1",
-            "TMPDIR": str(self.folder),
-        }
+        if import_root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):  # it is not installed
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (import_root, os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-P", "-m", "secure_kmeans.roles.process", str(self.folder)]
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True

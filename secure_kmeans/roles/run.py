@@ -31,7 +31,7 @@ log: Final = logging.getLogger(__name__)
 
 _LOG_SECONDS: Final = 10.0
 """Between two log lines of a role that reports no progress."""
-_NOTHING_IN_COMMON: Final = "the parties hold no state in common to resume from; start all without --resume"
+_NOTHING_IN_COMMON: Final = "the parties hold no state in common to resume from; start the run anew"
 
 Meet = Callable[[bool, tuple[Checkpoint, ...]], Mesh]
 """Callback(resume, checkpoints): meets the other roles. ``checkpoints`` are the states that this role could resume
@@ -98,7 +98,7 @@ class RoleRun:
         mesh = meet(self.resume, self._checkpoints())
         started, began = datetime.now(UTC), time.perf_counter()
         try:
-            log.info("all roles are here: session %s", mesh.session.hex()[:16])
+            log.info("all roles have met: session %s", mesh.session.hex()[:16])
             if mesh.resuming and mesh.checkpoint is None:
                 raise StateError(_NOTHING_IN_COMMON)
             result = self._take_part(mesh)
@@ -126,7 +126,7 @@ class RoleRun:
         if self.resume:
             return self.states.to_resume_from()
         if held := self.states.checkpoints():
-            log.warning("forgets the state after iteration %d: --resume would go on from there", held[-1].iteration)
+            log.warning("forgets the state after iteration %d, from which the run could be resumed", held[-1].iteration)
         return ()
 
     def _take_part(self, mesh: Mesh) -> Result | None:

@@ -67,18 +67,18 @@ class StateFolder:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if path.stat().st_mode & 0o077:
-                raise StateError(f"{path}: others may enter this folder; chmod 700 it, or name another with --state")
+                raise StateError(f"{path}: others may enter this folder; chmod 700 it, or name another for the states")
             self._lock = (path / "lock").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._check_space(_KEPT * needed_bytes + _SPARE_BYTES)
         except BlockingIOError:
-            raise StateError(f"{path}: another run uses this folder; end it, or name another with --state") from None
+            raise StateError(f"{path}: another run uses this folder; end it, or name another for the states") from None
         except OSError as error:
-            raise StateError(f"{path}: {error.strerror}; name another folder with --state") from None
+            raise StateError(f"{path}: {error.strerror}; name another folder for the states") from None
 
     def _check_space(self, needed: int) -> None:
         if shutil.disk_usage(self.path).free < needed:
-            raise StateError(f"{self.path}: there is no room left for {needed:,} bytes; name another with --state")
+            raise StateError(f"{self.path}: there is no room left for {needed:,} bytes; name another for the states")
 
     def __enter__(self) -> Self:
         return self
@@ -99,7 +99,7 @@ class StateFolder:
             return held
         found = "states of another job or table" if any(self.path.glob(f"*{_SUFFIX}")) else "no state"
         raise StateError(
-            f"{self.path}: there is {found} to resume from; start without --resume, or name the folder with --state"
+            f"{self.path}: there is {found} to resume from; start the run anew, or name the folder of its states"
         )
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:

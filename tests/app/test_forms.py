@@ -265,7 +265,7 @@ class TestOneRole:
         clinic = ["--party", "clinic", "--identity", "keys/clinic", "--table", "clinic.csv", "--log", "log.txt"]
         said = refused("job.toml", *clinic, "--resume")
         assert said.startswith("state/job/clinic: there is no state")
-        assert "start without --resume" in said
+        assert "start the run anew" in said
 
     def test_a_state_folder_that_others_may_enter(self, refused: Refused, place: Path) -> None:
         (place / "open").mkdir()
@@ -359,7 +359,7 @@ class TestProcesses:
         said = done.stderr
         assert (done.returncode, done.stdout, said.count("\n")) == (2, "", 1), said
         assert "there is no state" in said
-        assert "start without --resume" in said
+        assert "start the run anew" in said
         assert not list(place.rglob("*.state"))
         assert not list(place.rglob("report.json"))
 

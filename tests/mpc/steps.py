@@ -7,6 +7,7 @@ import numpy as np
 
 from secure_kmeans.mpc import argmin, comparison, division, products, truncation
 from secure_kmeans.mpc.core import Core
+from secure_kmeans.mpc.crypten_adapter import share_of, wrap
 from secure_kmeans.mpc.engine import SecureEngine
 from secure_kmeans.mpc.rounds import Step
 
@@ -35,6 +36,10 @@ def _divide_by_secret(core: Core, v: np.ndarray) -> Step[Any]:
     return (yield from division.divide_by_secret(core, v, counts, v, 1000))
 
 
+def _refreshed(core: Core, v: np.ndarray) -> Step[Any]:
+    return share_of((yield from SecureEngine(core).refreshed(wrap(v))))
+
+
 STEPS: dict[str, Callable[[Core, np.ndarray], Step[Any]]] = {
     "multiply": lambda core, v: products.multiply(core, v, v),
     "matmul": lambda core, v: products.matmul(core, v, v.T),
@@ -50,7 +55,7 @@ STEPS: dict[str, Callable[[Core, np.ndarray], Step[Any]]] = {
     "shift_right": lambda core, v: truncation.shift_right(core, v.reshape(-1), 20),
     "quotient": _quotient,
     "divide_by_secret": _divide_by_secret,
-    "hidden_anew": lambda core, v: SecureEngine(core).hidden_anew(v),
+    "refreshed": _refreshed,
 }
-OPENING = [name for name in STEPS if name != "hidden_anew"]
+OPENING = [name for name in STEPS if name != "refreshed"]
 """The steps that open something."""

@@ -129,8 +129,8 @@ def test_wrapping_copies_nothing_and_knows_its_kind() -> None:
     assert not np.shares_memory(crypten.share_of(crypten.wrap(row)), row)  # read-only
     scalar = np.array(7)
     assert crypten.share_of(crypten.wrap(scalar)).shape == ()
-    with pytest.raises(AssertionError):
-        crypten.wrap(words)
+    assert crypten.wrap(words).ptype is crypten.binary
+    assert [crypten.is_bits(crypten.wrap(each)) for each in (own, words)] == [False, True]
     with pytest.raises(AssertionError):
         crypten.wrap(np.zeros(2))
 

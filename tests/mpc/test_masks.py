@@ -17,7 +17,7 @@ KEY = key_between("party_0", DEALER, "correlated randomness")
 VALUES = np.arange(36).reshape(3, 12) - 17
 CHANGE = 0b101
 
-MANY_WORDS = {"to_integers", "tournament", "divide_by_secret", "truncate", "hidden_anew"}
+MANY_WORDS = {"to_integers", "tournament", "divide_by_secret", "truncate", "refreshed"}
 """Steps that draw too many words to change each of them, or open nothing."""
 
 StepOf = Callable[[Core, np.ndarray], Step[Any]]

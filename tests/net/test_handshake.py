@@ -79,7 +79,7 @@ class TestDifference:
             (lab_with(digest=bytes(32)), differing("its digest")),
             (
                 lab_with(resume=True),
-                "it was started with --resume, this role without it; start all parties alike",
+                "it resumes a run, this role starts anew; start all parties alike",
             ),
         ],
     )
@@ -88,7 +88,7 @@ class TestDifference:
 
     def test_resuming_alone_is_named(self) -> None:
         own = msgspec.structs.replace(CLINIC, resume=True)
-        expected = "it was started without --resume, this role with it; start all parties alike"
+        expected = "it starts anew, this role resumes a run; start all parties alike"
         assert difference(own, LAB, JOB.role("lab")) == expected
         assert difference(own, lab_with(resume=True), JOB.role("lab")) is None
 

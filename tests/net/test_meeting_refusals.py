@@ -72,8 +72,8 @@ class TestDifferences:
         assert self.both(gathering, {}, {"job": changed}) == (("b", reason), ("a", reason))
 
     def test_resuming_and_not(self, gather: Gather) -> None:
-        with_it = "it was started with --resume, this role without it; start all parties alike"
-        without = "it was started without --resume, this role with it; start all parties alike"
+        with_it = "it resumes a run, this role starts anew; start all parties alike"
+        without = "it starts anew, this role resumes a run; start all parties alike"
         assert self.both(gather(), {"resume": True}, {}) == (("b", without), ("a", with_it))
 
     def test_a_party_that_does_not_say_whether_it_resumes(self, gather: Gather) -> None:

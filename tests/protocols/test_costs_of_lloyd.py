@@ -62,7 +62,7 @@ def measured(
     )
     encoded = FixedPoint(24).encode(rows)
     C = np.stack([encoded[start * k : (start + 1) * k] for start in range(r)])
-    revealed = Revealed(None if hide_counts else may.CLUSTER_SIZES, may.STOP_BIT, may.BEST_RESTART)
+    revealed = Revealed(None if hide_counts else may.CLUSTER_SIZES, may.STOP_BIT, may.GOING_ON, may.BEST_RESTART)
 
     def part(role: Role, mesh: Mesh) -> list[tuple[int, int]]:
         with crypten.joined(mesh) as channel:

@@ -1,26 +1,36 @@
+"""SHK against the plaintext run from the same coins, and against answers computed by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 import pytest
-from secure_kmeans.fixed_point import choose_precision_bits
-from secure_kmeans.ledger import ALL, What
-from secure_kmeans.plan import party_names
 from sklearn.datasets import load_iris, make_blobs
 
-from secure_kmeans.job import Job, Party, Scaling
-from secure_kmeans.mpc import crypten_engine, engine
-from secure_kmeans.plaintext.baseline import run_in_the_clear
-from secure_kmeans.plaintext.kmeans import number_of_best
-from secure_kmeans.protocols import initialisation, shk
-from tests.parties import run_parties
+from secure_kmeans.job import Party, Role, Scaling
+from secure_kmeans.job.fixed_point import choose_precision_bits
+from secure_kmeans.job.ledger import ALL, Entry, Ledger
+from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.mpc import rows as rows_module
+from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.protocols import initialisation
+from secure_kmeans.protocols.base import Context
+from secure_kmeans.protocols.shk import SHK, ShkJob
+from secure_kmeans.protocols.shk import disclosures as may
+from secure_kmeans.roles.process import in_processes
+from secure_kmeans.tables import Table
+from tests.protocols.cases import check_shk_against_plaintext
+from tests.threads import run_protocol
 
 BLOBS = make_blobs(60, centers=4, n_features=3, random_state=1)[0]
 TIES = np.array([[x, y] for x in (0.0, 1.0, 2.0) for y in (0.0, 1.0, 2.0)] * 2)  # a grid, each row twice
-FIELDS = ("n_iter", "converged", "best_restart", "seed", "sizes_by_iteration")
 
 
-def job_for(rows: np.ndarray, parties: int, n_clusters: int, n_init: int = 1, **options) -> Job:
+def job_for(rows: np.ndarray, parties: int, n_clusters: int, n_init: int = 1, **options: Any) -> ShkJob:
     d = rows.shape[1]
-    return Job.of(
-        parties=Party.named(*party_names(parties)),
+    return ShkJob.of(
+        parties=Party.named(*(f"party_{rank}" for rank in range(parties))),
         columns=tuple(f"x{number}" for number in range(d)),
         n_clusters=n_clusters,
         n_init=n_init,
@@ -30,195 +40,200 @@ def job_for(rows: np.ndarray, parties: int, n_clusters: int, n_init: int = 1, **
     )
 
 
-def fit(job: Job, rows: np.ndarray) -> dict:
-    """All parties' clusterings: what each learned of its own, what all learned once."""
-    slices = np.array_split(rows, len(job.parties))
-
-    def body(session):
-        found = shk.fit(session, job, own_rows(session, job, slices), lambda *_: None)
-        ledger = [[entry.what, entry.to, entry.iteration] for entry in session.ledger.entries]
-        common = {field: getattr(found, field) for field in FIELDS}
-        return found.labels.tolist(), common | {
-            "centroids": found.centroids.tolist(),
-            "sizes": None if found.sizes is None else found.sizes.tolist(),
-            "ledger": ledger,
-        }
-
-    answers = run_parties(len(job.parties), body, precision_bits=job.precision_bits, engine=job.engine)
-    labels, common = zip(*answers, strict=True)
-    assert all(other == common[0] for other in common), "the parties hold different results"
-    return common[0] | {"labels": np.concatenate(labels)}
+def tables_of(job: ShkJob, rows: np.ndarray) -> dict[str, Table]:
+    parts = np.array_split(rows, len(job.parties))
+    return {name: Table(name, job.columns, part) for name, part in zip(job.names, parts, strict=True)}
 
 
-def own_rows(session, job: Job, slices: list[np.ndarray]) -> np.ndarray:
-    """Scaled; the dealer has none."""
-    return job.scaling.apply(np.empty((0, len(job.columns))) if session.deals else slices[session.rank])
+def fit(job: ShkJob, rows: np.ndarray) -> list[Any]:
+    """The parties' results: of threads, or of processes where CrypTen's dealer answers."""
+    tables = tables_of(job, rows)
+    if job.engine == "secure":
+        return run_protocol(job, tables)[0]
+
+    def part(role: Role, mesh: Mesh) -> Any:
+        ledger = Ledger(SHK.disclosures(job))
+        nothing: Any = lambda *_: None  # noqa: E731
+        result = SHK.run(Context(job, role, tables.get(role.name), mesh, ledger, nothing, None, nothing))
+        return None if result is None else result.model_dump_json()
+
+    return [SHK.Result.model_validate_json(answer) for answer in in_processes(job, part) if answer is not None]
 
 
-def check_against_plaintext(job: Job, rows: np.ndarray) -> dict:
-    found = fit(job, rows)
-    runs = run_in_the_clear(job, rows, found["seed"] or 0)
-    assert found["best_restart"] == number_of_best(runs)
-    plain = runs[found["best_restart"]]
-    assert found["labels"].tolist() == plain.labels.tolist()
-    assert found["sizes"] == (None if job.hide_counts else plain.sizes.tolist())
-    assert found["sizes_by_iteration"] == ([] if job.hide_counts else plain.sizes_by_iteration)
-    assert (found["n_iter"], found["converged"]) == (plain.n_iter, plain.converged)
-    assert found["centroids"] == plain.centroids.tolist()  # to the last bit
-    return found
+def check_against_plaintext(job: ShkJob, rows: np.ndarray) -> Any:
+    """What all parties found, which is the plaintext's."""
+    results = fit(job, rows)
+    check_shk_against_plaintext(job, rows, results)
+    return results[0].common
+
+
+def labels_of(results: list[Any]) -> list[int]:
+    return [label for result in results for label in result.own.labels]
 
 
 @pytest.mark.parametrize("parties", [2, 3, 10])
 @pytest.mark.parametrize("init", ["farthest", "k-means++", "random"])
-def test_equals_the_plaintext_from_the_same_coins(parties, init):
+def test_equals_the_plaintext_from_the_same_coins(parties: int, init: str) -> None:
     check_against_plaintext(job_for(BLOBS, parties, 4, init=init, n_init=2, seed=11), BLOBS)
 
 
 @pytest.mark.parametrize("parties", [2, 3])
 @pytest.mark.parametrize("init", ["farthest", "k-means++"])
-def test_crypten_s_own_circuits_find_the_same(parties, init):
+def test_crypten_s_own_circuits_find_the_same(parties: int, init: str) -> None:
     check_against_plaintext(job_for(BLOBS, parties, 4, init=init, n_init=2, seed=11, engine="crypten"), BLOBS)
 
 
 @pytest.mark.parametrize("parties", [2, 4])
-def test_hidden_counts_change_nothing_else(parties):
-    found = check_against_plaintext(job_for(BLOBS, parties, 4, n_init=2, seed=11, hide_counts=True), BLOBS)
-    assert not {What.CLUSTER_SIZES, What.FINAL_SIZES} & {entry[0] for entry in found["ledger"]}
+def test_hidden_counts_change_nothing_else(parties: int) -> None:
+    job = job_for(BLOBS, parties, 4, n_init=2, seed=11, hide_counts=True)
+    results = fit(job, BLOBS)
+    check_shk_against_plaintext(job, BLOBS, results)
+    assert not {"cluster sizes", "final cluster sizes"} & {entry.what for entry in results[0].ledger}
 
 
 @pytest.mark.parametrize("n_clusters", [2, 7, 12])
-def test_few_and_many_clusters(n_clusters):
+def test_few_and_many_clusters(n_clusters: int) -> None:
     check_against_plaintext(job_for(BLOBS, 2, n_clusters, init="random", seed=3, n_init=2), BLOBS)
 
 
 @pytest.mark.parametrize("init", ["farthest", "k-means++"])
-def test_equals_the_plaintext_where_rows_tie(init):
+def test_equals_the_plaintext_where_rows_tie(init: str) -> None:
     check_against_plaintext(job_for(TIES, 2, 4, init=init, n_init=3, seed=2), TIES)
 
 
-def test_iris_from_given_centroids():
+def test_iris_from_given_centroids() -> None:
     rows = load_iris().data
     check_against_plaintext(job_for(rows, 2, 3, centroids=tuple(map(tuple, rows[[7, 60, 110]]))), rows)
 
 
-def test_tossed_coins_are_reported_so_that_the_run_can_be_repeated():
+def test_tossed_coins_are_reported_so_that_the_run_can_be_repeated() -> None:
     first = check_against_plaintext(job_for(BLOBS, 2, 3), BLOBS)
-    again = fit(job_for(BLOBS, 2, 3, seed=first["seed"]), BLOBS)
-    assert again["labels"].tolist() == first["labels"].tolist()
+    again = check_against_plaintext(job_for(BLOBS, 2, 3, seed=first.seed), BLOBS)
+    assert again == first
 
 
-def test_an_empty_cluster_keeps_its_centroid():
+def test_an_empty_cluster_keeps_its_centroid() -> None:
     rows = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [10.0, 10.0]])
     start = ((0.0, 0.0), (10.0, 10.0), (10.0, 0.0))  # nobody is nearest to the last
     found = check_against_plaintext(job_for(rows, 2, 3, centroids=start), rows)
-    assert found["sizes"] == [3, 1, 0]
+    assert found.sizes == [3, 1, 0]
     # Within 2 units of the fixed point, times the range of 10.
-    assert np.allclose(
-        np.array(found["centroids"]) * 10, [[1 / 3, 1 / 3], [10, 10], [10, 0]], atol=10 * 3 * 2.0**-24, rtol=0
-    )
+    expected = [[1 / 3, 1 / 3], [10, 10], [10, 0]]
+    assert np.allclose(np.array(found.centroids), np.array(expected), atol=10 * 3 * 2.0**-24, rtol=0)
 
 
-def test_more_clusters_than_different_rows():
+def test_more_clusters_than_different_rows() -> None:
     rows = np.array([[0.0], [0.0], [0.0], [1.0]])
     found = check_against_plaintext(job_for(rows, 2, 3, init="farthest", seed=0), rows)
-    assert sorted(found["sizes"]) == [0, 1, 3]
+    assert sorted(found.sizes) == [0, 1, 3]
 
 
-def test_one_cluster_and_constant_rows():
+def test_one_cluster_and_constant_rows() -> None:
     rows = np.full((5, 2), 3.0)
     found = check_against_plaintext(job_for(rows, 2, 1, seed=0), rows)
-    assert found["sizes"] == [5]
-    assert found["n_iter"] == 1
+    assert found.sizes == [5]
+    assert found.n_iter == 1
 
 
-def test_max_iter_and_tol_end_a_run():
-    cut = fit(job_for(BLOBS, 2, 4, init="random", seed=1, max_iter=1), BLOBS)
-    assert (cut["n_iter"], cut["converged"]) == (1, False)
-    loose = fit(job_for(BLOBS, 2, 4, init="random", seed=1, tol=1e9), BLOBS)
-    assert (loose["n_iter"], loose["converged"]) == (1, True)
+def test_max_iter_and_tol_end_a_run() -> None:
+    cut = check_against_plaintext(job_for(BLOBS, 2, 4, init="random", seed=1, max_iter=1), BLOBS)
+    assert (cut.n_iter, cut.converged) == (1, False)
+    loose = check_against_plaintext(job_for(BLOBS, 2, 4, init="random", seed=1, tol=1e9), BLOBS)
+    assert (loose.n_iter, loose.converged) == (1, True)
 
 
-def test_the_split_among_parties_changes_nothing():
+def test_the_split_among_parties_changes_nothing() -> None:
     reference = fit(job_for(BLOBS, 2, 4, seed=5), BLOBS)
     other = fit(job_for(BLOBS, 3, 4, seed=5), BLOBS)
-    assert other["labels"].tolist() == reference["labels"].tolist()
+    assert labels_of(other) == labels_of(reference)
+    assert other[0].common.centroids == reference[0].common.centroids
 
 
-def test_small_blocks_of_rows_change_nothing(monkeypatch):
+def test_small_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)
-    monkeypatch.setattr(engine, "COMPARISONS_AT_ONCE", 1)
-    monkeypatch.setattr(engine, "WORD", 7)  # rows at once
+    monkeypatch.setattr(rows_module, "COMPARISONS_AT_ONCE", 1)
+    monkeypatch.setattr(rows_module, "WORD", 7)  # rows at once
     monkeypatch.setattr(initialisation, "_GROUPS_AT_ONCE", 2)
-    assert fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)["labels"].tolist() == whole["labels"].tolist()
+    parts = fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)
+    assert labels_of(parts) == labels_of(whole)
+    assert parts[0].common == whole[0].common
 
 
-def test_the_ledger_lists_every_disclosure_and_no_other():
-    found = fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)
-    iterations = max(entry[2] or 0 for entry in found["ledger"])
-    each = [[what, ALL, number] for number in range(1, iterations + 1) for what in (What.CLUSTER_SIZES, What.STOP_BIT)]
-    assert found["ledger"] == [
-        [What.ROW_COUNTS, ALL, None],
+def test_the_ledger_lists_every_disclosure_and_no_other() -> None:
+    results = fit(job_for(BLOBS, 2, 4, seed=5, n_init=2), BLOBS)
+    iterations = max(entry.iteration or 0 for entry in results[0].ledger)
+
+    def line(disclosure: Any, to: str = ALL, iteration: int | None = None) -> Entry:
+        return Entry(what=disclosure.what, to=to, iteration=iteration)
+
+    each = [
+        line(disclosure, disclosure.to, number)
+        for number in range(1, iterations + 1)
+        for disclosure in (may.CLUSTER_SIZES, may.STOP_BIT, may.GOING_ON)
+    ]
+    assert results[0].ledger == [
+        line(may.ROW_COUNTS),
+        line(may.ROW_COUNTS, "dealer"),
         *each,
-        [What.BEST_RESTART, ALL, None],
-        [What.FINAL_CENTROIDS, ALL, None],
-        [What.FINAL_SIZES, ALL, None],
-        [What.OWN_LABELS, "party_0", None],
-        [What.OWN_LABELS, "party_1", None],
+        line(may.BEST_RESTART),
+        line(may.FINAL_CENTROIDS),
+        line(may.FINAL_SIZES),
+        line(may.OWN_LABELS, "party_0"),
+        line(may.OWN_LABELS, "party_1"),
+        line(may.INERTIA),
     ]
 
 
 @pytest.mark.parametrize("hide_counts", [False, True])
-def test_an_empty_cluster_keeps_its_centroid_where_counts_are_hidden_too(hide_counts):
+def test_an_empty_cluster_keeps_its_centroid_where_counts_are_hidden_too(hide_counts: bool) -> None:
     rows = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [10.0, 10.0]])
     start = ((0.0, 0.0), (10.0, 10.0), (10.0, 0.0))
     check_against_plaintext(job_for(rows, 2, 3, centroids=start, hide_counts=hide_counts), rows)
 
 
-def test_a_division_of_crypten_that_goes_astray_is_not_passed_off_as_a_result(monkeypatch):
-    honest, session_rank = crypten_engine.crypten.divide_locally, [0]
+def test_a_division_of_crypten_that_goes_astray_is_not_passed_off_as_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = crypten.divide_locally
 
-    def astray(values, divisor):
+    def astray(values: Any, divisor: Any) -> Any:
         rough = honest(values, divisor)
-        rough.share[0, 0] += 2**64 // int(divisor.reshape(-1)[0]) if session_rank[0] == 0 else 0
+        if crypten.channel().rank == 0:
+            rough.share[0, 0] += 2**64 // int(divisor.reshape(-1)[0])
         return rough
 
-    monkeypatch.setattr(crypten_engine.crypten, "divide_locally", astray)
-    job = job_for(BLOBS, 2, 4, seed=5, init="random", tol=0.0, engine="crypten")
-
-    def body(session):
-        session_rank[0] = session.rank
-        shk.fit(session, job, own_rows(session, job, np.array_split(BLOBS, 2)), lambda *_: None)
-
+    monkeypatch.setattr(crypten, "divide_locally", astray)
     with pytest.raises(AssertionError, match="a division of shares went astray"):
-        run_parties(2, body, precision_bits=job.precision_bits, engine="crypten")
+        fit(job_for(BLOBS, 2, 4, seed=5, init="random", tol=0.0, engine="crypten"), BLOBS)
 
 
-def test_ties_between_means_are_broken_alike_in_every_run():
+def test_ties_between_means_are_broken_alike_in_every_run() -> None:
     # 5 lies in the middle of the means 3 and 7 of whole numbers, and rounding decides nothing.
     rows = np.array([[2.0], [4.0], [5.0], [6.0], [8.0], [0.0], [12.0], [1.0], [11.0]])
     start = ((3.0,), (7.0,), (12.0,))
-    labels = {tuple(check_against_plaintext(job_for(rows, 3, 3, centroids=start), rows)["labels"]) for _ in range(4)}
+    labels = {tuple(labels_of(fit(job_for(rows, 3, 3, centroids=start), rows))) for _ in range(4)}
     assert len(labels) == 1
 
 
-def test_predict_tells_each_party_the_labels_of_its_own_rows():
-    centers = ((0.0, 0.0), (10.0, 10.0))
-    job = Job.of(
+def test_predict_tells_each_party_the_labels_of_its_own_rows() -> None:
+    job = ShkJob.of(
         task="predict",
-        parties=Party.named(*party_names(3)),
+        parties=Party.named("party_0", "party_1", "party_2"),
         columns=("a", "b"),
         n_clusters=2,
         scaling=Scaling(lower=(0.0, 0.0), upper=(10.0, 10.0)),
-        centroids=centers,
+        centroids=((0.0, 0.0), (10.0, 10.0)),
         precision_bits=22,
     )
     rows = [np.array([[1.0, 1.0], [9.0, 9.5], [5.0, 5.0]]), np.empty((0, 2)), np.array([[300.0, -2.0]])]
+    tables = {name: Table(name, job.columns, own) for name, own in zip(job.names, rows, strict=True)}
+    results, _ = run_protocol(job, tables)
+    assert [result.own.labels for result in results] == [[0, 1, 0], [], [1]]  # (5, 5) ties: the lowest index
+    assert [result.common for result in results] == [None] * 3
+    told = [(entry.what, entry.to) for entry in results[2].ledger if entry.to != "dealer"]
+    assert told == [(may.ROW_COUNTS.what, ALL), (may.OWN_LABELS.what, "party_0"), (may.OWN_LABELS.what, "party_2")]
 
-    def body(session):
-        labels = shk.predict(session, job, own_rows(session, job, rows))
-        return [labels.tolist(), [[entry.what, entry.to] for entry in session.ledger.entries]]
 
-    answers = run_parties(3, body, precision_bits=22)
-    assert [labels for labels, _ in answers] == [[0, 1, 0], [], [1]]  # (5, 5) ties: the lowest index
-    ledger = [[What.ROW_COUNTS, ALL], [What.OWN_LABELS, "party_0"], [What.OWN_LABELS, "party_2"]]
-    assert all(written == ledger for _, written in answers)
+def test_a_prediction_without_any_row() -> None:
+    job = job_for(BLOBS, 2, 1, task="predict", centroids=((0.0, 0.0, 0.0),))
+    tables = {name: Table(name, job.columns, np.empty((0, 3))) for name in job.names}
+    results, _ = run_protocol(job, tables)
+    assert [result.own.labels for result in results] == [[], []]

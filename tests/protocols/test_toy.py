@@ -199,7 +199,7 @@ class TestRefusals:
     """Of one party before anything is sent: the caller gets the same error."""
 
     def test_nothing_to_resume_from(self, tmp_path: Path) -> None:
-        with pytest.raises(StateError, match=r"/states/\w+: there is no state to resume from; start without --resume"):
+        with pytest.raises(StateError, match=r"/states/\w+: there is no state to resume from; start the run anew"):
             run(JOB, tmp_path / "states", resume=True)
         assert not (tmp_path / "states").exists()
 
@@ -207,7 +207,7 @@ class TestRefusals:
         path = tmp_path / "states" / "lab"
         with StateFolder(path, JOB, "lab", TABLES[1].digest, 1), pytest.raises(StateError) as caught:
             run(JOB, tmp_path / "states")
-        assert str(caught.value) == f"{path}: another run uses this folder; end it, or name another with --state"
+        assert str(caught.value) == f"{path}: another run uses this folder; end it, or name another for the states"
 
     def test_a_folder_that_others_may_enter(self, tmp_path: Path) -> None:
         path = tmp_path / "states" / "ward"

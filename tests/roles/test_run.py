@@ -265,7 +265,7 @@ class TestStates:
     ) -> None:
         states.save(SESSION, 4, b"state")
         run(monkeypatch, mesh, lambda _context: RESULT, states=states)
-        assert "forgets the state after iteration 4: --resume would go on from there" in caplog.text
+        assert "forgets the state after iteration 4, from which the run could be resumed" in caplog.text
 
 
 class TestLog:
@@ -283,7 +283,7 @@ class TestLog:
         run(monkeypatch, mesh, part, progress=lambda *progress: told.append(progress))
         assert told == [("iterations", 1, 9), ("columns", 2, 3)]
         assert [record.getMessage() for record in caplog.records] == [
-            f"all roles are here: session {SESSION.hex()[:16]}",
+            f"all roles have met: session {SESSION.hex()[:16]}",
             "iterations 1 of at most 9: 7 rounds, 0.000 MB sent",
             "columns 2 of 3: 7 rounds, 0.000 MB sent",
             "done: 7 rounds, 0.000 MB sent",

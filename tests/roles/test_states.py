@@ -34,7 +34,7 @@ def refusal(path: Path) -> str:
     said = str(caught.value)
     assert said.startswith(f"{path}: ")
     assert "\n" not in said
-    assert "--state" in said
+    assert "for the states" in said
     return said
 
 
@@ -109,7 +109,7 @@ class TestRefusals:
                 folder.save(SESSION, 1, b"a state")
         with (
             folder_of(tmp_path / "state", party=party) as folder,
-            pytest.raises(StateError, match=f"{folder.path}: there is {found} to resume from; start without --resume"),
+            pytest.raises(StateError, match=f"{folder.path}: there is {found} to resume from; start the run anew"),
         ):
             folder.to_resume_from()
 

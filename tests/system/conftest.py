@@ -1,10 +1,14 @@
-import pytest
+from collections.abc import Iterator
+from pathlib import Path
 
-from tests.system.roles_apart import Apart, draw_nothing, import_all
+import pytest
+from roles_apart import draw_nothing, import_all
+
+from tests.system.apart import Apart
 
 
 @pytest.fixture
-def apart(tmp_path, monkeypatch):
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     """A job whose roles are started one by one; none outlives the test."""
     import_all()
     draw_nothing(monkeypatch.setattr)
@@ -13,8 +17,8 @@ def apart(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory):
-    """The same job, run without any trouble."""
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Apart:
+    """The same job after an undisturbed run."""
     import_all()
     with pytest.MonkeyPatch.context() as patch, Apart(tmp_path_factory.mktemp("calm")) as roles:
         draw_nothing(patch.setattr)

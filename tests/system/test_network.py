@@ -1,10 +1,11 @@
 import ctypes
+import functools
 import os
 import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -12,16 +13,21 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from roles_apart import PARTIES, ROLES
 
-from secure_kmeans.job import read_job
 from secure_kmeans.net.messages import Kind, pack_header
-from tests.system.roles_apart import PARTIES, ROLES, Apart
+from secure_kmeans.protocols import read_job
+from secure_kmeans.protocols.shk.job import ShkJob
+from tests.system.apart import Apart
 
 TLS_HANDSHAKE, TLS_CHANGE_CIPHER, TLS_DATA = 22, 20, 23
 HELLOS = (1, 2)
 CLONE_NEWNET = 0x40000000
 SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 263, 1, 1
 EVERY_PROTOCOL = 3
+
+Overheard = tuple[Apart, dict[tuple[str, int, str, int], bytes], dict[str, list[bytes]]]
+"""The roles, what travelled between them, and shares that parties kept meanwhile."""
 
 
 def ip(*arguments: str) -> None:
@@ -125,30 +131,31 @@ class Wiretap:
 
 def _in_order(parts: dict[int, bytes]) -> bytes:
     stream = bytearray()
-    for place, payload in sorted(parts.items()):
-        assert place <= len(stream), "the wiretap missed something"
-        stream[place:] = payload if place + len(payload) > len(stream) else stream[place:]
+    for position, payload in sorted(parts.items()):
+        assert position <= len(stream), "the wiretap missed something"
+        stream[position:] = payload if position + len(payload) > len(stream) else stream[position:]
     return bytes(stream)
 
 
 def tls_records(stream: bytes) -> list[tuple[int, bytes]]:
     """Content type and content of every TLS record; the stream must be made of nothing else."""
     records = []
-    place = 0
-    while place < len(stream):
-        kind, version, length = struct.unpack_from("!BHH", stream, place)
+    position = 0
+    while position < len(stream):
+        kind, version, length = struct.unpack_from("!BHH", stream, position)
         assert kind in range(20, 24)
         assert version in (0x0301, 0x0303)
         assert length <= (1 << 14) + 256
-        records.append((kind, stream[place + 5 : place + 5 + length]))
-        place += 5 + length
-    assert place == len(stream), "the last record is cut off"
+        records.append((kind, stream[position + 5 : position + 5 + length]))
+        position += 5 + length
+    assert position == len(stream), "the last record is cut off"
     return records
 
 
 def secrets(apart: Apart) -> dict[str, list[bytes]]:
-    """What must not be seen on the way: rows, names, our frames."""
+    """Bytes that must not travel in the clear: rows, names of columns, frames."""
     job = read_job(apart.folder / "job.toml")
+    assert isinstance(job, ShkJob)
     tables = [pd.read_csv(apart.folder / f"{party}.csv", dtype=str) for party in PARTIES]
     texts = np.concatenate([table.to_numpy().ravel() for table in tables])
     rows = np.concatenate([table.to_numpy(dtype=float) for table in tables])
@@ -164,42 +171,44 @@ def secrets(apart: Apart) -> dict[str, list[bytes]]:
 
 def kept_shares(folder: Path) -> list[bytes]:
     """Shares of centroids from a state's file, each element by itself."""
-    state = max(folder.glob("*.state"), key=lambda file: file.stat().st_mtime_ns)
-    shares = msgspec.msgpack.decode(state.read_bytes()[32:])["state"]["centroids"]
-    return [shares[place : place + 8] for place in range(0, len(shares), 8)]
+    file = max(folder.glob("*.state"), key=lambda file: file.stat().st_mtime_ns)
+    state = msgspec.msgpack.decode(file.read_bytes()[32:])["state"]
+    shares: bytes = msgspec.msgpack.decode(state)["centroids"]
+    return [shares[position : position + 8] for position in range(0, len(shares), 8)]
 
 
 @pytest.fixture
-def overheard(apart):
-    def run(**keys) -> tuple[Apart, dict]:
+def overheard(apart: Apart) -> Callable[[], Overheard]:
+    """Run the job with each role in a network namespace of its own, and listen to all traffic."""
+
+    def run() -> Overheard:
         with machines(*ROLES) as addresses:
-            apart.prepare(hosts=addresses, **keys)
+            apart.prepare(hosts=addresses)
             tap = Wiretap()
             try:
                 for role in ROLES:
-                    apart.start(role, before=lambda role=role: _move(role))
+                    apart.start(role, before=functools.partial(_move, role))
                 apart.wait_for("lab", "iterations 1 ")
-                shares = {}
-                with suppress(ValueError, OSError):  # it may be gone, or just being replaced
+                shares: dict[str, list[bytes]] = {}
+                with suppress(ValueError, OSError):  # a state may be removed at this moment
                     shares = {party: kept_shares(apart.folder / "state/job" / party) for party in PARTIES}
                 apart.wait_until_all_end_well()
             finally:
                 tap.close()
-                for role in apart.roles.values():
-                    role.kill()  # a namespace goes when its last process does
+                for process in apart.roles.values():
+                    process.kill()  # a namespace goes when its last process does
         return apart, tap.streams(), shares
 
     return run
 
 
 def _move(role: str) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "wire"
     with Path(f"/run/netns/sk{os.getppid() % 100000}-{role}").open() as space:
         _setns(space.fileno())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make network namespaces and listen to all traffic")
-def test_all_that_travels_between_machines_is_tls(overheard, calm):
+def test_all_that_travels_between_machines_is_tls(overheard: Callable[[], Overheard], calm: Apart) -> None:
     apart, streams, shares = overheard()
     assert apart.results() == calm.results()
     assert len(streams) == 12  # two lines for each of three pairs, both ways

@@ -1,25 +1,35 @@
 import shutil
 import signal
 import subprocess
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from roles_apart import PARTIES
 
 from secure_kmeans import PlaintextKMeans
 from secure_kmeans.net.identity import new_identity
-from tests.system.roles_apart import PARTIES
-from tests.system.test_launcher import launch
+from tests.system.apart import Apart
+
+LAUNCHER = Path(__file__).resolve().parents[2] / "launcher.py"
 
 
-def test_three_roles_in_any_order_find_what_the_plaintext_finds(apart):
+def test_three_roles_in_any_order_find_what_the_plaintext_finds(apart: Apart) -> None:
     apart.prepare()
     apart.start("lab")
     apart.start("dealer")
     apart.wait_for("lab", "waiting for clinic")
-    late = launch(
-        *("job.toml", "--party", "clinic", "--table", "clinic.csv", "--identity", "clinic"), folder=apart.folder
-    )  # as a person starts it; the others are forks, which spares the imports
+    options = ("--party", "clinic", "--table", "clinic.csv", "--identity", "clinic")
+    late = subprocess.Popen(  # a process as a person starts it; the others are forks, which spare the imports
+        [sys.executable, LAUNCHER, "job.toml", *options],
+        cwd=apart.folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
         _out, error = late.communicate(timeout=90)
     finally:
@@ -30,19 +40,20 @@ def test_three_roles_in_any_order_find_what_the_plaintext_finds(apart):
     found = apart.results()
     labels = {party: found[party].pop("labels") for party in PARTIES}
     assert found["clinic"] == found["lab"]
+    assert [entry["to"] for entry in found["lab"]["ledger"] if entry["to"] in PARTIES] == list(PARTIES)
     tables = {party: pd.read_csv(apart.folder / f"{party}.csv") for party in PARTIES}
     rows = pd.concat(tables.values())
     plain = PlaintextKMeans(3, n_init=2, random_state=0, scaling="minmax", bounds=((0, 0), (100, 10))).fit(rows)
-    assert found["lab"]["cluster_centers"] == plain.cluster_centers_.tolist()
-    assert found["lab"]["counts"] == plain.counts_.tolist()
-    assert found["lab"]["inertia"] == pytest.approx(plain.inertia_, rel=1e-9)
-    assert found["lab"]["n_iter"] == plain.n_iter_
+    assert found["lab"]["result"]["cluster_centers"] == plain.cluster_centers_.tolist()
+    assert found["lab"]["result"]["counts"] == plain.counts_.tolist()
+    assert found["lab"]["result"]["inertia"] == pytest.approx(plain.inertia_, rel=1e-9)
+    assert found["lab"]["result"]["n_iter"] == plain.n_iter_
     own = {party: [int(line.split(",")[1]) for line in labels[party].split()[1:]] for party in PARTIES}
     assert own["clinic"] + own["lab"] == plain.labels_.tolist()
 
-    tables = {"centroids.csv", "report.json"}
-    assert set(apart.files("results/job/lab")) == tables | {"labels_lab.csv"}
-    assert set(apart.files("results/job/clinic")) == tables | {"labels_clinic.csv", "clusters.png", "convergence.png"}
+    files = {"centroids.csv", "report.json"}
+    assert set(apart.files("results/job/lab")) == files | {"labels_lab.csv"}
+    assert set(apart.files("results/job/clinic")) == files | {"labels_clinic.csv", "clusters.png", "convergence.png"}
     assert {path.name for path in (apart.folder / "results/job").iterdir()} == set(PARTIES)
     assert not list((apart.folder / "state").rglob("*.state"))
     assert not any((apart.folder / "state/job" / party).exists() for party in PARTIES)
@@ -51,13 +62,13 @@ def test_three_roles_in_any_order_find_what_the_plaintext_finds(apart):
 @pytest.mark.parametrize(
     ("victim", "witness", "moment"),
     [
-        ("clinic", "lab", "all roles are here"),
+        ("clinic", "lab", "all roles have met"),
         ("lab", "clinic", "initialisation 2"),
         ("dealer", "lab", "iterations 1 "),
         ("clinic", "lab", "iterations 2 "),
     ],
 )
-def test_a_role_that_is_killed_is_named_by_all_others(apart, victim, witness, moment):
+def test_a_role_that_is_killed_is_named_by_all_others(apart: Apart, victim: str, witness: str, moment: str) -> None:
     apart.prepare()
     apart.start_all()
     apart.wait_for(witness, moment)
@@ -65,17 +76,17 @@ def test_a_role_that_is_killed_is_named_by_all_others(apart, victim, witness, mo
     apart.assert_others_name(victim)
 
 
-def test_a_role_that_is_killed_before_all_have_met_is_named(apart):
+def test_a_role_that_is_killed_before_all_have_met_is_named(apart: Apart) -> None:
     apart.prepare()
     apart.start("dealer")
     apart.start("lab")
-    apart.wait_for("dealer", "lab is here")
-    apart.wait_for("lab", "dealer is here")
+    apart.wait_for("dealer", "lab is connected")
+    apart.wait_for("lab", "dealer is connected")
     apart.roles["dealer"].signal(signal.SIGKILL)
     apart.assert_others_name("dealer")
 
 
-def test_a_role_that_is_killed_when_all_are_done_takes_no_result_from_the_others(apart, calm):
+def test_a_role_that_is_killed_when_all_are_done_takes_no_result_from_the_others(apart: Apart, calm: Apart) -> None:
     apart.prepare()
     apart.start_all()
     apart.wait_for("lab", "done:")
@@ -85,7 +96,7 @@ def test_a_role_that_is_killed_when_all_are_done_takes_no_result_from_the_others
     assert apart.results()["clinic"] == calm.results()["clinic"]
 
 
-def test_a_role_that_hangs_is_named_after_the_timeout_and_never_writes_a_result(apart):
+def test_a_role_that_hangs_is_named_after_the_timeout_and_never_writes_a_result(apart: Apart) -> None:
     apart.prepare(timeout=3.0)
     apart.start_all()
     apart.wait_for("clinic", "iterations 1 ")
@@ -102,7 +113,7 @@ def test_a_role_that_hangs_is_named_after_the_timeout_and_never_writes_a_result(
 
 
 @pytest.mark.parametrize(("victim", "number"), [("lab", signal.SIGTERM), ("dealer", signal.SIGINT)])
-def test_a_role_that_is_interrupted_says_so_to_the_others(apart, victim, number):
+def test_a_role_that_is_interrupted_says_so_to_the_others(apart: Apart, victim: str, number: int) -> None:
     apart.prepare()
     apart.start_all()
     apart.wait_for("clinic", "initialisation 2")
@@ -113,7 +124,7 @@ def test_a_role_that_is_interrupted_says_so_to_the_others(apart, victim, number)
     apart.assert_ended_cleanly(victim)
 
 
-def test_a_run_that_was_cut_off_twice_is_resumed_to_the_same_result(apart, calm):
+def test_a_run_that_was_cut_off_twice_is_resumed_to_the_same_result(apart: Apart, calm: Apart) -> None:
     apart.prepare()
     for options, victim, moment in (((), "lab", "iterations 1 "), (("--resume",), "dealer", "iterations 2 ")):
         apart.start_all(*options)
@@ -122,13 +133,13 @@ def test_a_run_that_was_cut_off_twice_is_resumed_to_the_same_result(apart, calm)
         apart.assert_others_name(victim)
     apart.start_all("--resume")
     apart.wait_until_all_end_well()
-    assert "resumed after iteration" in apart.roles["lab"].said
-    assert "iterations 1 of" not in apart.roles["lab"].said
+    assert "resumed after iteration" in apart.roles["lab"].output
+    assert "iterations 1 of" not in apart.roles["lab"].output
     assert apart.results() == calm.results()
     assert not list((apart.folder / "state").rglob("*.state"))
 
 
-def test_parties_that_do_not_all_resume_are_told_which_one_differs(apart):
+def test_parties_that_do_not_all_resume_are_told_which_one_differs(apart: Apart) -> None:
     apart.prepare()
     apart.start_all()
     apart.wait_for("clinic", "iterations 1 ")
@@ -140,8 +151,8 @@ def test_parties_that_do_not_all_resume_are_told_which_one_differs(apart):
     apart.start("dealer")
     apart.wait_until_ended("lab", "clinic")
     apart.roles["dealer"].kill()
-    assert 'role "lab" failed: it was started with --resume, this role without' in apart.roles["clinic"].last_words
-    assert 'role "clinic" failed: it was started without --resume, this role with' in apart.roles["lab"].last_words
+    assert 'role "lab" failed: it resumes a run, this role starts anew' in apart.roles["clinic"].last_line
+    assert 'role "clinic" failed: it starts anew, this role resumes a run' in apart.roles["lab"].last_line
     assert {apart.roles[party].status for party in PARTIES} == {1}
     assert apart.files("state") == kept
 
@@ -150,10 +161,16 @@ def test_parties_that_do_not_all_resume_are_told_which_one_differs(apart):
     ("old", "new", "difference"),
     [
         ("n_clusters = 3", "n_clusters = 4", "its job differs from this role's in n_clusters"),
-        ('columns = ["age", "dose"]', 'columns = ["age", "dosis"]', 'its job calls column 2 "'),
+        (
+            'columns = ["age", "dose"]',
+            'columns = ["age", "dosis"]',
+            "its job differs from this role's in columns (number 2)",
+        ),
     ],
 )
-def test_parties_of_different_jobs_name_each_other_and_the_difference(apart, old, new, difference):
+def test_parties_of_different_jobs_name_each_other_and_the_difference(
+    apart: Apart, old: str, new: str, difference: str
+) -> None:
     apart.prepare()
     job = (apart.folder / "job.toml").read_text()
     apart.start("clinic")
@@ -165,10 +182,10 @@ def test_parties_of_different_jobs_name_each_other_and_the_difference(apart, old
     apart.assert_others_name("clinic", difference)
     apart.wait_until_ended("clinic")
     assert apart.roles["clinic"].status == 1
-    assert f'role "lab" failed: {difference}' in apart.roles["clinic"].last_words
+    assert f'role "lab" failed: {difference}' in apart.roles["clinic"].last_line
 
 
-def test_a_role_with_another_certificate_than_the_job_names_is_refused_on_both_sides(apart):
+def test_a_role_with_another_certificate_than_the_job_names_is_refused_on_both_sides(apart: Apart) -> None:
     apart.prepare()
     apart.start("clinic")
     apart.wait_for("clinic", "digest")
@@ -178,7 +195,7 @@ def test_a_role_with_another_certificate_than_the_job_names_is_refused_on_both_s
     apart.start("lab")  # whose job still names the old certificate
     apart.wait_until_ended("lab")
     assert apart.roles["lab"].status == 2
-    assert f"its fingerprint is {fingerprint}, the job names" in apart.roles["lab"].last_words
+    assert f"its fingerprint is {fingerprint}, the job names" in apart.roles["lab"].last_line
 
     old = expected.split('name = "lab"')[1].split('fingerprint = "')[1][:64]
     (apart.folder / "job.toml").write_text(expected.replace(old, fingerprint))
@@ -186,14 +203,14 @@ def test_a_role_with_another_certificate_than_the_job_names_is_refused_on_both_s
     apart.wait_until_ended("clinic")
     assert apart.roles["clinic"].status == 1
     assert f'role "lab" failed: at 127.0.0.1:{apart.ports["lab"]} it showed a certificate with the fingerprint ' in (
-        apart.roles["clinic"].last_words
+        apart.roles["clinic"].last_line
     )
     apart.wait_for("lab", "refused a connection")
-    assert "it did not accept this role's certificate" in apart.roles["lab"].said
+    assert "it did not accept this role's certificate" in apart.roles["lab"].output
 
 
 @contextmanager
-def small_disk(path, size):
+def small_disk(path: Path, size: str) -> Iterator[None]:
     path.mkdir(mode=0o700)
     try:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", path], check=True)
@@ -206,34 +223,34 @@ def small_disk(path, size):
 
 
 @pytest.mark.parametrize(("option", "status"), [("--output", 1), ("--state", 2)])
-def test_a_disk_without_room_is_told_before_the_run(apart, option, status):
+def test_a_disk_without_room_is_told_before_the_run(apart: Apart, option: str, status: int) -> None:
     apart.prepare()
     with small_disk(apart.folder / "small", "256k"):
         apart.start("lab", "--wait", "1")
         clinic = apart.start("clinic", option, "small/own")
         apart.wait_until_ended("clinic")
     assert clinic.status == status
-    assert "small/own" in clinic.last_words
-    assert "is here" not in clinic.said
-    apart.assert_others_name("clinic", "it has not come within 1 seconds")
+    assert "small/own" in clinic.last_line
+    assert "is connected" not in clinic.output
+    apart.assert_others_name("clinic", "it did not connect within 1 seconds")
 
 
-def test_a_place_that_cannot_be_written_is_told_before_the_run(apart):
+def test_a_place_that_cannot_be_written_is_told_before_the_run(apart: Apart) -> None:
     apart.prepare()
     for option, status in (("--output", 1), ("--state", 2)):
         clinic = apart.start("clinic", option, "job.toml/own")
         apart.wait_until_ended("clinic")
         assert clinic.status == status
-        assert "job.toml/own" in clinic.last_words
-        assert "Traceback" not in clinic.said
+        assert "job.toml/own" in clinic.last_line
+        assert "Traceback" not in clinic.output
 
 
-def test_a_disk_that_fills_up_ends_the_run_for_all(apart):
+def test_a_disk_that_fills_up_ends_the_run_for_all(apart: Apart) -> None:
     apart.prepare()
     with small_disk(apart.folder / "small", "1500k"):
         apart.start("lab")
         apart.start("clinic", "--state", "small/own")
-        apart.wait_for("clinic", "lab is here")
+        apart.wait_for("clinic", "lab is connected")
         with suppress(OSError), (apart.folder / "small/junk").open("wb", buffering=0) as junk:
             while True:
                 junk.write(bytes(4096))
@@ -241,4 +258,4 @@ def test_a_disk_that_fills_up_ends_the_run_for_all(apart):
         apart.assert_others_name("clinic")
         apart.wait_until_ended("clinic")
     assert apart.roles["clinic"].status == 2
-    assert "No space left on device; the state cannot be kept" in apart.roles["clinic"].last_words
+    assert "No space left on device; the state cannot be kept" in apart.roles["clinic"].last_line

@@ -88,7 +88,7 @@ def test_nothing_to_resume_from(place: Place) -> None:
     place.write_job("mean")
     refused = place.launch("job.toml", "--resume")
     assert refused.returncode == 2
-    assert "there is no state to resume from; start without --resume" in refused.stderr
+    assert "there is no state to resume from; start the run anew" in refused.stderr
     assert not (place.folder / "state").exists()
 
 

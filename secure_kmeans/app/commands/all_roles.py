@@ -182,8 +182,6 @@ class _AllRoles:
         from secure_kmeans.report.folder import ResultsFolder
 
         advice = check_tables(self.job, self.tables)
-        if states is not None:
-            self._check_states(states, resume=resume)
         disclosures = self.protocol.disclosures(self.job)
         with ResultsFolder(self.output) as folder:
             self.announce(Announcement(self.job, disclosures, advice))
@@ -192,15 +190,6 @@ class _AllRoles:
             report = self.protocol.report(self.job, results, clear, segments_of(self.job, results))
             self.protocol.write(folder, report, results, self.tables, clear)
             return Run(self.job, report, tuple(results), tuple(folder.publish()), disclosures, advice)
-
-    def _check_states(self, path: Path, *, resume: bool) -> None:
-        """Refuse state folders that cannot be used, before any role is started."""
-        from secure_kmeans.roles.states import StateFolder
-
-        for name, table in self.tables.items():
-            with StateFolder(path / name, self.job, name, table.digest, self.protocol.state_bytes(self.job)) as folder:
-                if resume:
-                    folder.to_resume_from()
 
 
 def check_tables(job: Job, tables: Mapping[str, Table]) -> tuple[str, ...]:

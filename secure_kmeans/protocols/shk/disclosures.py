@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
-from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.protocols.shk.job import DEALER, ShkJob
 
 ROW_COUNTS: Final = Disclosure(
     "number of rows of each party",
     ALL,
     When.BEFORE,
-    "the shapes of the shares show it; the dealer learns it, too",
+    "the shapes of the shares show it",
+)
+ROW_COUNTS_TO_DEALER: Final = Disclosure(
+    ROW_COUNTS.what, DEALER, When.BEFORE, "the first party tells it; the shapes of what it deals follow from it"
 )
 COLUMN_BOUNDS: Final = Disclosure(
     "smallest and largest value of each column",
@@ -22,8 +25,12 @@ COLUMN_BOUNDS: Final = Disclosure(
 CLUSTER_SIZES: Final = Disclosure(
     "cluster sizes", ALL, When.EACH, "of each start that is still running; not with `hide_counts`"
 )
-STOP_BIT: Final = Disclosure(
-    "stop bit", ALL, When.EACH, "of each start that is still running; the dealer learns which ones go on"
+STOP_BIT: Final = Disclosure("stop bit", ALL, When.EACH, "of each start that is still running")
+GOING_ON: Final = Disclosure(
+    "which starts go on",
+    DEALER,
+    When.EACH,
+    "the first party tells it, and of a resumed run from which iteration; so it learns how many iterations each takes",
 )
 BEST_RESTART: Final = Disclosure("number of the best restart", ALL, When.END, "only with several starts")
 FINAL_CENTROIDS: Final = Disclosure("final centroids", ALL, When.END, "of the best start")
@@ -43,9 +50,11 @@ OWN_LABELS: Final = Disclosure(
 
 EVERYTHING: Final = (
     ROW_COUNTS,
+    ROW_COUNTS_TO_DEALER,
     COLUMN_BOUNDS,
     CLUSTER_SIZES,
     STOP_BIT,
+    GOING_ON,
     BEST_RESTART,
     FINAL_CENTROIDS,
     FINAL_SIZES,
@@ -62,9 +71,11 @@ def disclosures(job: ShkJob | None) -> tuple[Disclosure, ...]:
     fits = job.task == "fit"
     happens = {
         ROW_COUNTS: True,
+        ROW_COUNTS_TO_DEALER: True,
         COLUMN_BOUNDS: job.bounds_from_data,
         CLUSTER_SIZES: fits and not job.hide_counts,
         STOP_BIT: fits,
+        GOING_ON: fits,
         BEST_RESTART: fits and job.restarts > 1,
         FINAL_CENTROIDS: fits,
         FINAL_SIZES: fits and not job.hide_counts,

@@ -59,9 +59,9 @@ class _Part:
     def __init__(self, context: Context[ShkJob], sharing: Sharing, line: ScheduleLine) -> None:
         self.context, self.job, self.sharing, self.line = context, context.job, sharing, line
         self.engine = sharing.engine
-        empty = np.empty((0, len(self.job.columns)))
-        self.rows = empty if context.table is None else context.table.rows
-        self.scaled = self.job.scaling.apply(self.rows)
+        self.rows = self.scaled = np.empty((0, len(self.job.columns)))
+        if context.table is not None:
+            self.rows, self.scaled = context.table.rows, context.table.scaled(self.job.scaling)
         if self.job.bounds_from_data:
             context.ledger.record(may.COLUMN_BOUNDS)
         self.counts = self._row_counts()
@@ -83,6 +83,7 @@ class _Part:
             counts = [int(count[0]) for count in self.context.exchange(np.array([len(self.rows)], dtype=np.int64))]
             self.line.tell(counts)
         self.context.ledger.record(may.ROW_COUNTS)
+        self.context.ledger.record(may.ROW_COUNTS_TO_DEALER)
         return list(counts)
 
     # --------------------------------------------------------------------- fit
@@ -119,7 +120,7 @@ class _Part:
     def _lloyd(self, X: crypten.Shared, C: crypten.Shared) -> Lloyd:
         """The rows under their mask, and the loop from these centroids."""
         sizes = None if self.job.hide_counts else may.CLUSTER_SIZES
-        revealed = Revealed(sizes, may.STOP_BIT, may.BEST_RESTART)
+        revealed = Revealed(sizes, may.STOP_BIT, may.GOING_ON, may.BEST_RESTART)
         rows = self.engine.execute(self.engine.enter(X, bits_of_a_difference(self.job, self.job.precision_bits)))
         return Lloyd(self.sharing, self.job, rows, C, self.line, revealed)
 
