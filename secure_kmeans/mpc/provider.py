@@ -147,7 +147,7 @@ class Provider(ABC):
 
     @abstractmethod
     def circuit(self, stages: tuple[Stage, ...], words: int) -> CircuitMasks:
-        """Correlations for stages whose planes have so many words.
+        """Correlations for stages whose planes have ``words`` words.
 
         Bytes: 8 words for each row of the stages' ``mask_steps``.
         """

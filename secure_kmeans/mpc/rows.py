@@ -83,7 +83,7 @@ class Rows:
         C : MaskedCentroids
             (r, k, d).
         bits : int
-            Two scores of a row differ by a number of so many bits, its sign included.
+            The difference of two scores of a row fits ``bits`` bits, its sign included.
 
         Returns
         -------

@@ -74,7 +74,7 @@ class Bounds:
     Attributes
     ----------
     score_bits : int
-        Two scores of a row differ by a number of so many bits.
+        The difference of two scores of a row fits these bits, its sign included.
     largest : int
         Bound of a coordinate of a centroid.
     sum_bytes : int
