@@ -14,16 +14,16 @@ Microseconds for 1,000 words, one thread; in brackets with CrypTen as it is publ
 =====================================  ============
 :func:`wrap`                           1.2  (25)
 :func:`share_of`                       0.2  (4)
-tensor + tensor, tensor - tensor       12   (59)
-tensor + public, tensor * public       16   (62)
-``-tensor``, ``tensor * 2``            10   (53)
-``sum``, ``reshape``, ``transpose``    8    (52)
-``tensor[index]``                      7    (34)
-:func:`cat`, :func:`stack` of two      23   (106)
-``tensor.shape``                       3    (5)
+tensor + tensor, tensor - tensor       5    (59)
+tensor + public, tensor * public       7    (62)
+``-tensor``, ``tensor * 2``            5    (53)
+``sum``, ``reshape``, ``transpose``    4    (52)
+``tensor[index]``                      4    (34)
+:func:`cat`, :func:`stack` of two      12   (106)
+``tensor.shape``                       1    (5)
 =====================================  ============
 
-Most of the difference is in three changes, see :func:`install_tensors`.
+Most of the difference is in four changes, see :func:`install_tensors`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ import torch
 
 from secure_kmeans.mpc.crypten_adapter.original import (
     AutogradContext,
+    CrypTensor,
     FixedPointEncoder,
     Ptype,
     arithmetic_primitives,
@@ -210,10 +211,13 @@ def install_tensors() -> None:
     - Every method builds its result from ``MPCTensor([])``, for which CrypTen draws and encodes a sharing of no
       elements. It is left empty until the method fills it.
     - Gradients, which nothing here needs, are not recorded.
+    - An attribute that a tensor has is returned at once. CrypTen would first look for a gradient of the attribute, and
+      for a setting that validates results. Both are switched off. CrypTen still looks up attributes that a tensor does
+      not have, and in-place methods.
 
-    The third change, to the settings, is in the package's ``_install``.
+    The fourth change, to the settings, is in the package's ``_install``.
     """
-    constructor = Shared.__init__
+    constructor, look_up = Shared.__init__, CrypTensor.__getattribute__
 
     def construct(self: Any, tensor: Any, ptype: Any = arithmetic, *args: Any, **kwargs: Any) -> None:
         if isinstance(tensor, list) and not tensor:
@@ -222,5 +226,13 @@ def install_tensors() -> None:
         else:
             constructor(self, tensor, ptype, *args, **kwargs)
 
-    Shared.__init__ = construct
+    def attribute(self: Any, name: str) -> Any:
+        if name[-1] != "_" or name[:2] == "__":
+            try:
+                return _get(self, name)
+            except AttributeError:
+                pass
+        return look_up(self, name)
+
+    Shared.__init__, CrypTensor.__getattribute__ = construct, attribute
     crypten.set_grad_enabled(False)
