@@ -102,7 +102,8 @@ def _race(peers: dict[str, str], repeats: int) -> pd.DataFrame:
 
 
 def _draw(sweeps: pd.DataFrame, race: pd.DataFrame, path: Path) -> None:
-    figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained", sharey=True)
+    size = 3.25 * len(SWEEPS), 3.4
+    figure, (axes,) = plt.subplots(1, len(SWEEPS), figsize=size, layout="constrained", sharey=True, squeeze=False)
     for ax, (axis, points) in zip(axes, sweeps.groupby("axis", sort=False), strict=True):
         ax.plot(points[axis], points["seconds_per_iteration"], "o-", color="C0", label="secure")
         if axis == "samples":
