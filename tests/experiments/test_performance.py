@@ -27,6 +27,7 @@ def test_tables_and_a_picture_are_written(tmp_path: Path) -> None:
     assert race["Peer"] == 0.7
     assert (race > 0).all()
     sweep = pd.read_csv(tmp_path / "out" / "performance.csv").iloc[0]
-    assert (sweep["axis"], sweep["samples"], sweep["rounds_per_iteration"]) == ("samples", 200, 12)
+    assert (sweep["axis"], sweep["samples"]) == ("samples", 200)
+    assert 8 < sweep["rounds_per_iteration"] <= 12
     assert (tmp_path / "out" / "performance.png").read_bytes().startswith(b"\x89PNG")
     assert "samples = 200: " in ended.output
