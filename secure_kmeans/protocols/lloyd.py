@@ -139,7 +139,7 @@ class Lloyd:
         self.C = self.C_before = C
         self.bounds = Bounds.of(clustering, len(rows))
         self.tally = Tally(C.size(0))
-        self._shape: tuple[int, int, int] = tuple(C.size())  # asked of a tensor, it would take longer than a sum
+        self._shape: tuple[int, int, int] = tuple(C.size())
         self.assignment: Assignment | None = None
         self._line = line
         self._prepared: tuple[np.ndarray, Any] | None = None  # the last batch, and its centroids
