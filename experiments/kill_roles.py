@@ -39,18 +39,23 @@ from roles_apart import (
     start,
     wait_until,
 )
+from terminal import show_progress
 
 from secure_kmeans.app.cli import run_command
 from secure_kmeans.net.identity import Identity, new_identity
 from secure_kmeans.net.tls import TlsLine
 
-_TIMEOUT: Final = 2.0
-_WAIT: Final = 4
-_RIGHT_SECONDS: Final = 10.0
-_MOMENTS: Final = (
+TIMEOUT: Final = 2.0
+"""The job's: seconds after which a silent role counts as failed."""
+WAIT: Final = 4
+"""Seconds that a role waits for the others to connect."""
+RIGHT_SECONDS: Final = 10.0
+"""Seconds within which all roles have to end after one was struck."""
+MOMENTS: Final = (
     *("listening", "is connected", "all roles", "set-up", "initialisation 2"),
     *("iterations 1 ", "iterations 2 ", "iterations 3 ", "done:", "done:"),
 )
+"""Parts of log lines: a role is struck when one of them appears."""
 
 
 def throw_garbage(port: int, chance: random.Random, stranger: Identity) -> list[socket.socket]:
@@ -90,7 +95,7 @@ class _Experiment:
 
     def calm(self) -> None:
         """Run the job undisturbed. All other runs are compared with this one."""
-        self.ports = prepare(self.folder, timeout=_TIMEOUT)
+        self.ports = prepare(self.folder, timeout=TIMEOUT)
         self.stranger = new_identity(self.folder / "stranger")
         began = time.monotonic()
         roles = self._start()
@@ -123,7 +128,7 @@ class _Experiment:
 
     def _start(self, *options: str, run: str = "run") -> list[RoleProcess]:
         order = self.chance.sample(ROLES, len(ROLES))
-        waiting = ("--wait", str(_WAIT))
+        waiting = ("--wait", str(WAIT))
         self.running = [start(self.folder, role, *waiting, *options, run=run) for role in order]
         return self.running
 
@@ -148,7 +153,7 @@ class _Experiment:
             kind, self.chance.choice((signal.SIGTERM, signal.SIGINT))
         )
         if self.chance.random() < 0.5:
-            heard, moment = self.chance.choice(roles), self.chance.choice(_MOMENTS)
+            heard, moment = self.chance.choice(roles), self.chance.choice(MOMENTS)
             wait_until(lambda: moment in heard.output or heard.ended(), 2 * self.calm_s)
             time.sleep(self.chance.choice((0.0, 0.0, 0.001, 0.01)))
             when = f'at "{moment}" of {heard.name}'
@@ -162,8 +167,8 @@ class _Experiment:
             return True
         os.kill(victim.pid, number)
         struck_at = time.monotonic()
-        limit = _RIGHT_SECONDS + (_TIMEOUT if kind == "stop" else 0)
-        all_ended = wait_until(lambda: all(other.ended() for other in others), limit + _WAIT)
+        limit = RIGHT_SECONDS + (TIMEOUT if kind == "stop" else 0)
+        all_ended = wait_until(lambda: all(other.ended() for other in others), limit + WAIT)
         seconds = time.monotonic() - struck_at
         if not all_ended:
             self._hang(roles, what)
@@ -218,7 +223,7 @@ class _Experiment:
             self.counts["failed rightly" if failed else "ended well, struck too late"] += 1
 
     def _check_all_well(self, roles: list[RoleProcess], as_what: str) -> None:
-        if not wait_until(lambda: all(role.ended() for role in roles), 30 + _WAIT):
+        if not wait_until(lambda: all(role.ended() for role in roles), 30 + WAIT):
             self._hang(roles, as_what)
             return
         found = {party: results(self.folder, party) for party in PARTIES}
@@ -277,8 +282,9 @@ def main(trials: int, seed: int | None, keep: Path) -> None:
         click.echo(f"an undisturbed run takes {experiment.calm_s:.2f} s")
         began = time.monotonic()
         try:
-            for _ in range(trials):
+            for number in range(1, trials + 1):
                 experiment.trial()
+                show_progress("trial", number, trials)
         finally:
             for role in experiment.running:
                 role.kill()

@@ -1,10 +1,11 @@
-"""The figures of docs/performance.md: this project beside its peers, in one sitting.
+"""The figures of docs/performance.md: this project beside other libraries.
 
     python experiments/performance.py
     python experiments/performance.py --peer "SPU=/venv/bin/python spu.py {samples} {features} {clusters} {iterations}"
 
-Every shape is run by each contestant in turn, several times, so that all meet the same weather; the medians go into
-``performance.csv``, ``race.csv`` and the pictures. A peer is any command that prints ``NUMBER s/iter``.
+For each shape all contestants run in turn, several times, so that a slow moment of the machine strikes all of them. The
+medians are written to ``performance.csv`` and ``race.csv``, and drawn. A peer is any command that prints
+``NUMBER s/iter``.
 """
 
 import json
@@ -23,48 +24,51 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from secure_kmeans.options import run
+from secure_kmeans.app.cli import run_command
 
-_BENCHMARK: Final = Path(__file__).parent / "benchmark.py"
-_CENTRE: Final = {"samples": 10_000, "features": 2, "clusters": 5, "parties": 2}
-_SWEEPS: Final[dict[str, list[int]]] = {
+CENTRE: Final = {"samples": 10_000, "features": 2, "clusters": 5, "parties": 2}
+"""The shape from which one number at a time is varied."""
+SWEEPS: Final[dict[str, list[int]]] = {
     "samples": [200, 1_000, 10_000, 100_000, 1_000_000],
     "features": [2, 5, 10, 20, 50, 100],
     "clusters": [2, 3, 5, 8, 10, 12, 20],
     "parties": [2, 3, 4, 6, 8, 10],
 }
-_RACE: Final = [(10_000, 2, 5), (1_000, 100, 2), (100_000, 2, 5)]
-_TITLES: Final = {"samples": "rows", "features": "columns", "clusters": "clusters", "parties": "parties"}
+RACE: Final = [(10_000, 2, 5), (1_000, 100, 2), (100_000, 2, 5)]
+"""Rows, columns and clusters of the shapes that all contestants run."""
+TITLES: Final = {"samples": "rows", "features": "columns", "clusters": "clusters", "parties": "parties"}
+BENCHMARK: Final = Path(__file__).resolve().with_name("benchmark.py")
 
 
-def _iterations(samples: int) -> int:
+def iterations_of(samples: int) -> int:
+    """How many iterations are measured of a shape."""
     return 30 if samples <= 10_000 else 10 if samples <= 100_000 else 4
 
 
 def _ours(shape: dict[str, int], *more: str) -> dict[str, Any]:
-    """What ``experiments/benchmark.py`` measures of a shape."""
+    """The figures of ``experiments/benchmark.py`` for a shape."""
     options = [f"--{name}={value}" for name, value in shape.items()]
-    options.append(f"--iterations={_iterations(shape['samples'])}")
+    options.append(f"--iterations={iterations_of(shape['samples'])}")
     done = subprocess.run(  # noqa: S603 this interpreter, our own script
-        [sys.executable, str(_BENCHMARK), *options, *more, "--json"], capture_output=True, text=True, check=True
+        [sys.executable, str(BENCHMARK), *options, *more, "--json"], capture_output=True, text=True, check=True
     )
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
 
 def _peer(command: str, samples: int, features: int, clusters: int) -> float:
-    """Seconds for an iteration, the median of what a peer prints."""
+    """Seconds for an iteration: the median of the numbers that a peer prints."""
     filled = command.format(samples=samples, features=features, clusters=clusters, iterations=3)
-    done = subprocess.run(shlex.split(filled), capture_output=True, text=True, check=True)  # noqa: S603 as asked for
+    done = subprocess.run(shlex.split(filled), capture_output=True, text=True, check=True)  # noqa: S603 the user's own command
     return statistics.median(float(seconds) for seconds in re.findall(r"([\d.]+) s/iter", done.stdout))
 
 
 def _sweep(repeats: int) -> pd.DataFrame:
-    """Our figures along each axis, the others at the centre; medians."""
+    """Medians of this project's figures, one number of the shape varied at a time."""
     rows = []
-    for axis, values in _SWEEPS.items():
+    for axis, values in SWEEPS.items():
         for value in values:
-            shape = _CENTRE | {axis: value}
+            shape = CENTRE | {axis: value}
             runs = [_ours(shape) for _ in range(1 if shape["samples"] > 100_000 else repeats)]
             median = {
                 name: statistics.median(each[name] for each in runs)
@@ -79,7 +83,7 @@ def _sweep(repeats: int) -> pd.DataFrame:
 def _race(peers: dict[str, str], repeats: int) -> pd.DataFrame:
     """Seconds for an iteration of each contestant and shape; medians of runs in turn."""
     rows = []
-    for samples, features, clusters in _RACE:
+    for samples, features, clusters in RACE:
         shape = {"samples": samples, "features": features, "clusters": clusters, "parties": 2}
         seconds: dict[str, list[float]] = {}
         for number in range(repeats):
@@ -98,17 +102,18 @@ def _race(peers: dict[str, str], repeats: int) -> pd.DataFrame:
 
 
 def _draw(sweeps: pd.DataFrame, race: pd.DataFrame, path: Path) -> None:
-    figure, axes = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained", sharey=True)
+    size = 3.25 * len(SWEEPS), 3.4
+    figure, (axes,) = plt.subplots(1, len(SWEEPS), figsize=size, layout="constrained", sharey=True, squeeze=False)
     for ax, (axis, points) in zip(axes, sweeps.groupby("axis", sort=False), strict=True):
         ax.plot(points[axis], points["seconds_per_iteration"], "o-", color="C0", label="secure")
         if axis == "samples":
             for number, name in enumerate(race.columns[4:], start=1):
-                shapes = race[race["features"] == _CENTRE["features"]].dropna(subset=[name])
+                shapes = race[race["features"] == CENTRE["features"]].dropna(subset=[name])
                 ax.plot(
                     shapes["samples"], shapes[name], "s--", color=f"C{number}", markersize=4, linewidth=1, label=name
                 )
             ax.legend(fontsize=7)
-        ax.set(xlabel=_TITLES[str(axis)], xscale="log", yscale="log")
+        ax.set(xlabel=TITLES[str(axis)], xscale="log", yscale="log")
         ax.grid(alpha=0.3, which="both", linewidth=0.5)
         ax.set_xticks(points[axis], [f"{value:,.0f}" for value in points[axis]], fontsize=7)
         ax.minorticks_off()
@@ -118,7 +123,12 @@ def _draw(sweeps: pd.DataFrame, race: pd.DataFrame, path: Path) -> None:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--peer", multiple=True, metavar="NAME=COMMAND", help="A contestant; {samples} and so on are filled in.")
+@click.option(
+    "--peer",
+    multiple=True,
+    metavar="NAME=COMMAND",
+    help="A contestant's command. {samples}, {features}, {clusters} and {iterations} are filled in.",
+)
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of each shape.")
 @click.option("--no-sweep", is_flag=True, help="The race alone.")
 @click.option(
@@ -130,13 +140,12 @@ def main(peer: Sequence[str], repeats: int, no_sweep: bool, output: Path) -> Non
     output.mkdir(parents=True, exist_ok=True)
     race = _race(peers, repeats)
     race.to_csv(output / "race.csv", index=False)
-    if no_sweep:
-        return
-    sweeps = _sweep(repeats)
-    sweeps.to_csv(output / "performance.csv", index=False)
-    _draw(sweeps, race, output / "performance.png")
+    if not no_sweep:
+        sweeps = _sweep(repeats)
+        sweeps.to_csv(output / "performance.csv", index=False)
+        _draw(sweeps, race, output / "performance.png")
     click.echo(f"written to {output}")
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

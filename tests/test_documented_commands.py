@@ -150,7 +150,7 @@ class Reader:
 
 
 def check_installation(command: str) -> None:
-    """What the command names exists, in the release that is locked. It is not executed: test_packaging.py installs."""
+    """What the command names exists, in the release that is locked. Nothing is installed here."""
     arguments = command.split("#")[0].split()[2:]
     for argument in arguments:
         if argument == ".":

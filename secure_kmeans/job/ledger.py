@@ -118,6 +118,7 @@ def check_entries(entries: Sequence[Entry], allowed: Sequence[Disclosure]) -> No
 
 
 def _allows(disclosure: Disclosure, entry: Entry) -> bool:
+    if disclosure.what != entry.what:
+        return False
     to_whom = entry.to not in (ALL, OWNER) if disclosure.to == OWNER else entry.to == disclosure.to
-    in_time = (entry.iteration is not None) == (disclosure.when is When.EACH)
-    return disclosure.what == entry.what and to_whom and in_time
+    return to_whom and (entry.iteration is not None) == (disclosure.when is When.EACH)

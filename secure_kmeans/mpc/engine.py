@@ -66,7 +66,7 @@ class Engine(Protocol):
         """Public int64 numbers as an encrypted tensor. Rounds: 0."""
 
     def less_than(self, left: Shared, right: Shared, bits: int = RING_BITS) -> Step[Shared]:
-        """[left < right] as integers, for numbers whose difference has so many bits."""
+        """[left < right] as integers, for numbers whose difference fits ``bits`` bits, its sign included."""
 
     def argmin_one_hot(self, values: Shared, bits: int = RING_BITS) -> Step[Shared]:
         """(k, m) one-hot columns of the first smallest of (k, m)."""
@@ -84,7 +84,7 @@ class Engine(Protocol):
         """``values >> bits`` of (m,), |value| < 2^62, exactly."""
 
     def enter(self, X: Shared, bits: int) -> Step[RowsOfAnEngine]:
-        """Enter (n, d) rows, which will be labelled by scores of which two differ by a number of so many bits."""
+        """Enter (n, d) rows, to be labelled by scores whose differences fit ``bits`` bits, sign included."""
 
     def centroids(self, C: Shared) -> Step[Any]:
         """Prepare (r, k, d) centroids for labelling and :meth:`moved_more`."""

@@ -90,17 +90,23 @@ class Rounds:
         return results
 
     def _opened_alone(self, opening: Opening) -> np.ndarray:
-        """As :meth:`opened`. Whole numbers that two parties open to each other, the usual case, take no detour."""
-        if opening.size != RING_BYTES or opening.to is not None or len(self._others) != 1:
+        """As :meth:`opened`. An opening of two parties to each other, the usual case, takes no detour."""
+        if opening.to is not None or len(self._others) != 1:
             return self.opened([opening])[0]
-        share, other = np.ascontiguousarray(opening.share), self._others[0]
-        received = np.empty_like(share)
+        share, size, other = np.ascontiguousarray(opening.share), opening.size, self._others[0]
+        outgoing = _encoded([share.reshape(-1)], [size])
+        incoming = np.empty_like(outgoing)
         self._traffic.waited()
-        self._traffic.sent(share.nbytes)
-        self._lines.exchange({other: _as_bytes(share)}, {other: _as_bytes(received)})
-        combine = np.add if share.dtype == np.int64 else np.bitwise_xor
-        total: np.ndarray = combine(share, received, out=received)
-        return total
+        self._traffic.sent(outgoing.nbytes)
+        self._lines.exchange({other: outgoing}, {other: incoming})
+        if size == RING_BYTES:
+            received = incoming.view(share.dtype).reshape(opening.share.shape)
+            combine = np.add if share.dtype == np.int64 else np.bitwise_xor
+            total: np.ndarray = combine(opening.share, received, out=received)
+            return total
+        total = share.copy()
+        add_packed(total.reshape(-1), incoming, size)
+        return total.reshape(opening.share.shape)
 
     def opened(self, openings: Sequence[Opening]) -> list[np.ndarray]:
         """The values of all openings.
@@ -160,11 +166,6 @@ class Rounds:
         self._traffic.sent(sum(data.nbytes for data in outgoing.values()))
         self._lines.exchange(outgoing, incoming)
         return incoming
-
-
-def _as_bytes(numbers: np.ndarray) -> np.ndarray:
-    """A contiguous array's bytes."""
-    return numbers.reshape(-1).view(np.uint8)
 
 
 def _bytes_of(numbers: np.ndarray, size: int) -> int:

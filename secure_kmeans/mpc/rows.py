@@ -83,7 +83,7 @@ class Rows:
         C : MaskedCentroids
             (r, k, d).
         bits : int
-            Bits that hold the difference of two scores of a row, its sign included.
+            The difference of two scores of a row fits ``bits`` bits, its sign included.
 
         Returns
         -------

@@ -36,7 +36,7 @@ _GROUPS_AT_ONCE: Final = 1 << 17
 """Bounds the memory of a tournament's stage."""
 
 _FEW: Final = 4096
-"""The largest number of candidates that a stage of a tournament takes in groups of 8; more are taken in groups of 4."""
+"""The most candidates for which a stage of a tournament takes groups of 8; above, it takes groups of 4."""
 
 
 def first_centroids(

@@ -74,7 +74,7 @@ class Bounds:
     Attributes
     ----------
     score_bits : int
-        Bits that hold the difference of two scores of a row.
+        The difference of two scores of a row fits these bits, its sign included.
     largest : int
         Bound of a coordinate of a centroid.
     sum_bytes : int
@@ -139,7 +139,7 @@ class Lloyd:
         self.C = self.C_before = C
         self.bounds = Bounds.of(clustering, len(rows))
         self.tally = Tally(C.size(0))
-        self._shape: tuple[int, int, int] = tuple(C.size())  # asked of a tensor, it would take longer than a sum
+        self._shape: tuple[int, int, int] = tuple(C.size())
         self.assignment: Assignment | None = None
         self._line = line
         self._prepared: tuple[np.ndarray, Any] | None = None  # the last batch, and its centroids

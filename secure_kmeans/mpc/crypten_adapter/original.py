@@ -26,12 +26,13 @@ import crypten.mpc.primitives.arithmetic as arithmetic_primitives  # noqa: E402
 import crypten.mpc.primitives.beaver as beaver  # noqa: E402
 import crypten.mpc.primitives.binary as binary_primitives  # noqa: E402
 import crypten.mpc.provider.ttp_provider as ttp  # noqa: E402
-from crypten.cryptensor import CrypTensor  # noqa: E402
+from crypten.cryptensor import AutogradContext, CrypTensor  # noqa: E402
 from crypten.encoder import FixedPointEncoder  # noqa: E402
 from crypten.mpc import MPCTensor  # noqa: E402
 from crypten.mpc.ptype import ptype as Ptype  # noqa: E402
 
 __all__ = [
+    "AutogradContext",
     "CrypTensor",
     "FixedPointEncoder",
     "MPCTensor",

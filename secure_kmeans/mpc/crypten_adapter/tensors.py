@@ -12,18 +12,18 @@ methods overwrite the array that was wrapped.
 Microseconds for 1,000 words, one thread; in brackets with CrypTen as it is published:
 
 =====================================  ============
-:func:`wrap`                           2.5  (25)
-:func:`share_of`                       0.6  (4)
-tensor + tensor, tensor - tensor       12   (59)
-tensor + public, tensor * public       16   (62)
-``-tensor``, ``tensor * 2``            10   (53)
-``sum``, ``reshape``, ``transpose``    8    (52)
-``tensor[index]``                      7    (34)
-:func:`cat`, :func:`stack` of two      23   (106)
-``tensor.shape``                       3    (5)
+:func:`wrap`                           1.2  (25)
+:func:`share_of`                       0.2  (4)
+tensor + tensor, tensor - tensor       5    (59)
+tensor + public, tensor * public       7    (62)
+``-tensor``, ``tensor * 2``            5    (53)
+``sum``, ``reshape``, ``transpose``    4    (52)
+``tensor[index]``                      4    (34)
+:func:`cat`, :func:`stack` of two      12   (106)
+``tensor.shape``                       1    (5)
 =====================================  ============
 
-Most of the difference is in three changes, see :func:`install_tensors`.
+Most of the difference is in four changes, see :func:`install_tensors`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ import numpy as np
 import torch
 
 from secure_kmeans.mpc.crypten_adapter.original import (
+    AutogradContext,
     CrypTensor,
     FixedPointEncoder,
     Ptype,
@@ -70,9 +71,9 @@ def wrap(share: np.ndarray) -> Shared:
     if not share.flags.writeable:
         share = share.copy()
     if share.dtype == np.int64:
-        return _tensor(torch.from_numpy(share), arithmetic)
+        return _tensor(torch.from_numpy(share), arithmetic, share)
     assert share.dtype == np.uint64
-    return _tensor(torch.from_numpy(share.view(np.int64)), binary)
+    return _tensor(torch.from_numpy(share.view(np.int64)), binary, share)
 
 
 def is_bits(tensor: Shared) -> bool:
@@ -85,19 +86,39 @@ def share_of(tensor: Shared) -> np.ndarray:
 
     Contiguous where the tensor's share is; after ``+ public`` with broadcasting it may repeat elements in memory.
     """
-    array: np.ndarray = _get(tensor, "_tensor")._tensor.numpy()
+    primitive = _get(tensor, "_tensor")
+    wrapped = primitive.__dict__.get("wrapped")
+    if wrapped is not None and wrapped[0] is primitive._tensor:  # torch takes long to make the same array again
+        known: np.ndarray = wrapped[1]
+        return known
+    array: np.ndarray = primitive._tensor.numpy()
     return array if _get(tensor, "ptype") is arithmetic else array.view(np.uint64)
 
 
-def _tensor(share: torch.Tensor, ptype: Any = arithmetic) -> Shared:
-    """An encrypted tensor around a torch tensor, with all attributes that CrypTen's constructors set."""
+def _tensor(share: torch.Tensor, ptype: Any = arithmetic, wrapped: np.ndarray | None = None) -> Shared:
+    """An encrypted tensor around a torch tensor, with all attributes that CrypTen's constructors set.
+
+    ``wrapped`` is the array whose memory the torch tensor has, if there is one.
+    """
     primitive = object.__new__(_PRIMITIVES[ptype])
     primitive._tensor = share
     primitive.encoder = _INTEGERS
-    tensor = Shared([])
+    if wrapped is not None:
+        primitive.wrapped = share, wrapped
+    tensor: Shared = object.__new__(Shared)
+    _initialise(tensor)
     tensor._tensor = primitive
     tensor.ptype = ptype
     return tensor
+
+
+def _initialise(tensor: Shared) -> None:
+    """Set what ``CrypTensor.__init__`` sets, without the look-up of a method."""
+    tensor.requires_grad = False
+    tensor.grad = tensor.grad_fn = None
+    tensor.grad_expected = tensor.grad_received = 0
+    tensor.children = []
+    tensor.ctx = AutogradContext()
 
 
 def share(values: torch.Tensor | None, owner: int, shape: Sequence[int]) -> Shared:
@@ -190,17 +211,28 @@ def install_tensors() -> None:
     - Every method builds its result from ``MPCTensor([])``, for which CrypTen draws and encodes a sharing of no
       elements. It is left empty until the method fills it.
     - Gradients, which nothing here needs, are not recorded.
+    - An attribute that a tensor has is returned at once. CrypTen would first look for a gradient of the attribute, and
+      for a setting that validates results. Both are switched off. CrypTen still looks up attributes that a tensor does
+      not have, and in-place methods.
 
-    The third change, to the settings, is in the package's ``_install``.
+    The fourth change, to the settings, is in the package's ``_install``.
     """
-    constructor = Shared.__init__
+    constructor, look_up = Shared.__init__, CrypTensor.__getattribute__
 
     def construct(self: Any, tensor: Any, ptype: Any = arithmetic, *args: Any, **kwargs: Any) -> None:
         if isinstance(tensor, list) and not tensor:
-            CrypTensor.__init__(self)
+            _initialise(self)
             self._tensor, self.ptype = None, ptype
         else:
             constructor(self, tensor, ptype, *args, **kwargs)
 
-    Shared.__init__ = construct
+    def attribute(self: Any, name: str) -> Any:
+        if name[-1] != "_" or name[:2] == "__":
+            try:
+                return _get(self, name)
+            except AttributeError:
+                pass
+        return look_up(self, name)
+
+    Shared.__init__, CrypTensor.__getattribute__ = construct, attribute
     crypten.set_grad_enabled(False)

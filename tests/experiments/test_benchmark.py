@@ -1,0 +1,37 @@
+"""The benchmark of an iteration, in its smallest form."""
+
+import json
+
+import pytest
+
+from tests.experiments.scripts import run_script
+
+ROWS = 300
+KEYS = {
+    *("protocol", "engine", "samples", "features", "clusters", "parties", "iterations", "precision_bits"),
+    *("hide_counts", "transport", "seconds_per_iteration", "bytes_sent_per_party_per_iteration"),
+    *("dealer_bytes_per_iteration", "rounds_per_iteration", "peak_rss_mb"),
+    *("max_centroid_error", "max_centroid_error_same_precision"),
+}
+SMALL = ("--samples", ROWS, "--clusters", 3, "--iterations", 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "rounds"), [((), 12), (("--hide-counts",), 33), (("--parties", 3), 12), (("--engine", "crypten"), None)]
+)
+def test_an_iteration_is_measured(options: tuple[object, ...], rounds: int | None) -> None:
+    figures = json.loads(run_script("benchmark.py", *SMALL, *options, "--json"))
+    assert figures.keys() == KEYS
+    assert (figures["iterations"], figures["transport"], figures["precision_bits"]) == (2, "tls", 24)
+    assert figures["max_centroid_error_same_precision"] == 0
+    assert figures["max_centroid_error"] < 2.0**-23
+    assert figures["seconds_per_iteration"] > 0
+    if rounds is not None:
+        assert figures["rounds_per_iteration"] == rounds
+        assert 90 < figures["dealer_bytes_per_iteration"] / ROWS < 120 or "--hide-counts" in options
+
+
+def test_a_person_reads_a_line_for_each_figure() -> None:
+    lines = run_script("benchmark.py", *SMALL, "--precision-bits", 18).splitlines()
+    assert {line.split()[0] for line in lines} == KEYS
+    assert "precision_bits                       18" in lines

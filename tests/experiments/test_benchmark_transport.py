@@ -1,0 +1,15 @@
+"""The benchmark of the transport, in its smallest form."""
+
+import json
+
+from tests.experiments.scripts import run_script
+
+LINES = {"small", "small_crypten", "large_both", "large_one"}
+
+
+def test_both_transports_are_measured() -> None:
+    found = json.loads(run_script("benchmark_transport.py", "--megabytes", 1, "--times", 1, "--json"))
+    assert found["megabytes"] == 1
+    assert found["medians"]["TLS 1.3"].keys() == LINES
+    assert found["medians"]["Gloo"].keys() == LINES | {"small_gloo_all_gather"}
+    assert all(value > 0 for each in found["medians"].values() for value in each.values())

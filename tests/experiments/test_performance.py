@@ -1,0 +1,33 @@
+"""The figures of docs/performance.md, of one small shape."""
+
+from pathlib import Path
+
+import pandas as pd
+import performance
+import pytest
+from click.testing import CliRunner
+
+PEER = "Peer=echo 1.5 s/iter for {samples} rows, 0.5 s/iter, 0.7 s/iter"
+
+
+@pytest.fixture(autouse=True)
+def _one_small_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(performance, "CENTRE", {"samples": 200, "features": 2, "clusters": 2, "parties": 2})
+    monkeypatch.setattr(performance, "SWEEPS", {"samples": [200]})
+    monkeypatch.setattr(performance, "RACE", [(200, 2, 2)])
+    monkeypatch.setattr(performance, "iterations_of", lambda _samples: 2)
+
+
+def test_tables_and_a_picture_are_written(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(performance.main, ["--repeats", "1", "--peer", PEER, "--output", str(tmp_path / "out")])
+    assert ended.exit_code == 0, ended.output
+    race = pd.read_csv(tmp_path / "out" / "race.csv").iloc[0]
+    assert list(race.index[:3]) == ["samples", "features", "clusters"]
+    assert set(race.index[3:]) == {"secure", "secure, 18 bits", "Peer", "engine crypten"}
+    assert race["Peer"] == 0.7
+    assert (race > 0).all()
+    sweep = pd.read_csv(tmp_path / "out" / "performance.csv").iloc[0]
+    assert (sweep["axis"], sweep["samples"]) == ("samples", 200)
+    assert 8 < sweep["rounds_per_iteration"] <= 12
+    assert (tmp_path / "out" / "performance.png").read_bytes().startswith(b"\x89PNG")
+    assert "samples = 200: " in ended.output
