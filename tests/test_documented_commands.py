@@ -48,6 +48,9 @@ class Checkout:
             python = place / "python"
             python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
             python.chmod(0o755)
+        installed = folder / "bin" / "secure-kmeans"
+        installed.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder}/launcher.py" "$@"\n')
+        installed.chmod(0o755)
         self.environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "COLUMNS": "120"}
 
     def start(self, command: str) -> subprocess.Popen[str]:
@@ -109,7 +112,9 @@ class Reader:
         self.wait_for_roles()
 
     def execute(self, command: str) -> None:
-        if command.startswith("make "):
+        if command.startswith("pip install "):
+            check_installation(command)
+        elif command.startswith("make "):
             assert re.search(rf"^{command.split()[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
         elif "--resume" in command:
             self.wait_for_roles()
@@ -142,6 +147,18 @@ class Reader:
         for role in self.roles:
             role.kill()
             role.communicate()
+
+
+def check_installation(command: str) -> None:
+    """What the command names exists, in the release that is locked. Nothing is installed here."""
+    arguments = command.split("#")[0].split()[2:]
+    for argument in arguments:
+        if argument == ".":
+            assert (ROOT / "pyproject.toml").exists()
+        elif not argument.startswith("-"):
+            locked = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("requirements*.txt"))
+            assert (ROOT / argument).exists() or argument in locked
+    assert arguments
 
 
 @pytest.fixture

@@ -138,16 +138,16 @@ def print_announcement(announcement: Announcement) -> None:
 
 def _print_disclosures(job: Job, disclosures: Sequence[Disclosure], title: str) -> None:
     out.print()
-    out.print(_grid_of(disclosures, title))
+    out.print(_grid_of(disclosures, title, starts=getattr(job, "restarts", 1)))
     if getattr(job, "engine", None) == "crypten":
         out.print("[yellow]The engine is CrypTen's own circuits: for comparison only, many times slower.[/yellow]")
 
 
-def _grid_of(announced: Sequence[Disclosure], title: str) -> Grid:
-    """What is disclosed, by recipient and time."""
+def _grid_of(announced: Sequence[Disclosure], title: str, *, starts: int) -> Grid:
+    """What is disclosed, by recipient and time; an iteration's disclosures are made for each of the starts."""
     grid = grid_with(title)
     grid.add_column("to")
-    grid.add_column("when")
+    grid.add_column("when", no_wrap=True)
     grid.add_column("what")
     groups: dict[tuple[str, When], list[str]] = {}
     for recipient in dict.fromkeys([ALL, OWNER, *(each.to for each in announced)]):
@@ -158,7 +158,8 @@ def _grid_of(announced: Sequence[Disclosure], title: str) -> Grid:
     earlier = None
     for (recipient, when), whats in groups.items():
         name = _RECIPIENTS.get(recipient, recipient) if recipient != earlier else ""
-        grid.add_row(escape(name), when, escape("; ".join(whats)))
+        of_all = f" of {starts} starts" if when is When.EACH and starts > 1 else ""
+        grid.add_row(escape(name), f"{when}{of_all}", escape("; ".join(whats)))
         earlier = recipient
     return grid
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -35,6 +35,8 @@ def print_run(run: Run) -> None:
                 console.out.print(_section(name, section))
     if report.communication:
         console.out.print(_costs(report))
+    else:
+        console.out.print()
     if report.ledger:
         console.out.print(_learned(report, run.disclosures))
     if isinstance(report, KMeansReport):
@@ -91,22 +93,35 @@ def _print_files(files: Sequence[Path]) -> None:
 def _learned(report: Report, announced: Sequence[Disclosure]) -> Grid:
     """What each role learned, from the ledger."""
     grid = grid_with("What each role learned besides its own rows")
-    grid.add_column("role")
-    grid.add_column("when")
+    grid.add_column("to")
+    grid.add_column("when", no_wrap=True)
     grid.add_column("what")
     when_of = {each.what: each.when for each in announced}
-    helpers = [role.name for role in report.roles if role.kind is not Kind.PARTY]
-    for name, to in [("every party", ALL), *((each, each) for each in (*report.parties, *helpers))]:
-        groups: dict[str, list[str]] = {}
-        for what, entries in _by_what(report.ledger, to).items():
-            when = when_of.get(what, When.END)
-            text = _iterations(entries, report) if when is When.EACH else str(when)
-            groups.setdefault(text, []).append(what)
-        if not groups and to in helpers:
-            groups[""] = ["nothing"]
-        for number, (text, whats) in enumerate(groups.items()):
-            grid.add_row(escape(name) if number == 0 else "", text, escape("; ".join(whats)))
+    for name, groups in _learned_by_role(report, when_of):
+        for number, (when, whats) in enumerate(groups.items()):
+            grid.add_row(escape(name) if number == 0 else "", when, escape("; ".join(whats)))
     return grid
+
+
+def _learned_by_role(report: Report, when_of: Mapping[str, When]) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """For each role or group of roles: its name, and what it learned by time."""
+    yield "all parties", _by_time(report, ALL, when_of)
+    own = {party: _by_time(report, party, when_of) for party in report.parties}
+    alike = len(own) > 1 and all(groups == own[report.parties[0]] for groups in own.values())
+    yield from [("each party", own[report.parties[0]])] if alike else own.items()
+    for role in report.roles:
+        if role.kind is not Kind.PARTY:
+            yield role.name, _by_time(report, role.name, when_of) or {"": ["nothing"]}
+
+
+def _by_time(report: Report, to: str, when_of: Mapping[str, When]) -> dict[str, list[str]]:
+    """What a ledger says was disclosed to ``to``, by time."""
+    groups: dict[str, list[str]] = {}
+    for what, entries in _by_what(report.ledger, to).items():
+        when = when_of.get(what, When.END)
+        text = _iterations(entries, report) if when is When.EACH else str(when)
+        groups.setdefault(text, []).append(what)
+    return groups
 
 
 def _by_what(ledger: Sequence[Entry], to: str) -> dict[str, list[Entry]]:
@@ -120,8 +135,8 @@ def _by_what(ledger: Sequence[Entry], to: str) -> dict[str, list[Entry]]:
 def _iterations(entries: Sequence[Entry], report: Report) -> str:
     last = max(entry.iteration or 1 for entry in entries)
     starts = report.result.n_init if isinstance(report, KMeansReport) else 1
-    of_all = f", of {starts} starts" if starts > 1 else ""
-    return f"each iteration, 1 to {last}{of_all}" if last > 1 else f"in the iteration{of_all}"
+    of_all = f" of {starts} starts" if starts > 1 else ""
+    return f"iterations 1 to {last}{of_all}" if last > 1 else f"in the iteration{of_all}"
 
 
 def _costs(report: Report) -> Grid:
@@ -174,7 +189,8 @@ def _quality(report: KMeansReport) -> Grid:
         labels = f"{100 * agreement.label_agreement:.6g} % of the labels"
         grid.add_row("agreement", f"{labels}, adjusted Rand {agreement.adjusted_rand:.6g}")
         grid.add_row("", f"largest centroid error {agreement.max_centroid_error:.1e} in scaled units")
-    seconds = f"{report.timing.total_s:.2f} s in all"
+    total = report.timing.total_s
+    seconds = f"{total:.2f} s in all" if total >= 0.1 else f"{total:.2g} s in all"
     if report.timing.per_iteration_s is not None:
         seconds += f", {report.timing.per_iteration_s:.3g} s an iteration"
     grid.add_row("time", seconds)

@@ -11,7 +11,7 @@ from secure_kmeans.job.model import KMeansModel, KMeansOwn, KMeansResult
 from secure_kmeans.job.result import Costs, Progress
 from secure_kmeans.plaintext.kmeans import nearest_centroids
 from secure_kmeans.protocols import protocol_of
-from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.protocols.shk.job import DEALER, ShkJob
 from secure_kmeans.report.kmeans import InTheClear
 from secure_kmeans.tables import Table
 
@@ -79,7 +79,7 @@ def _ledger(job: ShkJob, name: str, n_iter: int) -> list[Entry]:
     entries = []
     for disclosure in protocol_of(job.protocol).disclosures(job):
         to = name if disclosure.to == OWNER else disclosure.to
-        assert to in (ALL, name)
+        assert to in (ALL, name, DEALER)
         iterations = range(1, n_iter + 1) if disclosure.when is When.EACH else [None]
         entries += [Entry(what=disclosure.what, to=to, iteration=iteration) for iteration in iterations]
     return entries

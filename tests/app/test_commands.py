@@ -9,7 +9,7 @@ from secure_kmeans.app import commands
 from secure_kmeans.app.commands import Announcement, Options, RoleFiles, Run
 from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.job import Clustering
-from secure_kmeans.job.ledger import check_entries
+from secure_kmeans.job.ledger import ALL, OWNER, check_entries
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.report.report import Report
 from secure_kmeans.report.sections import KMeansReport, PredictionReport
@@ -114,7 +114,11 @@ class TestPredict:
         assert isinstance(run.report, PredictionReport)
         labels = [label for result in run.results for label in result.own.model_dump()["labels"]]
         assert labels == [2, 0, 1]
-        assert [each.what for each in run.disclosures] == ["number of rows of each party", "labels of its own rows"]
+        assert [(each.what, each.to) for each in run.disclosures] == [
+            ("number of rows of each party", ALL),
+            ("number of rows of each party", "dealer"),
+            ("labels of its own rows", OWNER),
+        ]
         assert announced[0].disclosures == run.disclosures
         assert {entry.what for entry in run.report.ledger} == {each.what for each in run.disclosures}
         assert PredictionReport.load("results/blobs/prediction/report.json") == run.report

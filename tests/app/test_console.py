@@ -65,9 +65,9 @@ def test_disclosures_before_a_run_by_recipient_and_time(printed: io.StringIO) ->
     rows = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert ["Will be disclosed, and nothing else, each of 3 runs"] in rows
     assert ["all parties", "before the first iteration", "row counts"] in rows
-    assert ["each iteration", "mean of a column"] in rows
+    assert ["each iteration of 5 starts", "mean of a column"] in rows
     assert ["each party", "at the end", "rows above the mean"] in rows
-    assert ["adder", "each iteration", "total of a column"] in rows
+    assert ["adder", "each iteration of 5 starts", "total of a column"] in rows
     assert ["consider an advice"] in rows
 
 
@@ -92,8 +92,10 @@ def test_the_summary_of_the_main_job(printed: io.StringIO) -> None:
     assert "44,448.455" in text
     assert "100 % of the labels" in text
     assert "repeat it with --seed 0" in text
-    assert "each iteration, 1 to 4, of 5 starts cluster sizes; stop bit" in text
-    assert "dealer shapes, which follow from the numbers above" in text
+    assert "iterations 1 to 4 of 5 starts cluster sizes; stop bit" in text
+    assert "each party at the end labels of its own rows" in text
+    assert "dealer before the first iteration number of rows of each party" in text
+    assert "iterations 1 to 4 of 5 starts which starts go on" in text
     for file in run.files:
         assert str(file) in printed.getvalue()
     for name in ("General", "Target", "Miser", "Careful", "Spendthrift"):
@@ -120,7 +122,7 @@ def test_any_protocol_has_a_summary(printed: io.StringIO) -> None:
     text = folded(printed.getvalue())
     assert 'Protocol "mean" on 7 rows of 2 parties' in text
     assert "means [3.5, 1000000000.0]" in text
-    assert "every party before the first iteration row counts each iteration, 1 to 2 mean of a column" in text
+    assert "all parties before the first iteration row counts iterations 1 to 2 mean of a column" in text
     assert "adder in the iteration total of a column" in text
     assert "clinic at the end rows above the mean" in text
     assert "clinic 2 5.000" in text
