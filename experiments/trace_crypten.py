@@ -151,7 +151,7 @@ def _method_of(frame: FrameType) -> str | None:
     shared = code.co_varnames[:1] == ("self",) and "." not in code.co_qualname
     if not (closed_over or shared) or "self" not in frame.f_locals:
         return None
-    of = type(frame.f_locals["self"])
+    of = next(each for each in type(frame.f_locals["self"]).__mro__ if each.__module__.startswith("crypten"))
     return f"{of.__module__}.{of.__qualname__}.{frame.f_locals[closed_over[0]] if closed_over else code.co_name}"
 
 

@@ -143,6 +143,19 @@ def test_an_in_place_method_writes_into_the_wrapped_array(as_role: Callable[[int
     assert own.tolist() == [11, 22]
 
 
+def test_a_share_that_crypten_has_replaced_is_the_new_one() -> None:
+    for array in (np.arange(6), np.arange(6, dtype=np.uint64)):
+        tensor = crypten.wrap(array)
+        assert crypten.share_of(tensor) is array
+        primitive = tensor._tensor
+        assert primitive._tensor.data_ptr() == array.ctypes.data  # made now, in the same memory
+        assert crypten.share_of(tensor) is array
+        primitive._tensor = primitive._tensor + 1
+        assert crypten.share_of(tensor).dtype == array.dtype
+        assert (crypten.share_of(tensor) == array + 1).all()
+        assert (array == np.arange(6)).all()
+
+
 @everywhere
 def test_from_entry_to_opening_in_real_processes(number: int) -> None:
     """Entered by two parties, added, multiplied and summed by CrypTen's methods, the dealer taking part."""
