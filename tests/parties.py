@@ -17,7 +17,7 @@ from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.watch import Traffic
 from secure_kmeans.protocols.shk import ShkJob
 from secure_kmeans.roles.process import in_processes
-from tests.threads import Threads
+from tests.threads import threads_of
 
 NUMBERS: Final = Disclosure("numbers", ALL, When.END)
 OWN_NUMBERS: Final = Disclosure("own numbers", OWNER, When.END)
@@ -83,4 +83,4 @@ def run_parties(
 
     if processes or answers:
         return in_processes(job, part)[:number]
-    return Threads(job, part).answers[:number]
+    return threads_of(job, part).answers[:number]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -32,7 +32,7 @@ class Post:
         self.queues: dict[tuple[str, str], queue.Queue[Any]] = {
             (sender, receiver): queue.Queue() for sender in roles for receiver in roles if sender != receiver
         }
-        self.sent: dict[tuple[str, str], list[Any]] = {pair: [] for pair in self.queues}
+        self.sent: dict[tuple[str, str], list[Any]] = {}
 
 
 class MemoryMesh:
@@ -44,7 +44,7 @@ class MemoryMesh:
         self.traffic = Traffic()
 
     def _put(self, peer: str, value: Any) -> None:
-        self._post.sent[self.me, peer].append(value)
+        self._post.sent.setdefault((self.me, peer), []).append(value)
         self._post.queues[self.me, peer].put(value)
 
     def _get(self, peer: str) -> Any:
@@ -58,10 +58,10 @@ class MemoryMesh:
 
     def receive(self, peer: str, target: np.ndarray) -> None:
         numbers = self._get(peer)
-        same = isinstance(numbers, np.ndarray) and (numbers.nbytes, numbers.dtype) == (target.nbytes, target.dtype)
+        same = isinstance(numbers, np.ndarray) and (numbers.shape, numbers.dtype) == (target.shape, target.dtype)
         if not same:
             raise RoleError(peer, "it sent something else than was expected")
-        target[...] = numbers.reshape(target.shape)
+        target[...] = numbers
 
     def exchange(self, outgoing: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> None:
         for peer, numbers in outgoing.items():
@@ -95,12 +95,19 @@ class MemoryMesh:
 
 
 class Threads:
-    """What all roles of a job did.
+    """One run of a function at all roles.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the roles.
+    part : callable
+        Called with each role's number and mesh.
 
     Attributes
     ----------
     answers : list
-        What ``part`` returned at each role, in the order of the job.
+        What ``part`` returned at each role.
     traffic : list of Traffic
     sent : dict
         From (sender, receiver) to all that went that way: arrays, and bytes of objects.
@@ -108,16 +115,16 @@ class Threads:
 
     def __init__(
         self,
-        job: Job,
-        part: Callable[[Role, Mesh], Any],
+        names: Sequence[str],
+        part: Callable[[int, MemoryMesh], Any],
         *,
         session: bytes = bytes(32),
         iteration: int | None = None,
         mesh: Callable[[Post, str], MemoryMesh] = MemoryMesh,
     ) -> None:
         checkpoint = None if iteration is None else Checkpoint(iteration, session)
-        post = Post(tuple(role.name for role in job.roles), session, checkpoint)
-        meshes = [mesh(post, role.name) for role in job.roles]
+        post = Post(tuple(names), session, checkpoint)
+        meshes = [mesh(post, name) for name in names]
         self.answers: list[Any] = [None] * len(meshes)
         self.traffic = [mesh.traffic for mesh in meshes]
         self.sent = post.sent
@@ -125,7 +132,7 @@ class Threads:
 
         def take_part(number: int) -> None:
             try:
-                self.answers[number] = part(job.roles[number], cast("Mesh", meshes[number]))
+                self.answers[number] = part(number, meshes[number])
             except BaseException as error:
                 raised.append(error)
                 meshes[number].fail(type(error).__name__)
@@ -140,6 +147,14 @@ class Threads:
         assert not any(thread.is_alive() for thread in threads), "a role does not end"
         left = {pair: each.qsize() for pair, each in post.queues.items() if each.qsize()}
         assert not left, f"sent, and never received: {left}"
+
+
+def threads_of(job: Job, part: Callable[[Role, Mesh], Any], **options: Any) -> Threads:
+    """Call ``part(role, mesh)`` at all roles of a job; the options are those of :class:`Threads`."""
+    roles = job.roles
+    return Threads(
+        [role.name for role in roles], lambda number, mesh: part(roles[number], cast("Mesh", mesh)), **options
+    )
 
 
 def run_protocol(
@@ -172,5 +187,5 @@ def run_protocol(
         )
         return protocol.run(context)
 
-    threads = Threads(job, part, **options)
+    threads = threads_of(job, part, **options)
     return threads.answers[: len(job.parties)], threads

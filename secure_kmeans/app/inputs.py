@@ -13,7 +13,7 @@ import numpy as np
 from secure_kmeans.app import demo
 from secure_kmeans.app.proposal import Bounds, party_names
 from secure_kmeans.errors import DataError, JobError
-from secure_kmeans.job import USUAL_CLUSTERS, Clustering, Init, Job, Scaling, ScalingMethod
+from secure_kmeans.job import RESERVED_NAMES, USUAL_CLUSTERS, Clustering, Init, Job, Scaling, ScalingMethod
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
 from secure_kmeans.tables import Table, read_table, split_table
@@ -151,7 +151,7 @@ def read_inputs(options: Options, *, split: bool = True) -> Inputs:
 def _names_of_files(paths: Sequence[Path]) -> tuple[str, ...]:
     """The files' names where they tell the parties apart, numbers where they do not."""
     names = tuple(re.sub(r"[^\w.-]+", "_", path.stem)[:40] for path in paths)
-    distinct = {name.casefold() for name in names} - {*ShkJob.HELPERS, "all", ""}
+    distinct = {name.casefold() for name in names} - {*ShkJob.HELPERS, *RESERVED_NAMES, ""}
     return names if len(distinct) == len(names) else party_names(len(names))
 
 

@@ -16,11 +16,10 @@ from click.shell_completion import CompletionItem
 
 from secure_kmeans.app.inputs import INITS, Options
 from secure_kmeans.app.proposal import Bounds
-from secure_kmeans.job import LONGEST_TIMEOUT, SEEDS, ScalingMethod
+from secure_kmeans.job import LONGEST_TIMEOUT, MOST_STARTS, SEEDS, ScalingMethod
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
 
 USUAL: Final = Options()
-MOST_STARTS: Final = 1000
 
 SETTINGS: Final[dict[str, Any]] = {
     "help_option_names": ["-h", "--help"],

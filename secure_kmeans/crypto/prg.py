@@ -7,7 +7,6 @@ key draw the same numbers without a message. AES is OpenSSL's, by way of ``crypt
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 import numpy as np
@@ -15,11 +14,6 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 KEY_BYTES: Final = 32
 _BLOCK: Final = memoryview(bytes(1 << 17))
-
-
-def fresh_key() -> bytes:
-    """A new key from the operating system."""
-    return os.urandom(KEY_BYTES)
 
 
 class Prg:

@@ -19,6 +19,8 @@ Init = Literal["farthest", "k-means++", "random"]
 USUAL_CLUSTERS: Final = 5
 """What the command line and the estimators take where nobody says how many clusters; a job file has to say it."""
 
+MOST_STARTS: Final = 1000
+
 _START_SLACK: Final = 0.01
 """Scaled units that a start may lie beyond the bounds: a rounding."""
 
@@ -50,7 +52,7 @@ class Clustering(Agreed):
     columns: Annotated[tuple[str, ...], Field(min_length=1)]
     n_clusters: Annotated[int, Field(ge=1)]
     init: Init = "farthest"
-    n_init: Annotated[int, Field(ge=1, le=1000)] = 5
+    n_init: Annotated[int, Field(ge=1, le=MOST_STARTS)] = 5
     max_iter: Annotated[int, Field(ge=1)] = 100
     tol: Annotated[float, Field(ge=0)] = 1e-8
     scaling: Scaling

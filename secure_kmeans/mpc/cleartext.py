@@ -67,6 +67,11 @@ def _planes_of_rows(numbers: np.ndarray, bits: int) -> np.ndarray:
     return planes
 
 
+def plane_of(truths: np.ndarray) -> np.ndarray:
+    """(words,) uint64: the plane of (m,) truth values."""
+    return planes_of(truths.astype(np.int64), 1)[0]
+
+
 def bits_of(planes: np.ndarray, m: int) -> np.ndarray:
     """(rows, m) int64: the first m bits of each of (rows, words) uint64 planes."""
     bits = np.empty((len(planes), m), dtype=np.int64)

@@ -15,9 +15,9 @@ import torch
 from secure_kmeans.errors import ProtocolError
 from secure_kmeans.job.fixed_point import RING_BITS
 from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.mpc.cleartext import plane_of
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared
-from secure_kmeans.mpc.packing import words_of
 from secure_kmeans.mpc.rounds import Opening, Step
 from secure_kmeans.mpc.rows import Assignment
 
@@ -121,7 +121,7 @@ class CryptenEngine:
         yield from ()
         moved = crypten.squares(now - before).sum(2).sum(1)
         bits = crypten.share_of(crypten.sign_bits(-moved + limit)).view(np.int64)
-        return crypten.wrap(words_of(bits.astype(bool)) & words_of(among))
+        return crypten.wrap(plane_of(bits.astype(bool)) & plane_of(among))
 
     def divide(self, T: Shared, size: int) -> Step[Shared]:
         """The sums, unchanged: nothing can be computed before the divisors are known."""

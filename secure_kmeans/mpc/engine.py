@@ -13,10 +13,10 @@ import numpy as np
 
 from secure_kmeans.job.fixed_point import RING_BITS
 from secure_kmeans.mpc import argmin, circuits, comparison, division, products, truncation
+from secure_kmeans.mpc.cleartext import plane_of
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
 from secure_kmeans.mpc.kernels import WORD
-from secure_kmeans.mpc.packing import words_of
 from secure_kmeans.mpc.products import MaskedCentroids
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.rows import COMPARISONS_AT_ONCE, Assignment, Rows, pairs_of_candidates, slices
@@ -169,7 +169,7 @@ class SecureEngine:
         moved = products.movement(self.core, before, now)
         spare = self.core.public(np.full(moved.shape, np.int64(limit))) - moved
         bits = (yield from comparison.negative(self.core, spare, RING_BITS))[0]
-        return wrap(bits & words_of(among))
+        return wrap(bits & plane_of(among))
 
     def divide(self, T: Shared, size: int) -> Step[division.Dividend]:
         """See :func:`~secure_kmeans.mpc.division.dividend`."""

@@ -41,16 +41,3 @@ def add_packed(numbers: np.ndarray, packed: np.ndarray, size: int) -> None:
         part = packed[where].view(kind).astype(np.int64)
         part <<= 8 * offset
         np.add(numbers, part, out=numbers)
-
-
-def words_of(bits: np.ndarray) -> np.ndarray:
-    """(m,) truth values as ceil(m / 64) uint64 words, the first in the lowest bit."""
-    words: np.ndarray = np.zeros(-(-len(bits) // 64), dtype=np.uint64)
-    words.view(np.uint8)[: -(-len(bits) // 8)] = np.packbits(bits, bitorder="little")
-    return words
-
-
-def bits_of(words: np.ndarray, count: int) -> np.ndarray:
-    """The truth values that :func:`words_of` packed, (count,)."""
-    bits: np.ndarray = np.unpackbits(words.view(np.uint8), count=count, bitorder="little").astype(bool)
-    return bits

@@ -35,10 +35,11 @@ from secure_kmeans.errors import JobError
 from secure_kmeans.job import Clustering
 from secure_kmeans.job.fixed_point import RING_BITS, bits_to_hold
 from secure_kmeans.job.ledger import Disclosure
+from secure_kmeans.mpc.cleartext import bits_of
 from secure_kmeans.mpc.crypten_adapter import Shared
 from secure_kmeans.mpc.division import LARGEST_COUNT_BITS
 from secure_kmeans.mpc.engine import RowsOfAnEngine
-from secure_kmeans.mpc.packing import RING_BYTES, bits_of, bytes_for
+from secure_kmeans.mpc.packing import RING_BYTES, bytes_for
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.rows import Assignment
 from secure_kmeans.mpc.sharing import Sharing
@@ -206,7 +207,8 @@ class Lloyd:
         running = self.tally.of(batch)
         moved_more = yield from self.engine.moved_more(before, now, self.bounds.epsilon, running)
         words = yield from self.sharing.revealing(moved_more, self.revealed.stop_bit, iteration=self.tally.iteration)
-        return batch[running & ~bits_of(words, len(batch))]
+        moved = bits_of(words[None], len(batch))[0]
+        return batch[running & (moved == 0)]
 
     def update_centroids(self, H: Assignment, batch: np.ndarray) -> None:
         """[SHK] steps 3, 4, 5 and 7: each centroid becomes the mean of its rows."""

@@ -64,9 +64,9 @@ class ResultsFolder:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
             error.filename = str(self.path)
 
-    def write_report(self, report: Report) -> None:
-        """Write ``report.json``."""
-        (self.aside / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    def write_report(self, report: Report, name: str = "report.json") -> None:
+        """Write a report."""
+        (self.aside / name).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     def write_labels(self, labels: Mapping[str, Sequence[int]]) -> None:
         """Write ``labels_<party>.csv`` of each party in ``labels``."""

@@ -77,7 +77,7 @@ class InTheClear:
     def of(
         cls, clustering: Clustering, tables: Mapping[str, Table], seed: int | None, restart: int | None = None
     ) -> Self:
-        """Run every start and keep one. The rows are scaled once.
+        """Run every start and keep one.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class InTheClear:
         """
         assert seed is not None or clustering.centroids is not None
         rows = np.concatenate([table.rows for table in tables.values()])
-        scaled = clustering.scaling.apply(rows)
+        scaled = np.concatenate([table.scaled(clustering.scaling) for table in tables.values()])
         runs = run_on_scaled(clustering, scaled, seed or 0)
         kept = number_of_best(runs) if restart is None else restart
         section = _section_of_run(clustering, rows, scaled, runs[kept])

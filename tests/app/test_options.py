@@ -9,9 +9,8 @@ import pytest
 
 from secure_kmeans.app import cli
 from secure_kmeans.app.inputs import Options
-from secure_kmeans.app.options import MOST_STARTS
 from secure_kmeans.errors import DataError, JobError, ProtocolError, RoleError
-from secure_kmeans.job import USUAL_CLUSTERS, Scaling
+from secure_kmeans.job import MOST_STARTS, USUAL_CLUSTERS, Scaling
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.report.sections import KMeansReport
 from secure_kmeans.version import VERSION

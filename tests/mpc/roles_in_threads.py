@@ -1,18 +1,15 @@
 """All roles of the secure core in threads of this process, over lines in memory: for tests of single steps."""
 
 import hashlib
-import queue
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.rounds import Step
-from secure_kmeans.net.watch import Traffic
+from tests.threads import MemoryMesh, Threads
 
-SECONDS = 60
 DEALER = "helper"
 """The dealer's name in these tests; the core knows no fixed one."""
 
@@ -26,48 +23,11 @@ def names_of(parties: int) -> list[str]:
     return [f"party_{rank}" for rank in range(parties)]
 
 
-class _Post:
-    """Queues between all pairs of roles, and copies of all arrays that were sent."""
+class _CoreMesh(MemoryMesh):
+    """A mesh whose keys :func:`key_between` gives."""
 
-    def __init__(self) -> None:
-        self.queues: dict[tuple[str, str], queue.Queue[np.ndarray]] = {}
-        self.seen: dict[tuple[str, str], list[np.ndarray]] = {}
-        self._lock = threading.Lock()
-
-    def between(self, sender: str, receiver: str) -> "queue.Queue[np.ndarray]":
-        with self._lock:
-            return self.queues.setdefault((sender, receiver), queue.Queue())
-
-
-class MemoryLines:
-    """A role's lines to all other roles, in memory."""
-
-    def __init__(self, post: _Post, me: str) -> None:
-        self._post, self._me = post, me
-
-    def post(self, peer: str, numbers: np.ndarray) -> None:
-        self._post.seen.setdefault((self._me, peer), []).append(numbers.copy())
-        self._post.between(self._me, peer).put(numbers.copy())
-
-    def receive(self, peer: str, target: np.ndarray) -> None:
-        numbers = self._post.between(peer, self._me).get(timeout=SECONDS)
-        assert (numbers.shape, numbers.dtype) == (target.shape, target.dtype), f"{peer} sent something else"
-        target[...] = numbers
-
-    def exchange(self, outgoing: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]) -> None:
-        for peer, numbers in outgoing.items():
-            self.post(peer, numbers)
-        for peer, target in targets.items():
-            self.receive(peer, target)
-
-    def flush(self) -> None:
-        pass
-
-    def post_object(self, peer: str, value: Any) -> int:
-        raise NotImplementedError
-
-    def receive_object(self, peer: str) -> Any:
-        raise NotImplementedError
+    def key(self, peer: str, purpose: str) -> bytes:
+        return key_between(self.me, peer, purpose)
 
 
 class Run:
@@ -84,31 +44,12 @@ class Run:
 
     def __init__(self, parties: int, body: Callable[[Core], Any]) -> None:
         names = names_of(parties)
-        roles = [*names, DEALER]
-        post = _Post()
-        self.traffic = [Traffic() for _ in roles]
-        self.returned: list[Any] = [None] * len(roles)
-        self.sent = post.seen
-        raised: list[BaseException] = []
 
-        def work(rank: int) -> None:
-            def key(peer: str, purpose: str) -> bytes:
-                return key_between(roles[rank], peer, purpose)
+        def part(rank: int, mesh: MemoryMesh) -> Any:
+            return body(Core(mesh, mesh.key, names, rank, mesh.traffic, dealer=DEALER))
 
-            try:
-                core = Core(MemoryLines(post, roles[rank]), key, names, rank, self.traffic[rank], dealer=DEALER)
-                self.returned[rank] = body(core)
-            except BaseException as error:
-                raised.append(error)
-
-        threads = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in range(len(roles))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(SECONDS)
-        if raised:
-            raise raised[0]
-        assert not any(line.qsize() for line in post.queues.values()), "a message was never received"
+        threads = Threads([*names, DEALER], part, mesh=_CoreMesh)
+        self.returned, self.traffic, self.sent = threads.answers, threads.traffic, threads.sent
 
     @property
     def rounds(self) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.net.gathering import Gather, Gathering, Log
-from tests.net.lines import close_sockets
+from tests.net.lines import Clock, close_sockets
 from tests.net.peers import Watching
 
 
@@ -13,6 +13,14 @@ from tests.net.peers import Watching
 def _no_socket_stays_open() -> Iterator[None]:
     yield
     close_sockets()
+
+
+@pytest.fixture
+def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of the module that the tests' module names as ``CLOCKED``."""
+    clock = Clock()
+    monkeypatch.setattr(request.module.CLOCKED, "time", clock)
+    return clock
 
 
 @pytest.fixture

@@ -43,12 +43,8 @@ from tests.net.lines import (
     soon,
 )
 
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(meeting, "time", clock)
-    return clock
+CLOCKED = meeting
+"""The module whose time is the fixture ``clock``."""
 
 
 class ManyJob(AnyJob):

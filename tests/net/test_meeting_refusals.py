@@ -35,12 +35,8 @@ from tests.net.lines import (
     write_all,
 )
 
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(meeting, "time", clock)
-    return clock
+CLOCKED = meeting
+"""The module whose time is the fixture ``clock``."""
 
 
 class TestDifferences:

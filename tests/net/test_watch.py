@@ -20,12 +20,8 @@ from tests.net.lines import (
 )
 from tests.net.peers import LONG, SESSION, Peer, Watching, alive, failure_of, has_alarm
 
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(watch_module, "time", clock)
-    return clock
+CLOCKED = watch_module
+"""The module whose time is the fixture ``clock``."""
 
 
 class TestWhatIsHeard:

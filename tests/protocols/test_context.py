@@ -13,7 +13,7 @@ from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.protocols.base import Context
 from tests.protocols.toy.installed import PARTIES, job_of_mean
 from tests.protocols.toy.mean import ADDER, MeanJob
-from tests.threads import Threads
+from tests.threads import Threads, threads_of
 
 TO_ALL = Disclosure("to all", ALL, When.BEFORE)
 TO_ADDER = Disclosure("to the adder", ADDER, When.EACH)
@@ -28,7 +28,7 @@ def at_all_roles(part: Any, job: MeanJob | None = None) -> Threads:
         ledger = Ledger((TO_ALL, TO_ADDER, TO_OWNER))
         return part(Context(job, role, None, mesh, ledger, no_progress, None, lambda _iteration, _state: None))
 
-    return Threads(job, take_part)
+    return threads_of(job, take_part)
 
 
 def at_parties(part: Any) -> Any:

@@ -23,7 +23,7 @@ from secure_kmeans.protocols.shk import SHK, ShkJob
 from secure_kmeans.protocols.shk import disclosures as may
 from tests.mpc.roles_in_threads import shares_of
 from tests.stated_costs import DEALT, ROUNDS, TEXT, TO_EACH, rows_after, stated
-from tests.threads import Threads
+from tests.threads import threads_of
 
 Costs = list[list[tuple[int, int]]]
 """Of each role: of the second iteration, and of the choice of the best start."""
@@ -78,7 +78,7 @@ def measured(
         assert len(marks) == 5, "the run was meant to take three iterations"
         return [(marks[i][0] - marks[j][0], marks[i][1] - marks[j][1]) for i, j in ((1, 0), (4, 3))]
 
-    return Threads(job, part).answers, symbols_of(job, n)
+    return threads_of(job, part).answers, symbols_of(job, n)
 
 
 def _mark(mesh: Mesh) -> tuple[int, int]:

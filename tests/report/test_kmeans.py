@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -222,5 +223,8 @@ class TestInTheClear:
             return apply(scaling, rows)
 
         monkeypatch.setattr(Scaling, "apply", counted)
-        report_of_kmeans(job_with(), results_with(), InTheClear.of(clustering_with(), TABLES, 8))
-        assert sorted(scaled) == [2, 5]  # the centroids of the encrypted run, and all rows
+        tables = {party: replace(table) for party, table in TABLES.items()}  # as they were read
+        report_of_kmeans(job_with(), results_with(), InTheClear.of(clustering_with(), tables, 8))
+        assert sorted(scaled) == [2, 2, 3]  # the centroids of the encrypted run, and each party's rows
+        InTheClear.of(clustering_with(), tables, 8)
+        assert sorted(scaled) == [2, 2, 3], "rows are scaled once, however often they are clustered"

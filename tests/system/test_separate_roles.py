@@ -147,10 +147,8 @@ def test_parties_that_do_not_all_resume_are_told_which_one_differs(apart: Apart)
     apart.assert_others_name("dealer")
     kept = apart.files("state")
     apart.start("lab", "--resume")
-    apart.start("clinic")
-    apart.start("dealer")
+    apart.start("clinic")  # and no dealer: it passes on what one party finds, which may arrive before the other looks
     apart.wait_until_ended("lab", "clinic")
-    apart.roles["dealer"].kill()
     assert 'role "lab" failed: it resumes a run, this role starts anew' in apart.roles["clinic"].last_line
     assert 'role "clinic" failed: it starts anew, this role resumes a run' in apart.roles["lab"].last_line
     assert {apart.roles[party].status for party in PARTIES} == {1}

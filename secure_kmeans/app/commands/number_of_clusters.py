@@ -14,7 +14,7 @@ from secure_kmeans.app.commands.values import Announce, Announcement, no_announc
 from secure_kmeans.app.inputs import INITS, Inputs, Options, read_inputs
 from secure_kmeans.app.proposal import propose_clustering, propose_job
 from secure_kmeans.errors import JobError
-from secure_kmeans.job import Clustering
+from secure_kmeans.job import Clustering, Scaling
 from secure_kmeans.job.coins import fresh_seed
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import KMeansModel
@@ -109,11 +109,14 @@ class _Runs:
 
     @property
     def most(self) -> int:
-        return min(MOST_CLUSTERS, len(self.rows))
+        return min(MOST_CLUSTERS, sum(map(len, self.inputs.tables.values())))
 
     @property
     def rows(self) -> np.ndarray:
         return np.concatenate([table.rows for table in self.inputs.tables.values()])
+
+    def _scaled(self, scaling: Scaling) -> np.ndarray:
+        return np.concatenate([table.scaled(scaling) for table in self.inputs.tables.values()])
 
     def _keys(self) -> dict[str, Any]:
         return {"bounds": self.inputs.bounds} | self.options.clustering_keys(self.inputs.columns)
@@ -125,7 +128,7 @@ class _Runs:
         for table in tables:
             check_bounds(table, clusterings[0].scaling)
         rows = self.rows
-        scaled = clusterings[0].scaling.apply(rows)
+        scaled = self._scaled(clusterings[0].scaling)
         points = []
         for clustering in clusterings:
             runs = run_on_scaled(clustering, scaled, self.seed)
@@ -142,7 +145,7 @@ class _Runs:
         disclosures = protocol.disclosures(jobs[-1])
         announce(Announcement(jobs[-1], disclosures, advice, runs=len(jobs)))
         rows = self.rows
-        scaled = jobs[0].scaling.apply(rows)
+        scaled = self._scaled(jobs[0].scaling)
         points, reports = [], []
         for job in jobs:
             results = run_all_roles(job, tables)
@@ -151,8 +154,7 @@ class _Runs:
             run = run_on_scaled(job, scaled, self.seed)[model.best_restart]
             points.append(_point(job, rows, run, model))
             reports.append(protocol.report(job, results, None, segments_of(job, results)))
-            name = f"report_{job.n_clusters:02}.json"
-            (folder.aside / name).write_text(reports[-1].model_dump_json(indent=2) + "\n", encoding="utf-8")
+            folder.write_report(reports[-1], f"report_{job.n_clusters:02}.json")
             progress(f"K = {job.n_clusters}", job.n_clusters, self.most)
         return Elbow(tuple(points), self.seed, tuple(reports), (), disclosures, advice)
 

@@ -258,8 +258,10 @@ def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -
     if files.identity is None:
         advice.append("no identity was checked")
     else:
-        own = own or _owner(job, files.identity)
-        _checked_identity(job, own, files)
+        if own is None:
+            own = _owner(job, files.identity)
+        else:
+            _checked_identity(job, own, files)
         findings.append(f'{files.identity}: the identity of "{own.name}" in this job')
     if files.table is not None:
         party = own if own is not None and own.kind is Kind.PARTY else job.roles[0]

@@ -57,7 +57,7 @@ class RoleCommunicator(comm.Communicator):  # type: ignore[misc]
     ``gather``                           the division of shares among three parties or more
     ``send_obj``, ``recv``               a request to a dealer that answers, and its answer
     ``recv_obj``, ``send``               the same at the dealer
-    ``all_gather``                       public numbers: :func:`~secure_kmeans.mpc.crypten_adapter.exchange`
+    ``all_gather``                       nothing of a run: ``experiments/benchmark_transport.py`` measures it
     ===================================  =======================================================================
 
     All other methods of CrypTen's interface raise NotImplementedError. Numbers and plain values travel without pickle.

@@ -222,11 +222,6 @@ def divide_locally(values: Shared, divisor: torch.Tensor) -> Shared:
     return values.div(divisor)
 
 
-def exchange(own: torch.Tensor) -> torch.Tensor:
-    """Every party's public tensor, of shape (parties, ...). Rounds: 1."""
-    return torch.stack(comm.get().all_gather(own))
-
-
 def install_tensors() -> None:
     """Make CrypTen's methods cheap, and possible at the dealer.
 
