@@ -177,12 +177,21 @@ class Protocol(ABC, Generic[J, R]):
         """
 
     def check_installed(self) -> None:
-        """Refuse to run where a package is missing that :meth:`run` needs. Called before roles are started or meet.
+        """Refuse to run where a package is missing that :meth:`run` needs. Called before roles are started.
 
         Raises
         ------
         MissingPackageError
         """
+
+    def load(self) -> None:
+        """Import what :meth:`run` needs. Called in a role's process before it meets the other roles, who would wait.
+
+        Raises
+        ------
+        MissingPackageError
+        """
+        self.check_installed()
 
     @abstractmethod
     def disclosures(self, job: J | None) -> tuple[Disclosure, ...]:

@@ -104,6 +104,19 @@ class TestResult:
             Costs(rounds=1, bytes_sent=2),
         )
 
+    def test_the_protocol_is_loaded_before_the_roles_meet(
+        self, monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh
+    ) -> None:
+        order: list[str] = []
+        monkeypatch.setattr(Faulty, "load", lambda _self: order.append("load"))
+
+        def meet(_resume: bool, _checkpoints: Any) -> FakeMesh:
+            order.append("meet")
+            return mesh
+
+        assert run(monkeypatch, mesh, lambda _context: RESULT, meet=meet) is not None
+        assert order == ["load", "meet"]
+
     def test_a_helper_has_none(self, monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh) -> None:
         mesh.me = "adder"
         assert run(monkeypatch, mesh, lambda _context: None, role="adder", table=None) is None

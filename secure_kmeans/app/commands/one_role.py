@@ -34,6 +34,8 @@ from secure_kmeans.tables import Table, read_table
 
 if TYPE_CHECKING:
     from secure_kmeans.net.identity import Identity
+    from secure_kmeans.net.mesh import Mesh
+    from secure_kmeans.net.messages import Checkpoint
     from secure_kmeans.report.folder import ResultsFolder
     from secure_kmeans.report.report import Report
     from secure_kmeans.roles.states import StateFolder
@@ -154,11 +156,14 @@ class _OneRole:
         name, identity, wait = self.role.name, self.identity, self.files.wait
         part = RoleRun(self.job, name, self.table, self.progress, states, self.files.resume, save_aside)
         is_first = self.role == self.job.roles[0]
-        listener = None if is_first else listen(self.files.listen or self.role.address or "")
+
+        def meet_others(resume: bool, held: tuple[Checkpoint, ...]) -> Mesh:
+            """Listen only now: a role that listens is expected to answer."""
+            listener = None if is_first else listen(self.files.listen or self.role.address or "")
+            return meet(Attendance(self.job, name, identity, resume, held, listener, wait, give_up))
+
         try:
-            return part.run(
-                lambda resume, held: meet(Attendance(self.job, name, identity, resume, held, listener, wait, give_up))
-            )
+            return part.run(meet_others)
         except (SecureKMeansError, KeyboardInterrupt, OSError):
             raise
         except Exception as error:

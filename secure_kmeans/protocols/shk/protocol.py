@@ -37,6 +37,11 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         """See :mod:`~secure_kmeans.mpc.installation`."""
         check_crypten()
 
+    def load(self) -> None:
+        """Import CrypTen and all that runs on it, which takes seconds."""
+        super().load()
+        from secure_kmeans.protocols.shk import run  # noqa: F401
+
     def disclosures(self, job: ShkJob | None) -> tuple[Disclosure, ...]:
         """See :mod:`~secure_kmeans.protocols.shk.disclosures`."""
         return disclosures(job)
@@ -53,8 +58,8 @@ class Shk(Protocol[ShkJob, KMeansResult]):
 
     def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
         """Start the ranks by CrypTen's ``run_multiprocess``."""
+        self.load()  # once, before the roles are forked
         from secure_kmeans.mpc.crypten_adapter import run_roles
-        from secure_kmeans.protocols.shk import run  # noqa: F401 - imported once, before the roles are forked
 
         return run_roles(roles - 1, role)
 
