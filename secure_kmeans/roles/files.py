@@ -28,12 +28,15 @@ class Header(BaseModel):
     ----------
     source : str
     columns : tuple of str
+    first_row : int
+        See :class:`~secure_kmeans.tables.Table`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
     columns: tuple[str, ...]
+    first_row: int = 1
 
 
 class Settings(BaseModel):
@@ -70,7 +73,10 @@ class RehearsalFolder:
     def write(self, job: Job, tables: Sequence[Table], states: Path | None, resume: bool) -> None:
         """Write everything that the roles need; the rows of each party in a file of its own."""
         named = dict(zip(job.names, tables, strict=True))
-        headers = {name: Header(source=table.source, columns=table.columns) for name, table in named.items()}
+        headers = {
+            name: Header(source=table.source, columns=table.columns, first_row=table.first_row)
+            for name, table in named.items()
+        }
         settings = Settings(headers=headers, states=states and states.resolve(), resume=resume)
         (self.path / _JOB).write_text(job.model_dump_json())
         (self.path / _SETTINGS).write_text(settings.model_dump_json())
@@ -89,7 +95,7 @@ class RehearsalFolder:
 
     def take_table(self, party: str, header: Header) -> Table:
         """A party's table; the file with its rows is removed."""
-        table = load_rows(self._rows(party), header.columns, header.source)
+        table = load_rows(self._rows(party), header.columns, header.source, header.first_row)
         self._rows(party).unlink()
         return table
 
