@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from secure_kmeans.words import named
+from secure_kmeans.words import named, with_marked_lead
 
 
 class SecureKMeansError(Exception):
@@ -42,7 +42,13 @@ class SecureKMeansError(Exception):
 
 
 class JobError(SecureKMeansError, ValueError):
-    """The job or an option asks for something impossible."""
+    """The job or an option asks for something impossible.
+
+    A message about one key begins with its name: ``n_init: ...``.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(with_marked_lead(message))
 
 
 class DataError(SecureKMeansError, ValueError):

@@ -9,7 +9,8 @@ from typing import Final
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARKED: Final = re.compile(f"{_OPEN}([a-z0-9_.]+){_CLOSE}")
-_LEADING: Final = re.compile(f"{_OPEN}([a-z0-9_.]+){_CLOSE}: ")
+_MARKED_LEAD: Final = re.compile(f"{_OPEN}([a-z0-9_.]+){_CLOSE}: ")
+_LEAD: Final = re.compile(r"\A([a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*): ")
 _LONGEST_NAME: Final = 60
 _MOST_NAMES: Final = 8
 
@@ -98,6 +99,19 @@ def key(name: str) -> str:
     return f"{_OPEN}{name}{_CLOSE}"
 
 
+def with_marked_lead(text: str) -> str:
+    """A message whose leading ``key: ``, if it has one, is marked."""
+    return _LEAD.sub(lambda found: f"{key(found[1])}: ", text)
+
+
+def within(table: str, text: str) -> str:
+    """A message about a value that lies in a table of the job, with the key of this table."""
+    leading = _MARKED_LEAD.match(text)
+    if leading is None:
+        return f"{key(table)}: {text}"
+    return f"{key(f'{table}.{leading[1]}')}: {text[leading.end() :]}"
+
+
 def named(text: str, names: Mapping[str, str] | None = None) -> str:
     """A message without marks.
 
@@ -105,14 +119,13 @@ def named(text: str, names: Mapping[str, str] | None = None) -> str:
     ----------
     text : str
     names : mapping, optional
-        What the user calls each key. The longest leading part of a key that is in the mapping counts, so ``scaling``
-        stands for ``scaling.lower``, too. A key that is not in the mapping is left out where it leads the message.
-        Without a mapping each key keeps its name.
+        What the user calls each key, and "" for a key that the user cannot give: where this leads the message, it is
+        left out. The longest leading part of a key that is in the mapping counts, so ``scaling`` stands for
+        ``scaling.lower``, too. A key that is not in the mapping keeps its name.
     """
-    if names is None:
-        return _MARKED.sub(r"\1", text)
-    leading = _LEADING.match(text)
-    if leading is not None and _name_of(leading[1], names) is None:
+    names = names or {}
+    leading = _MARKED_LEAD.match(text)
+    if leading is not None and _name_of(leading[1], names) == "":
         text = text[leading.end() :]
     return _MARKED.sub(lambda found: _name_of(found[1], names) or found[1], text)
 

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from secure_kmeans.errors import JobError
+from secure_kmeans.words import counted, key
 
 RING_BITS: Final = 64
 MOST_PRECISION_BITS: Final = 24
@@ -85,8 +86,8 @@ def choose_precision_bits(n_features: int, n_clusters: int, largest: float) -> i
     bits = min(MOST_PRECISION_BITS, (RING_BITS - 2 - magnitude) // 2)
     if bits < LEAST_PRECISION_BITS:
         raise JobError(
-            f"the bounds are too large for the fixed point with {n_features} columns and {n_clusters} clusters; "
-            'use the scaling "uniform" or "minmax"'
+            f"the bounds are too large for the fixed point with {counted(n_features, 'column')} and "
+            f'{counted(n_clusters, "cluster")}; use {key("scaling.method")} "uniform" or "minmax"'
         )
     return bits
 

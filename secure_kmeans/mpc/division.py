@@ -25,6 +25,7 @@ from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.products import multiply
 from secure_kmeans.mpc.rounds import Opening, Step
 from secure_kmeans.mpc.truncation import shift_right, truncate
+from secure_kmeans.words import counted
 
 _SUM_ERROR: Final = 122
 """At most 16 pairs of digits, which differ by at most 15, times factors that are off by half a unit; the rest is 2."""
@@ -123,7 +124,8 @@ def extra_bits(largest: int, most: int) -> int:
     """g: the least number of extra bits with which the scaled quotient is nearer to the true one than 1 / (2 t)."""
     extra = bits_to_hold(2.0 * (_SUM_ERROR + 1) * most)
     if bits_to_hold(2.0 * largest + 2) + extra > 61:
-        raise JobError(f"precision_bits: too many for {most} rows; the ring has no room to divide exactly")
+        rows = counted(most, "row")
+        raise JobError(f"precision_bits: the ring has no room to divide sums of {rows} exactly; use fewer rows")
     return extra
 
 
