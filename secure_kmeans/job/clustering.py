@@ -134,7 +134,9 @@ class KMeansJob(Job, Clustering):
     @model_validator(mode="after")
     def _check_model(self) -> Self:
         if (self.model is None) == (self.task == "predict"):
-            raise ValueError("model: a prediction needs it, the session of the run whose model it takes, and no fit does")
+            raise ValueError(
+                "model: a prediction needs it, the session of the run whose model it takes, and no fit does"
+            )
         if self.starts_are_public and self.n_init > MOST_PUBLIC_STARTS:
             raise ValueError(
                 f"n_init: with a public seed at most {MOST_PUBLIC_STARTS} starts: the sizes of more would give away the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,3 +81,20 @@ def _means_by_column(clustering: Clustering, rows: np.ndarray, labels: np.ndarra
     np.add.at(sums, labels, fixed_point.encode(scaling.apply(rows)))
     divisors = sizes.clip(1)[:, None]
     return scaling.invert(fixed_point.decode((sums + divisors // 2) // divisors))
+
+
+def label_rows(clustering: Clustering, grid_centroids: Sequence[Sequence[int] | None], rows: np.ndarray) -> np.ndarray:
+    """The number of the nearest known centroid of each row, (n,) int64: of rows of the fit, the labels of the run.
+
+    Parameters
+    ----------
+    clustering : Clustering
+    grid_centroids : (n_clusters, n_features) ints, or None where a cluster is withheld
+        As a run disclosed them; at least one is known.
+    rows : (n, n_features) float64, original units
+        Within reach of the fixed point; see :func:`~secure_kmeans.tables.check_reach`.
+    """
+    known = [number for number, centroid in enumerate(grid_centroids) if centroid is not None]
+    X = FixedPoint(clustering.precision_bits).encode(clustering.scaling.apply(rows))
+    labels, _ = nearest_centroids(X, np.array([grid_centroids[number] for number in known], dtype=np.int64))
+    return np.array(known, dtype=np.int64)[labels]

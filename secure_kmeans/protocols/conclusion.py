@@ -111,7 +111,9 @@ class Conclude:
         rows = self._rows_by_column() if exact else self.lloyd.rows
         T, t = engine.execute(rows.sums(H, RING_BYTES))
         shown = self._shown(t)
-        sizes = None if disclosed.sizes is None else sharing.reveal(t[0, _index(shown)], disclosed.sizes, size=LABEL_BYTES)
+        sizes = (
+            None if disclosed.sizes is None else sharing.reveal(t[0, _index(shown)], disclosed.sizes, size=LABEL_BYTES)
+        )
         if shifts is not None and disclosed.centroids is not None:
             C = self._rounded(C, shifts)
             H = self.lloyd.relabelled(C, RING_BITS)

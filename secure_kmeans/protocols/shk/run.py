@@ -212,9 +212,7 @@ class _Part:
                     for sizes in tally.sizes[best]
                 ],
             ),
-            KMeansOwn(
-                labels=found.labels.tolist(), model_share=found.model_share, seconds_by_iteration=tally.seconds
-            ),
+            KMeansOwn(labels=found.labels.tolist(), model_share=found.model_share, seconds_by_iteration=tally.seconds),
         )
 
     def _losses(self, found: Conclusion) -> dict[str, float]:
