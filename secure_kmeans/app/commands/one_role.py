@@ -31,6 +31,7 @@ from secure_kmeans.job.result import Progress, Result, no_progress
 from secure_kmeans.protocols import protocol_of, read_job
 from secure_kmeans.protocols.base import Protocol
 from secure_kmeans.tables import Table, read_table
+from secure_kmeans.words import counted, key
 
 if TYPE_CHECKING:
     from secure_kmeans.net.identity import Identity
@@ -216,7 +217,9 @@ def _checked_identity(job: Job, role: Role, files: RoleFiles) -> Identity:
         except ValueError as error:
             raise JobError(f"listen: {error}") from None
     if files.identity is None:
-        raise IdentityError(f'no identity of "{role.name}" is named; name the folder that new-identity made')
+        raise IdentityError(
+            f'no identity of "{role.name}" is named; name the folder that new-identity made by {key("identity")}'
+        )
     identity = load_identity(files.identity)
     if identity.fingerprint != role.fingerprint:
         raise IdentityError(
@@ -234,7 +237,7 @@ def _own_table(job: Job, role: Role, path: Path | None) -> Table | None:
         return read_table(path, protocol_of(job.protocol).columns(job, role.name))
     if is_prediction(job):
         return empty_table(job, role.name)
-    raise DataError(f'no table of "{role.name}" is named; name the file with this party\'s rows')
+    raise DataError(f'no table of "{role.name}" is named; name the file of its rows by {key("table")}')
 
 
 def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -> Checked:
@@ -273,7 +276,7 @@ def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -
         table = _own_table(job, party, files.table)
         assert table is not None
         advice = [*protocol.check(job, party, table), *advice]
-        fits = f"{len(table):,} rows, {len(table.columns)} columns, which fit the job"
+        fits = f"{counted(len(table), 'row')}, {counted(len(table.columns), 'column')}, which fit the job"
         findings.append(f"{files.table}: {fits}")
     return Checked(job, tuple(findings), tuple(advice), protocol.disclosures(job))
 
