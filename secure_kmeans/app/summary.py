@@ -169,7 +169,7 @@ def _clusters(report: KMeansReport) -> Grid:
     hidden: list[int | None] = [None] * result.n_clusters
     sizes = ["hidden" if size is None else f"{size:,}" for size in result.counts or hidden]
     for number, size in enumerate(sizes):
-        center = (result.cluster_centers or hidden)[number]
+        center = None if result.cluster_centers is None else result.cluster_centers[number]
         name = [escape(result.cluster_names[number])] if result.cluster_names else []
         if number in result.withheld:
             grid.add_row(str(number), *name, "withheld")
