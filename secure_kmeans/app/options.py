@@ -246,8 +246,8 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             type=_Numbers(),
             default=USUAL.resolution,
             metavar="STEP,...",
-            help="With --hide-counts: of each column the smallest step between two values. The centroids are rounded to "
-            "it.  [default: the column's range divided by the square root of the number of rows]",
+            help="With --hide-counts: of each column the smallest step between two values, to which the centroids are "
+            "rounded.  [default: the column's range divided by the square root of the number of rows]",
         ),
     ],
     "output": [

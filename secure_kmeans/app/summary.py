@@ -160,7 +160,8 @@ def _costs(report: Report) -> Grid | Group:
 def _clusters(report: KMeansReport) -> Grid | Group:
     """The clusters of a fit."""
     result = report.result
-    most = len(report.columns) if len(report.columns) <= 6 else 4
+    known = result.cluster_centers is not None
+    most = (len(report.columns) if len(report.columns) <= 6 else 4) if known else 0
     names = result.cluster_names
     columns = [
         Column("cluster", is_number=True),
@@ -168,16 +169,15 @@ def _clusters(report: KMeansReport) -> Grid | Group:
         Column("rows", is_number=True),
     ]
     columns += [Column(name, is_number=True) for name in report.columns[:most]]
-    if len(report.columns) > most:
+    if known and len(report.columns) > most:
         columns.append(Column("…"))
     hidden: list[int | None] = [None] * result.n_clusters
     sizes = ["hidden" if size is None else f"{size:,}" for size in result.counts or hidden]
     centers = _shown_centers(report, most)
     rows = []
     for number, size in enumerate(sizes):
-        if number in result.withheld:
-            size = "withheld"
-        rows.append([str(number), *([names[number]] if names else []), size, *centers.get(number, ())])
+        shown = "withheld" if number in result.withheld else size
+        rows.append([str(number), *([names[number]] if names else []), shown, *centers.get(number, ())])
     return fitted("Clusters (original units)", columns, rows, console.out.width)
 
 

@@ -139,8 +139,8 @@ class KMeansJob(Job, Clustering):
             )
         if self.starts_are_public and self.n_init > MOST_PUBLIC_STARTS:
             raise ValueError(
-                f"n_init: with a public seed at most {MOST_PUBLIC_STARTS} starts: the sizes of more would give away the "
-                "rows at which they begin; leave the seed out, or take fewer starts"
+                f"n_init: with a public seed at most {MOST_PUBLIC_STARTS} starts: the sizes of more would give away "
+                "the rows at which they begin; leave the seed out, or take fewer starts"
             )
         return self
 

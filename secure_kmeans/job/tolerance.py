@@ -70,7 +70,8 @@ class Tolerance:
 
     def shifted_norms(self, X: np.ndarray) -> np.ndarray:
         """The squared norms of (n, d) rows in units of the fixed point, shifted, (n,) int64."""
-        return (X * X).sum(axis=1) >> np.int64(self.shift)
+        shifted: np.ndarray = (X * X).sum(axis=1) >> np.int64(self.shift)
+        return shifted
 
     def bound(self, X: np.ndarray) -> int:
         """The bound for (n_samples, d) rows in the clear, in units of the fixed point squared."""

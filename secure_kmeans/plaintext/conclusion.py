@@ -97,4 +97,5 @@ def label_rows(clustering: Clustering, grid_centroids: Sequence[Sequence[int] | 
     known = [number for number, centroid in enumerate(grid_centroids) if centroid is not None]
     X = FixedPoint(clustering.precision_bits).encode(clustering.scaling.apply(rows))
     labels, _ = nearest_centroids(X, np.array([grid_centroids[number] for number in known], dtype=np.int64))
-    return np.array(known, dtype=np.int64)[labels]
+    numbers: np.ndarray = np.array(known, dtype=np.int64)[labels]
+    return numbers

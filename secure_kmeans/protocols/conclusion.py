@@ -1,4 +1,4 @@
-"""The end of a k-means run on shares: which clusters are withheld, and what the others' centroids, sizes and labels are.
+"""The end of a k-means run on shares: which clusters are withheld, and the centroids, sizes and labels of the others.
 
 The sizes of the final clusters are compared with ``min_cluster_size`` before anything of the model is opened. Of a
 smaller cluster neither centroid nor size is disclosed.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -176,7 +177,7 @@ class Conclude:
         labels: np.ndarray,
     ) -> Conclusion:
         scaling, fixed_point = self.clustering.scaling, self.sharing.fixed_point
-        centroids = None
+        centroids: list[Any] | None = None
         if means is not None:
             bits = self.clustering.mean_bits(self.n)
             centroids = _spread(scaling.by_column.invert(FixedPoint(bits).decode(means)), shown)
@@ -207,11 +208,11 @@ def _index(shown: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.flatnonzero(shown))
 
 
-def _spread(values: np.ndarray, shown: np.ndarray) -> list:
+def _spread(values: np.ndarray, shown: np.ndarray) -> list[Any]:
     """A list with None where a cluster is not shown."""
     given = iter(values.tolist())
     return [next(given) if each else None for each in shown]
 
 
-def _ordered(values: list | None, order: list[int]) -> list | None:
+def _ordered(values: list[Any] | None, order: list[int]) -> Any:
     return None if values is None else [values[number] for number in order]

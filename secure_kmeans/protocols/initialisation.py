@@ -2,8 +2,8 @@
 
 ``farthest`` is Algorithm 1 of "Privacy Preserving Two Party K Means Clustering" (Kothari, Kaushik),
 ``k-means++`` the draw of Arthur and Vassilvitskii (2007), ``random`` step 1 of GMV's Algorithm 5. All
-three take rows and draws from :mod:`secure_kmeans.protocols.starts`: secret ones, or public ones from a seed, from which
-the plaintext's initialisations (:mod:`secure_kmeans.plaintext.initialisation`) take the same rows.
+three take rows and draws from :mod:`secure_kmeans.protocols.starts`: secret ones, or public ones from a seed. From the
+same seed the plaintext's initialisations (:mod:`secure_kmeans.plaintext.initialisation`) take the same rows.
 
 r starts are computed side by side. Symbols: X the rows, C the centroids so far, D the squared distance
 of each row to the nearest of them.

@@ -10,14 +10,15 @@ Differs from the paper:
 
 - step 2 compares scores, ``|c|^2 - 2 x . c``, not distances, and never rounds them;
 - a tie goes to the lowest index, so each row of H has exactly one 1;
-- step 5 reveals the sizes t, unless they stay hidden, and of a cluster of fewer rows than ``min_cluster_size`` only that
-  it is so small; where a size is 0 the old centroid is kept;
+- step 5 reveals the sizes t, unless they stay hidden, and of a cluster of fewer rows than ``min_cluster_size`` only
+  that it is so small; where a size is 0 the old centroid is kept;
 - step 5 rounds the means to the nearest number of the fixed point, exactly: a run can be repeated to the last bit;
-- steps 6, 8 and 9 stop at ``Delta <= epsilon``, where epsilon is 0 or a part of the variance, and are made beside step 2 of the next iteration, which opens the same
-  numbers: whether a step was the last one is known when the rows have been labelled anew, as they have to be anyway.
+- steps 6, 8 and 9 stop at ``Delta <= epsilon``, where epsilon is 0 or a part of the variance, and are made beside step
+  2 of the next iteration, which opens the same numbers: whether a step was the last one is known when the rows have
+  been labelled anew, as they have to be anyway.
 
-Reveals: the sizes, unless hidden or small, and one stop bit for each start and iteration; with several starts the number of the
-best.
+Reveals: the sizes, unless hidden or small, and one stop bit for each start and iteration; with several starts the
+number of the best.
 """
 
 from __future__ import annotations

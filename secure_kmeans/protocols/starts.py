@@ -4,8 +4,9 @@ Public: the coins name the rows, and all parties know the coins. A run in the cl
 
 Secret: the dealer deals one-hot vectors, of which it alone knows the positions i. The parties reorder their shares by a
 permutation that they toss and the dealer does not hear, so that position i becomes row ``order[i]``. A product with all
-rows selects it. So neither a party nor the dealer knows which row it is. The draws of k-means++ are made in the same way:
-bits of a mask that the dealer knows and nobody opens, each turned over or not by a coin that the dealer does not hear.
+rows selects it. So neither a party nor the dealer knows which row it is. The draws of k-means++ are made in the same
+way: bits of a mask that the dealer knows and nobody opens, each turned over or not by a coin that the dealer does not
+hear.
 """
 
 from __future__ import annotations

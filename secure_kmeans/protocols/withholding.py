@@ -6,8 +6,8 @@ t with 1, ..., m give shares of the factor
 
     q = L / t for 0 < t < m,   1 for t >= m,   0 for t = 0
 
-and ``T q`` is divided by L where t < m, by t where t >= m. An empty cluster has ``T q = 0``; L times its old centroid is
-added. Only [t < m] is opened, and t where it is at least m.
+and ``T q`` is divided by L where t < m, by t where t >= m. An empty cluster has ``T q = 0``; L times its old centroid
+is added. Only [t < m] is opened, and t where it is at least m.
 """
 
 from __future__ import annotations

@@ -320,7 +320,8 @@ def _write_centroids(folder: ResultsFolder, report: KMeansReport) -> None:
     names = result.cluster_names or [""] * result.n_clusters
     sizes = ["" if size is None else size for size in result.counts or [None] * result.n_clusters]
     sizes = ["withheld" if number in result.withheld else size for number, size in enumerate(sizes)]
-    centers = [center or [""] * len(report.columns) for center in result.cluster_centers or [None] * result.n_clusters]
+    blank: list[Any] = [""] * len(report.columns)
+    centers = [center or blank for center in result.cluster_centers or [None] * result.n_clusters]
     clusters = zip(names, sizes, centers, strict=True)
     folder.write_csv(
         "centroids.csv",

@@ -1,7 +1,7 @@
 """Labels of new rows by the model of an earlier run.
 
-Where the centroids are public, each row's label is computed here, and nothing is sent. A model that nobody sees stays in
-the parties' states; new rows are then labelled on shares.
+Where the centroids are public, each row's label is computed here, and nothing is sent. A model that nobody sees stays
+in the parties' states; new rows are then labelled on shares.
 """
 
 from __future__ import annotations

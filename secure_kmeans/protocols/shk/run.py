@@ -31,7 +31,7 @@ from secure_kmeans.protocols.lookahead import ScheduleLine
 from secure_kmeans.protocols.shk import disclosures as may
 from secure_kmeans.protocols.shk.disclosures import disclosures
 from secure_kmeans.protocols.shk.job import DEALER, ShkJob
-from secure_kmeans.protocols.starts import PublicStarts, SecretStarts, Starts
+from secure_kmeans.protocols.starts import PublicStarts, SecretStarts
 from secure_kmeans.protocols.stopping import movement_bound
 from secure_kmeans.protocols.tally import Resumption, State
 
@@ -127,16 +127,14 @@ class _Part:
             return None, self.sharing.enter_public(job.scaling.apply(np.array(job.centroids))[None])
         n, k, r = sum(self.counts), job.n_clusters, job.n_init
         is_dealer = self.engine.is_dealer
-        starts: Starts
+        starts: PublicStarts | SecretStarts
         if job.seed is not None:
-            coins = Coins.draw(job.seed, job.init, n, k, r)
-            starts = PublicStarts(coins)
+            starts = PublicStarts(Coins.draw(job.seed, job.init, n, k, r))
         else:
             seed = 0 if is_dealer else context.toss_coins()
-            coins = SecretCoins.draw(seed, n, k, r)
-            starts = SecretStarts.of(job, coins)
+            starts = SecretStarts.of(job, SecretCoins.draw(seed, n, k, r))
         if not is_dealer:
-            context.agree_on(coins.digest, "coins")
+            context.agree_on(starts.coins.digest, "coins")
         if job.starts_are_public:
             context.ledger.record(may.STARTING_ROWS)
         return job.seed, first_centroids(self.sharing, job, self.scaled, self.counts, X, starts, context.progress)
@@ -185,10 +183,9 @@ class _Part:
         """Reveal the model, and to each party the labels of its own rows."""
         job = self.job
         announced = disclosures(job)
-        disclosed = Concluded(
-            *(each if each in announced else None for each in (may.WITHHELD, may.FINAL_CENTROIDS, may.FINAL_SIZES)),
-            labels=may.OWN_LABELS,
-        )
+        ends = (may.WITHHELD, may.FINAL_CENTROIDS, may.FINAL_SIZES)
+        small, centroids, sizes = (each if each in announced else None for each in ends)
+        disclosed = Concluded(small, centroids, sizes, may.OWN_LABELS)
         best = lloyd.best()
         found = Conclude(self.sharing, job, lloyd, self.rows, self.counts, disclosed).run(best)
         losses = self._losses(found)
