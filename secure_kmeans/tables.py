@@ -176,11 +176,8 @@ def check_together(tables: Sequence[Table], n_clusters: int) -> None:
         if other.columns != first.columns:
             what = _difference(other, first)
             raise DataError(f"{other.source}: {what} {first.source}; name the same columns for all tables")
-    rows = sum(len(table) for table in tables)
-    if rows < n_clusters:
-        sources = ", ".join(dict.fromkeys(table.source for table in tables))
-        few, many = counted(rows, "row does", "rows do"), counted(n_clusters, "cluster")
-        raise DataError(f"{sources}: {few} not suffice for {many}; use fewer clusters")
+    sources = ", ".join(dict.fromkeys(table.source for table in tables))
+    check_enough_rows(sum(len(table) for table in tables), n_clusters, f"{sources}: ")
 
 
 def _difference(other: Table, first: Table) -> str:
@@ -195,6 +192,18 @@ def _difference(other: Table, first: Table) -> str:
         )
         return f"column {next(differing)} has another name than in"
     return f"columns {listed(other.columns)} differ from {listed(first.columns)} of"
+
+
+def check_enough_rows(rows: int, n_clusters: int, source: str = "") -> None:
+    """Refuse fewer rows than clusters.
+
+    Raises
+    ------
+    DataError
+    """
+    if rows < n_clusters:
+        few, many = counted(rows, "row does", "rows do"), counted(n_clusters, "cluster")
+        raise DataError(f"{source}{few} not suffice for {many}; use fewer clusters")
 
 
 def check_bounds(table: Table, scaling: Scaling) -> None:

@@ -157,6 +157,7 @@ def check_tables(job: Job, tables: Mapping[str, Table]) -> tuple[str, ...]:
     DataError, JobError
     """
     protocol = protocol_of(job.protocol)
+    protocol.check_together(job, tables)
     concerned: dict[str, list[str]] = {}
     for name, table in tables.items():
         for line in protocol.check(job, job.role(name), table):

@@ -10,7 +10,7 @@ from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import KMeansResult
 from secure_kmeans.mpc.installation import check_crypten
 from secure_kmeans.protocols.base import Context, Protocol
-from secure_kmeans.protocols.kmeans_checks import check_fit, check_prediction
+from secure_kmeans.protocols.kmeans_checks import check_all_tables, check_fit, check_prediction
 from secure_kmeans.protocols.shk.disclosures import disclosures
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.tables import Table
@@ -32,6 +32,11 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         """See :meth:`~secure_kmeans.protocols.base.Protocol.check`."""
         del role
         return check_prediction(job, table) if job.task == "predict" else check_fit(job, table)
+
+    def check_together(self, job: ShkJob, tables: Mapping[str, Table]) -> None:
+        """See :func:`~secure_kmeans.protocols.kmeans_checks.check_all_tables`."""
+        if job.task == "fit":
+            check_all_tables(job, list(tables.values()), hidden=job.hide_counts)
 
     def check_installed(self) -> None:
         """See :mod:`~secure_kmeans.mpc.installation`."""
