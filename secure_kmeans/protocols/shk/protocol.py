@@ -47,8 +47,8 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         """
         if job.starts_are_public:
             raise JobError(
-                "seed: with it all parties know at which rows the starts begin, and the sizes say where these rows lie; "
-                "leave it out between machines, or give centroids to begin with"
+                "seed: with it all parties know at which rows the starts begin, and the sizes say where these rows "
+                "lie; leave it out between machines, or give centroids to begin with"
             )
 
     def check_installed(self) -> None:
