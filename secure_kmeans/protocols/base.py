@@ -201,6 +201,15 @@ class Protocol(ABC, Generic[J, R]):
         """
         del job, tables
 
+    def check_apart(self, job: J) -> None:
+        """Refuse a job that can only be rehearsed, by all roles on one machine.
+
+        Raises
+        ------
+        JobError
+        """
+        del job
+
     def check_installed(self) -> None:
         """Refuse to run where a package is missing that :meth:`run` needs. Called before roles are started.
 
