@@ -21,12 +21,12 @@ def clustering_with(**values: Any) -> Clustering:
     ("values", "message"),
     [
         ({"task": "predict"}, "a prediction needs centroids"),
-        ({"columns": ("x", "y", "z")}, "bounds for 2 columns, but there are 3"),
-        ({"columns": ("x", "x")}, "every column needs a name of its own"),
-        ({"columns": ("x", "")}, "every column needs a name of its own"),
-        ({"centroids": ((0.0, 0.0),)}, "centroids must have 2 rows of 2 numbers"),
-        ({"centroids": ((0.0,), (1.0,))}, "centroids must have 2 rows of 2 numbers"),
-        ({"centroids": ((0.0, 1.0), (1.0,))}, "centroids must have 2 rows of 2 numbers"),
+        ({"columns": ("x", "y", "z")}, "scaling: bounds for 2 columns, but there are 3"),
+        ({"columns": ("x", "x")}, "columns: every column needs a name of its own"),
+        ({"columns": ("x", "")}, "columns: every column needs a name of its own"),
+        ({"centroids": ((0.0, 0.0),)}, "centroids: there must be 2 rows of 2 numbers"),
+        ({"centroids": ((0.0,), (1.0,))}, "centroids: there must be 2 rows of 2 numbers"),
+        ({"centroids": ((0.0, 1.0), (1.0,))}, "centroids: there must be 2 rows of 2 numbers"),
         (
             {"scaling": {"lower": (1.0, 0.0), "upper": (0.0, 0.0)}},
             "scaling: column 1: its lower bound is above its upper bound",
@@ -85,7 +85,7 @@ class TestCentroids:
     @pytest.mark.parametrize(("x", "y", "column"), [(1.02, 0.0, "x"), (0.0, -0.02, "y"), (1e6, 0.0, "x")])
     def test_a_start_outside_the_bounds_is_refused(self, x: float, y: float, column: str) -> None:
         message = refusal(clustering_with, centroids=((0.0, 0.0), (x, y)))
-        assert message == f'centroid 1 lies outside the bounds of column "{column}"'
+        assert message == f'centroids: centroid 1 lies outside the bounds of column "{column}"'
 
     def test_a_start_at_the_bounds_and_a_rounding_beyond_them_are_not(self) -> None:
         start = ((0.0, 1.0), (1.005, -0.005))

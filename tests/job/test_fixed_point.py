@@ -96,7 +96,7 @@ class TestChoosePrecisionBits:
             choose_precision_bits(3, 4, 12345678.0)
         assert str(caught.value) == (
             "the bounds are too large for the fixed point with 3 columns and 4 clusters; "
-            'use the scaling "uniform" or "minmax"'
+            'use scaling.method "uniform" or "minmax"'
         )
 
     @settings(max_examples=200)
