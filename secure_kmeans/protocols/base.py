@@ -221,6 +221,19 @@ class Protocol(ABC, Generic[J, R]):
         del job
         return 1 << 20
 
+    def model_taken(self, job: J) -> str | None:
+        """The session of the run whose kept model the job takes, in hexadecimal; None where the job takes none."""
+        del job
+        return None
+
+    def model_kept(self, result: R) -> bytes | None:
+        """What a party keeps of a run's model, to label new rows with; None where it keeps nothing.
+
+        A later run receives it as the context's ``model``.
+        """
+        del result
+        return None
+
     def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
         """Call ``role(0)``, ..., ``role(roles - 1)`` in a forked process each; return whether all ended well."""
         fork = multiprocessing.get_context("fork")

@@ -62,6 +62,8 @@ class RoleRun:
         Where a party keeps its states; None: it keeps none.
     resume : bool
         Go on from a state that all parties hold.
+    model : bytes or None
+        A party's share of the model that the job takes.
     save_aside : SaveAside
         An exception in it fails the run for all roles, which can then be resumed.
     """
@@ -73,6 +75,7 @@ class RoleRun:
     states: StateFolder | None = None
     resume: bool = False
     save_aside: SaveAside = save_nothing
+    model: bytes | None = None
 
     def run(self, meet: Meet) -> Result | None:
         """Take part, from the meeting to the end.
@@ -143,6 +146,7 @@ class RoleRun:
             progress=no_progress if self.table is None else self._progress(mesh),
             resumed=self._resumed(mesh),
             keep=self._keep(mesh),
+            model=self.model,
         )
         with contextlib.nullcontext() if self.table is not None else _logging_now_and_then(mesh):
             result = protocol.run(context)
