@@ -61,6 +61,14 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         """The job's ``model``, which only a prediction has."""
         return job.model
 
+    def prediction(self, fitted: ShkJob, session: str) -> ShkJob:
+        """See :meth:`~secure_kmeans.job.KMeansJob.prediction`."""
+        return fitted.prediction(session)
+
+    def check_model(self, job: ShkJob, fitted: ShkJob) -> None:
+        """See :meth:`~secure_kmeans.job.KMeansJob.check_model_of`."""
+        job.check_model_of(fitted)
+
     def model_kept(self, result: KMeansResult) -> bytes | None:
         """The party's share of the centroids, where not all of them are public."""
         return base64.b64decode(result.own.model_share) or None
