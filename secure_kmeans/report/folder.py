@@ -40,6 +40,7 @@ class ResultsFolder:
 
     def __init__(self, path: str | Path, needed: int = 0) -> None:
         self.path = Path(path)
+        self._forgotten: set[str] = set()
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.path):
@@ -80,9 +81,23 @@ class ResultsFolder:
             writer.writerow(header)
             writer.writerows(rows)
 
+    def write_text(self, name: str, text: str) -> None:
+        """Write one text in UTF-8."""
+        (self.aside / name).write_text(text, encoding="utf-8")
+
+    def forget(self, name: str) -> None:
+        """Let a file of an earlier run disappear when the others are published."""
+        self._forgotten.add(name)
+
     def publish(self) -> list[Path]:
-        """Remove the labels of an earlier run, move every file from aside, the report last, and return their paths."""
-        self._remove_labels_of_earlier_run()
+        """Remove what an earlier run left, move every file from aside, the report last, and return their paths.
+
+        The labels of an earlier run are removed where another report replaces its own.
+        """
+        if (self.aside / "report.json").exists():
+            self._remove_labels_of_earlier_run()
+        for name in self._forgotten:
+            (self.path / name).unlink(missing_ok=True)
         files = sorted(self.aside.iterdir(), key=lambda file: (file.name == "report.json", file.name))
         return [file.rename(self.path / file.name) for file in files]
 

@@ -67,8 +67,10 @@ class RehearsalFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, job: Job, tables: Sequence[Table], states: Path | None, resume: bool) -> None:
-        """Write everything that the roles need; the rows of each party in a file of its own."""
+    def write(
+        self, job: Job, tables: Sequence[Table], states: Path | None, resume: bool, models: Sequence[bytes] = ()
+    ) -> None:
+        """Write everything that the roles need; rows and share of the model of each party in files of their own."""
         named = dict(zip(job.names, tables, strict=True))
         headers = {name: Header(source=table.source, columns=table.columns) for name, table in named.items()}
         settings = Settings(headers=headers, states=states and states.resolve(), resume=resume)
@@ -76,6 +78,9 @@ class RehearsalFolder:
         (self.path / _SETTINGS).write_text(settings.model_dump_json())
         for name, table in named.items():
             table.save_rows(self._rows(name))
+        for name, model in zip(job.names, models, strict=bool(models)):
+            with open(self._model(name), "wb", opener=_only_for_its_owner) as file:
+                file.write(model)
 
     def read_job(self) -> Job:
         """The job, of the class of its protocol."""
@@ -93,6 +98,15 @@ class RehearsalFolder:
         self._rows(party).unlink()
         return table
 
+    def take_model(self, party: str) -> bytes | None:
+        """A party's share of the model that the job takes; None where it takes none. The file is removed."""
+        path = self._model(party)
+        if not path.exists():
+            return None
+        model = path.read_bytes()
+        path.unlink()
+        return model
+
     def write_result(self, result: Result) -> None:
         """Write a party's result."""
         with open(self._result(result.role), "wb", opener=_only_for_its_owner) as file:
@@ -106,6 +120,9 @@ class RehearsalFolder:
 
     def _rows(self, party: str) -> Path:
         return self.path / f"{party}.rows.npy"
+
+    def _model(self, party: str) -> Path:
+        return self.path / f"{party}.model"
 
     def _result(self, party: str) -> Path:
         return self.path / f"{party}.result.json"

@@ -53,6 +53,7 @@ def run_local(
     *,
     states: Path | None = None,
     resume: bool = False,
+    models: Sequence[bytes] = (),
 ) -> list[Result]:
     """Run every role of a job on this machine.
 
@@ -68,6 +69,8 @@ def run_local(
         Where each party keeps its states, to resume from.
     resume : bool
         Go on from there.
+    models : sequence of bytes, optional
+        Each party's share of the model that the job takes, in rank order.
 
     Returns
     -------
@@ -85,13 +88,15 @@ def run_local(
     ProtocolError
         Where the parties' results differ, or the run disclosed more than the job announces.
     """
-    protocol_of(job.protocol).check_installed()
+    protocol = protocol_of(job.protocol)
+    protocol.check_installed()
+    assert bool(models) == (protocol.model_taken(job) is not None), "a job that takes a model needs each party's share"
     began = time.perf_counter()
     path = Path(tempfile.mkdtemp(prefix="secure-kmeans-", dir=_short_temporary_folder()))  # only its owner may enter it
     made = [] if states is None else _missing_of(states) or [states]
     try:
         folder = RehearsalFolder(path)
-        folder.write(job, tables, states, resume)
+        folder.write(job, tables, states, resume, models)
         costs = _Supervisor(job, path, progress or no_progress).run()
         seconds = time.perf_counter() - began
         results = [folder.read_result(job, name).finished(costs=costs[name], seconds=seconds) for name in job.names]

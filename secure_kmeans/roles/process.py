@@ -230,7 +230,8 @@ class _Rehearsal:
             path = settings.states / role.name
             states = stack.enter_context(StateFolder(path, job, role.name, table.digest, needed))
         progress = line.progress if role.name == job.names[0] else no_progress
-        return RoleRun(job, role.name, table, progress, states, settings.resume, self.folder.write_result)
+        model = self.folder.take_model(role.name)
+        return RoleRun(job, role.name, table, progress, states, settings.resume, self.folder.write_result, model)
 
 
 def main(arguments: Sequence[str]) -> int:
