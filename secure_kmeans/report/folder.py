@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from secure_kmeans.job import NAME_PATTERN
+from secure_kmeans.private_files import FILE_MODE, make_folder, missing_folders
 from secure_kmeans.report.report import Report
 
 _SPARE_BYTES: Final = 4 << 20
@@ -25,10 +26,13 @@ _SPARE_BYTES: Final = 4 << 20
 class ResultsFolder:
     """The folder of a run's files. Files are written aside and appear together when :meth:`publish` is called.
 
+    Only their owner can read them.
+
     Parameters
     ----------
     path : path
-        Made where it is missing. Files of the same names are replaced.
+        Made where it is missing, for its owner alone; one that exists keeps its mode. Files of the same names are
+        replaced.
     needed : int
         Bytes that the results may take.
 
@@ -40,8 +44,8 @@ class ResultsFolder:
 
     def __init__(self, path: str | Path, needed: int = 0) -> None:
         self.path = Path(path)
-        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._made = missing_folders(self.path)
+        make_folder(self.path)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.path):
             pass
         if shutil.disk_usage(self.path).free < needed + _SPARE_BYTES:
@@ -49,7 +53,7 @@ class ResultsFolder:
 
     @cached_property
     def aside(self) -> Path:
-        """The folder in which files wait until they are published."""
+        """The folder in which files wait until they are published. Only its owner can enter it."""
         return Path(tempfile.mkdtemp(prefix=".writing-", dir=self.path))
 
     def __enter__(self) -> Self:
@@ -84,6 +88,8 @@ class ResultsFolder:
         """Remove the labels of an earlier run, move every file from aside, the report last, and return their paths."""
         self._remove_labels_of_earlier_run()
         files = sorted(self.aside.iterdir(), key=lambda file: (file.name == "report.json", file.name))
+        for file in files:
+            file.chmod(FILE_MODE)  # pictures are made as the user's mask says
         return [file.rename(self.path / file.name) for file in files]
 
     def _remove_labels_of_earlier_run(self) -> None:
