@@ -24,7 +24,6 @@ from secure_kmeans.private_files import (
     is_open_to_others,
     make_folder,
     missing_folders,
-    only_for_its_owner,
     replace_file,
 )
 
@@ -74,7 +73,7 @@ class StateFolder:
             make_folder(path)
             if is_open_to_others(path):
                 raise StateError(f"{path}: others may enter this folder; chmod 700 it, or name another for the states")
-            self._lock = open(path / "lock", "w", opener=only_for_its_owner)
+            self._lock = (path / "lock").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._check_space(_KEPT * needed_bytes + _SPARE_BYTES)
         except BlockingIOError:
