@@ -103,8 +103,14 @@ class RoleRun:
                 raise StateError(_NOTHING_IN_COMMON)
             result = self._take_part(mesh)
             if result is not None:
-                seconds = time.perf_counter() - began
-                result = result.finished(session=mesh.session.hex(), started=started, seconds=seconds)
+                assert self.table is not None
+                result = result.finished(
+                    session=mesh.session.hex(),
+                    started=started,
+                    ended=datetime.now(UTC),
+                    seconds=time.perf_counter() - began,
+                    table_digest=self.table.digest.hex(),
+                )
                 self.save_aside(result)
             done = mesh.finish()
         except BaseException as error:

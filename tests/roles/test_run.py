@@ -2,6 +2,7 @@
 
 import logging
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ class TestResult:
         assert result is not None
         assert mesh.calls == ["save", "finish", "close"]
         assert (saved[0].session, saved[0].costs) == (SESSION.hex(), {})
+        assert saved[0].table_digest == TABLE.digest.hex()
+        assert saved[0].started <= saved[0].ended <= datetime.now(UTC)
         assert result == saved[0].finished(costs=result.costs)
         assert list(result.costs) == list(mesh.roles)
         assert (result.costs["lab"], result.costs["adder"]) == (
