@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import Final, Self
 
 from secure_kmeans.job import NAME_PATTERN
+from secure_kmeans.net.identity import Identity
 from secure_kmeans.private_files import FILE_MODE, make_folder, missing_folders
 from secure_kmeans.report.report import Report
+from secure_kmeans.report.signature import SUFFIX, sign
 
 _SPARE_BYTES: Final = 4 << 20
 """Free bytes beyond the results' own, for the report and the pictures."""
+_REPORT: Final = "report.json"
+_SIGNATURE: Final = f"report{SUFFIX}"
 
 
 class ResultsFolder:
@@ -68,9 +72,14 @@ class ResultsFolder:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
             error.filename = str(self.path)
 
-    def write_report(self, report: Report, name: str = "report.json") -> None:
+    def write_report(self, report: Report, name: str = _REPORT) -> None:
         """Write a report."""
         (self.aside / name).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    def sign_report(self, identity: Identity) -> None:
+        """Sign the report that was written, in a file beside it; a report that is written again is signed anew."""
+        signature = sign((self.aside / _REPORT).read_bytes(), identity)
+        (self.aside / _SIGNATURE).write_bytes(signature)
 
     def write_labels(self, labels: Mapping[str, Sequence[int]]) -> None:
         """Write ``labels_<party>.csv`` of each party in ``labels``."""
@@ -85,15 +94,19 @@ class ResultsFolder:
             writer.writerows(rows)
 
     def publish(self) -> list[Path]:
-        """Remove the labels of an earlier run, move every file from aside, the report last, and return their paths."""
+        """Remove an earlier run's labels and signature, move every file from aside, and return their paths.
+
+        The report comes last.
+        """
         self._remove_labels_of_earlier_run()
-        files = sorted(self.aside.iterdir(), key=lambda file: (file.name == "report.json", file.name))
+        (self.path / _SIGNATURE).unlink(missing_ok=True)
+        files = sorted(self.aside.iterdir(), key=lambda file: (file.name == _REPORT, file.name))
         for file in files:
             file.chmod(FILE_MODE)  # pictures are made as the user's mask says
         return [file.rename(self.path / file.name) for file in files]
 
     def _remove_labels_of_earlier_run(self) -> None:
-        for party in _parties_in(self.path / "report.json"):
+        for party in _parties_in(self.path / _REPORT):
             with suppress(OSError):
                 (self.path / f"labels_{party}.csv").unlink(missing_ok=True)
 

@@ -40,10 +40,18 @@ from."""
 SaveAside = Callable[[Result], None]
 """Callback(result): saves a party's result to a temporary place before the party reports completion."""
 
+Begin = Callable[[bytes], None]
+"""Callback(session): called after all roles have met, before the first message that discloses something."""
+
 
 def save_nothing(result: Result) -> None:
     """Save no result aside."""
     del result
+
+
+def note_nothing(session: bytes) -> None:
+    """Note no beginning."""
+    del session
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,8 @@ class RoleRun:
         Go on from a state that all parties hold.
     save_aside : SaveAside
         An exception in it fails the run for all roles, which can then be resumed.
+    begin : Begin
+        Called at a party. An exception in it fails the run for all roles, before anything was disclosed.
     """
 
     job: Job
@@ -73,6 +83,7 @@ class RoleRun:
     states: StateFolder | None = None
     resume: bool = False
     save_aside: SaveAside = save_nothing
+    begin: Begin = note_nothing
 
     def run(self, meet: Meet) -> Result | None:
         """Take part, from the meeting to the end.
@@ -150,6 +161,8 @@ class RoleRun:
             resumed=self._resumed(mesh),
             keep=self._keep(mesh),
         )
+        if self.table is not None:
+            self.begin(mesh.session)
         with contextlib.nullcontext() if self.table is not None else _logging_now_and_then(mesh):
             result = protocol.run(context)
         assert (result is None) == (self.table is None), "every party has a result, and no helper has one"
