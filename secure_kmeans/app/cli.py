@@ -315,7 +315,8 @@ def launch_elbow() -> None:
 def run_command(command: click.Command) -> None:
     """Run a command with this process's arguments. A mistake or a failure is one line on standard error.
 
-    Exit status: 0 done, 1 a run failed, 2 wrong options, tables, identities or states, 130 interrupted.
+    Exit status: 0 done, 1 a run failed, 2 wrong options, tables, identities, states or signatures, or no consent,
+    130 interrupted.
     """
     try:
         command.main(prog_name=Path(sys.argv[0]).name, standalone_mode=False)

@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 
@@ -7,7 +8,8 @@ from secure_kmeans.app.commands import Announcement
 from secure_kmeans.app.consent import check_against, check_consent, read_accepted, text_of
 from secure_kmeans.errors import ConsentError
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
-from secure_kmeans.protocols import protocol_of
+from secure_kmeans.protocols import protocol_of, read_job
+from tests.documents import ROOT
 from tests.report.examples import job_with
 
 ROWS = Disclosure("number of rows", ALL, When.BEFORE)
@@ -111,6 +113,15 @@ class TestList:
 
     def test_a_file_that_is_not_there(self) -> None:
         assert refusal(accepted=Path("none.toml")) == "none.toml: No such file or directory"
+
+    def test_the_list_in_the_documentation_accepts_the_example(self) -> None:
+        text = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+        (block,) = re.findall(r"```\n(accept = .*?)```", text, flags=re.DOTALL)
+        disclosures = protocol_of("shk").disclosures(read_job(ROOT / "data" / "two_malls" / "job.toml"))
+        path = listed(block)
+        check_against(path, disclosures)
+        whats = {each.what for each in disclosures} | {text_of(each) for each in disclosures}
+        assert read_accepted(path) <= whats
 
     def test_every_disclosure_of_a_job_can_be_listed(self) -> None:
         disclosures = protocol_of("shk").disclosures(job_with())
