@@ -80,6 +80,7 @@ def take_part(
     """
     switch_off_core_dumps()
     job = read_job(path)
+    protocol_of(job.protocol).check_apart(job)
     own = _checked_role(job, role)
     _refuse_idle(own, files)
     identity = _checked_identity(job, own, files)
@@ -273,6 +274,7 @@ def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -
     files = files or RoleFiles()
     job = read_job(path)
     protocol = protocol_of(job.protocol)
+    protocol.check_apart(job)
     own = None if role is None else _checked_role(job, role)
     findings = [f"{path}: a job of {', '.join(job.names)}, digest {job.digest.hex()}"]
     advice: list[str] = []
