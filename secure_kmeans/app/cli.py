@@ -16,70 +16,38 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.core import ParameterSource
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import get_completion_class
 
+from secure_kmeans.app.audit import consent_options, history_option, refuse_two_answers, verify
+from secure_kmeans.app.forms import Forms
 from secure_kmeans.app.inputs import Options
 from secure_kmeans.app.options import FILE, FOLDER, SETTINGS, option, shared_options
-from secure_kmeans.errors import DataError, IdentityError, JobError, RoleError, SecureKMeansError, StateError
+from secure_kmeans.errors import (
+    ConsentError,
+    DataError,
+    IdentityError,
+    JobError,
+    RoleError,
+    SecureKMeansError,
+    SignatureError,
+    StateError,
+)
 from secure_kmeans.version import VERSION
 
 if TYPE_CHECKING:
     from secure_kmeans.app.commands import Run
 
 _SHELLS = ("bash", "zsh", "fish")
+_OF_A_PARTY = ("yes", "accept", "history")
 _FORMS = """\b
 Other forms:
   JOB.toml ...             a job file: all its roles here, or one of them with --party
   check JOB.toml ...       whether a table and an identity fit a job
   new-identity NAME ...    a key and a certificate for a role
+  verify REPORT.json       whether a party's report is signed by it and has not changed
   predict REPORT.json ...  labels of new rows by the clusters of an earlier run
   completion SHELL         a script that lets a shell complete all of this
 Each has a --help of its own. For completion in bash: eval "$(secure-kmeans completion bash)"."""
-
-
-class Forms(click.Group):
-    """A group that is called by options alone, by a job file, or by the name of a command.
-
-    Parameters
-    ----------
-    alone : click.Command
-        For options, or nothing.
-    with_file : click.Command
-        For a first argument that is neither an option nor the name of a command.
-    """
-
-    def __init__(self, *, alone: click.Command, with_file: click.Command, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.alone, self.with_file = alone, with_file
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        """The context of the form that the arguments choose; the group's own to complete a first argument."""
-        if not args and extra.get("resilient_parsing"):
-            return super().make_context(info_name, args, parent, **extra)
-        command, name, rest = self.alone, info_name, args
-        if args and args[0] in self.commands:
-            command, name, rest = self.commands[args[0]], f"{info_name} {args[0]}", args[1:]
-        elif args and not args[0].startswith("-"):
-            command = self.with_file
-        return command.make_context(name, rest, parent, **extra)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:  # noqa: ARG002
-        """Parse nothing: only completion asks for the group's own context."""
-        return args
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the form whose context this is."""
-        return ctx.command.invoke(ctx)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a first argument: an option, a command or a file."""
-        if incomplete.startswith("-"):
-            alone = self.alone.make_context(ctx.info_name, [], resilient_parsing=True)
-            return self.alone.shell_complete(alone, incomplete)
-        named = [CompletionItem(name) for name in sorted(self.commands) if name.startswith(incomplete)]
-        return [*named, CompletionItem(incomplete, type="file")]
 
 
 @click.command(context_settings=SETTINGS, epilog=_FORMS)
@@ -128,6 +96,8 @@ def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
     metavar="SECONDS",
     help="How long to wait for roles that have not connected.  [default: without a limit]",
 )
+@consent_options
+@history_option
 @option("--log", type=FILE, metavar="FILE", help="Write the log there.  [default: standard error]")
 @option("--skip-plaintext", is_flag=True, help="With all roles: no plaintext run for comparison.")
 @click.pass_context
@@ -140,6 +110,8 @@ def job_file(
     log: Path | None,
     skip_plaintext: bool,
     state: Path | None,
+    yes: bool,
+    accept: Path | None,
     **files: Any,
 ) -> None:
     """Run a job file: all its roles on this machine, as a rehearsal, or with --party one of them.
@@ -148,9 +120,10 @@ def job_file(
     job names. The first to start waits for the others.
     """
     from secure_kmeans.app import commands, console
+    from secure_kmeans.app.consent import check_consent
 
     if party is None:
-        _refuse(ctx, "is for one role: name it with --party", "identity", "listen", "wait", "log")
+        _refuse(ctx, "is for one role: name it with --party", "identity", "listen", "wait", "log", *_OF_A_PARTY)
         named = _named_tables(table)
         own = commands.RoleFiles(output=files["output"], states=state, resume=files["resume"])
         with console.showing_run() as (announce, progress):
@@ -160,7 +133,12 @@ def job_file(
     _refuse(ctx, "is for all roles on this machine, without --party", "skip_plaintext")
     if len(table) > 1:
         raise click.UsageError("--table: with --party, name one file")
+    refuse_two_answers(yes, accept)
     own = commands.RoleFiles(table=Path(table[0]) if table else None, states=state, **files)
+
+    def announce_and_ask(announcement: commands.Announcement) -> None:
+        console.print_announcement(announcement)
+        check_consent(announcement, yes=yes, accepted=accept)
 
     def give_up(error: RoleError) -> None:
         if log is not None:
@@ -168,7 +146,7 @@ def job_file(
         os._exit(1)
 
     with console.operator_log(party, log), _terminable():
-        run = commands.take_part(job, party, own, announce=console.print_announcement, give_up=give_up)
+        run = commands.take_part(job, party, own, announce=announce_and_ask, give_up=give_up)
     _print_summary(run)
 
 
@@ -234,11 +212,12 @@ def new_identity(name: str, folder: Path | None) -> None:
 @option("--party", metavar="NAME", help="The role to check for.  [default: the one whose identity it is]")
 @option("--table", type=FILE, metavar="FILE", help="The party's rows.")
 @option("--identity", type=FILE, metavar="DIR", help="The folder that new-identity made.")
-def check(job: Path, party: str | None, table: Path | None, identity: Path | None) -> None:
+@history_option
+def check(job: Path, party: str | None, table: Path | None, identity: Path | None, history: Path | None) -> None:
     """Check whether a table and an identity fit a job, and show what a run discloses. Nothing is sent anywhere."""
     from secure_kmeans.app import commands, console
 
-    console.print_check(commands.check(job, party, commands.RoleFiles(table=table, identity=identity)))
+    console.print_check(commands.check(job, party, commands.RoleFiles(table=table, identity=identity, history=history)))
 
 
 @launcher.command(context_settings=SETTINGS)
@@ -258,6 +237,9 @@ def predict(report: Path, data: tuple[Path, ...], output: Path | None) -> None:
 
     for path in commands.predict(report, data, output):
         click.echo(path)
+
+
+launcher.add_command(verify)
 
 
 @launcher.command(context_settings=SETTINGS)
@@ -329,13 +311,14 @@ def launch_elbow() -> None:
 def run_command(command: click.Command) -> None:
     """Run a command with this process's arguments. A mistake or a failure is one line on standard error.
 
-    Exit status: 0 done, 1 a run failed, 2 wrong options, tables, identities or states, 130 interrupted.
+    Exit status: 0 done, 1 a run failed, 2 wrong options, tables, identities, states or signatures, or no consent,
+    130 interrupted.
     """
     try:
         command.main(prog_name=Path(sys.argv[0]).name, standalone_mode=False)
     except click.ClickException as error:
         _end(error.format_message(), 2)
-    except (DataError, JobError, IdentityError, StateError) as error:
+    except (ConsentError, DataError, IdentityError, JobError, SignatureError, StateError) as error:
         _end(str(error), 2)
     except SecureKMeansError as error:
         _end(str(error), 1)

@@ -15,15 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from secure_kmeans.app.commands import Announce, Announcement, Checked, NewIdentity
+from secure_kmeans.app.commands import Announce, Announcement, Checked, NewIdentity, Verified
+from secure_kmeans.app.consent import RECIPIENTS
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
 from secure_kmeans.job.result import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
-
-_RECIPIENTS: Final = {ALL: "all parties", OWNER: "each party"}
 
 PHASES: Final = {"set-up": "Set-up", "initialisation": "Initialisation", "iterations": "Iterations"}
 """Phases of a run, with their names for people. A protocol may have others."""
@@ -138,6 +137,9 @@ def print_announcement(announcement: Announcement) -> None:
 
 def _print_disclosures(job: Job, disclosures: Sequence[Disclosure], title: str) -> None:
     out.print()
+    for key in ("purpose", "contact"):
+        if text := getattr(job, key):
+            out.print(f"[bold]{key}[/bold]  {escape(text)}", soft_wrap=True, emoji=False)
     out.print(_grid_of(disclosures, title, starts=getattr(job, "restarts", 1)))
     if getattr(job, "engine", None) == "crypten":
         out.print("[yellow]The engine is CrypTen's own circuits: for comparison only, many times slower.[/yellow]")
@@ -157,7 +159,7 @@ def _grid_of(announced: Sequence[Disclosure], title: str, *, starts: int) -> Gri
                 groups[recipient, when] = whats
     earlier = None
     for (recipient, when), whats in groups.items():
-        name = _RECIPIENTS.get(recipient, recipient) if recipient != earlier else ""
+        name = RECIPIENTS.get(recipient, recipient) if recipient != earlier else ""
         of_all = f" of {starts} starts" if when is When.EACH and starts > 1 else ""
         grid.add_row(escape(name), f"{when}{of_all}", escape("; ".join(whats)))
         earlier = recipient
@@ -189,6 +191,18 @@ def print_check(checked: Checked) -> None:
         out.print(f"[green]fits[/green]     {escape(finding)}", soft_wrap=True)
     print_advice(checked.advice)
     _print_disclosures(checked.job, checked.disclosures, "A run will disclose this, and nothing else")
+
+
+def print_verified(verified: Verified) -> None:
+    """Print what a signature proves, what the report says, and what remains to be checked."""
+    out.print(f"[bold]{escape(str(verified.path))}[/bold]", soft_wrap=True)
+    for word, style, lines in (
+        ("verified", "green", verified.findings),
+        ("it says", "bold", verified.statements),
+        ("unknown", "yellow", verified.caveats),
+    ):
+        for line in lines:
+            out.print(f"[{style}]{word:8}[/{style}] {escape(line)}", soft_wrap=True, emoji=False)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Self
 
@@ -226,8 +226,10 @@ def report_in_the_clear(
         session=None,
         job=JobPart.of(clear.clustering),
         started=started,
+        ended=started + timedelta(seconds=total_s),
         roles=[],
         n_samples={party: len(table) for party, table in clear.tables.items()},
+        table_digests={party: table.digest.hex() for party, table in clear.tables.items()},
         columns=list(clear.clustering.columns),
         result=_section_of_fit(
             clear.clustering,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from secure_kmeans.job import Job
 from secure_kmeans.job.result import Result
+from secure_kmeans.private_files import only_for_its_owner
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.tables import Table, load_rows
 
@@ -109,7 +109,7 @@ class RehearsalFolder:
 
     def write_result(self, result: Result) -> None:
         """Write a party's result."""
-        with open(self._result(result.role), "wb", opener=_only_for_its_owner) as file:
+        with open(self._result(result.role), "wb", opener=only_for_its_owner) as file:
             file.write(result.model_dump_json().encode())
 
     def read_result(self, job: Job, party: str) -> Result:
@@ -126,7 +126,3 @@ class RehearsalFolder:
 
     def _result(self, party: str) -> Path:
         return self.path / f"{party}.result.json"
-
-
-def _only_for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
