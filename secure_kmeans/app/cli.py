@@ -12,30 +12,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 
 from secure_kmeans.app.audit import consent_options, history_option, refuse_two_answers, verify
-from secure_kmeans.app.forms import Forms
+from secure_kmeans.app.forms import Form, FormOfOptions, Forms, message_of, noting_the_end, print_error, run_command
 from secure_kmeans.app.inputs import Options
 from secure_kmeans.app.options import FILE, FOLDER, SETTINGS, option, shared_options
-from secure_kmeans.errors import (
-    ConsentError,
-    DataError,
-    IdentityError,
-    JobError,
-    RoleError,
-    SecureKMeansError,
-    SignatureError,
-    StateError,
-)
 from secure_kmeans.version import VERSION
 
 if TYPE_CHECKING:
     from secure_kmeans.app.commands import Run
+    from secure_kmeans.errors import RoleError
 
 _SHELLS = ("bash", "zsh", "fish")
 _OF_A_PARTY = ("yes", "accept", "history")
@@ -50,8 +41,8 @@ Other forms:
 Each has a --help of its own. For completion in bash: eval "$(secure-kmeans completion bash)"."""
 
 
-@click.command(context_settings=SETTINGS, epilog=_FORMS)
-@shared_options("data", "parties", "clusters", "algorithm")
+@click.command(cls=FormOfOptions, context_settings=SETTINGS, epilog=_FORMS)
+@shared_options("data", "parties", "hiding", "clusters", "algorithm")
 @option("--skip-plaintext", is_flag=True, help="Do not run the plaintext baseline on all rows for comparison.")
 @shared_options("output")
 @click.version_option(VERSION, message="secure_kmeans %(version)s")
@@ -70,7 +61,7 @@ def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
     _print_summary(run)
 
 
-@click.command(context_settings=SETTINGS)
+@click.command(cls=Form, context_settings=SETTINGS)
 @click.argument("job", type=FILE)
 @option("--party", metavar="NAME", help="Run this role alone, a party or a helper such as the dealer.  [default: all]")
 @option(
@@ -122,13 +113,16 @@ def job_file(
     from secure_kmeans.app import commands, console
     from secure_kmeans.app.consent import check_consent
 
+    form = ctx.command
+    assert isinstance(form, Form)
     if party is None:
         _refuse(ctx, "is for one role: name it with --party", "identity", "listen", "wait", "log", *_OF_A_PARTY)
         named = _named_tables(table)
         own = commands.RoleFiles(output=files["output"], states=state, resume=files["resume"])
-        with console.showing_run() as (announce, progress):
+        states = state or Path("state") / job.stem
+        with noting_the_end(form, states, logged=False), console.showing_run() as (announce, progress):
             run = commands.rehearse(job, named, own, compare=not skip_plaintext, announce=announce, progress=progress)
-        _print_summary(run)
+        _print_summary(run, of_job_file=True)
         return
     _refuse(ctx, "is for all roles on this machine, without --party", "skip_plaintext")
     if len(table) > 1:
@@ -142,18 +136,20 @@ def job_file(
 
     def give_up(error: RoleError) -> None:
         if log is not None:
-            _print_error(str(error))
+            print_error(message_of(error))
         os._exit(1)
 
-    with console.operator_log(party, log), _terminable():
+    states = state or Path("state") / job.stem / party
+    ending = noting_the_end(form, states, logged=log is not None)
+    with console.operator_log(party, log), ending, _terminable():
         run = commands.take_part(job, party, own, announce=announce_and_ask, give_up=give_up)
-    _print_summary(run)
+    _print_summary(run, of_job_file=True)
 
 
-def _print_summary(run: Run) -> None:
+def _print_summary(run: Run, *, of_job_file: bool = False) -> None:
     from secure_kmeans.app import summary
 
-    summary.print_run(run)
+    summary.print_run(run, of_job_file=of_job_file)
 
 
 def _refuse(ctx: click.Context, why: str, *names: str) -> None:
@@ -193,7 +189,7 @@ def _terminable() -> Iterator[None]:
 launcher = Forms(alone=tables, with_file=job_file, name="secure-kmeans")
 
 
-@launcher.command(context_settings=SETTINGS)
+@launcher.command(cls=Form, context_settings=SETTINGS)
 @click.argument("name")
 @option("--folder", type=FILE, metavar="DIR", help="Where it goes.  [default: NAME]")
 def new_identity(name: str, folder: Path | None) -> None:
@@ -207,7 +203,7 @@ def new_identity(name: str, folder: Path | None) -> None:
     console.print_identity(commands.new_identity(name, folder))
 
 
-@launcher.command(context_settings=SETTINGS)
+@launcher.command(cls=Form, context_settings=SETTINGS)
 @click.argument("job", type=FILE)
 @option("--party", metavar="NAME", help="The role to check for.  [default: the one whose identity it is]")
 @option("--table", type=FILE, metavar="FILE", help="The party's rows.")
@@ -220,7 +216,7 @@ def check(job: Path, party: str | None, table: Path | None, identity: Path | Non
     console.print_check(commands.check(job, party, commands.RoleFiles(table=table, identity=identity, history=history)))
 
 
-@launcher.command(context_settings=SETTINGS)
+@launcher.command(cls=Form, context_settings=SETTINGS)
 @click.argument("report", type=FILE)
 @option(
     "--data",
@@ -242,7 +238,7 @@ def predict(report: Path, data: tuple[Path, ...], output: Path | None) -> None:
 launcher.add_command(verify)
 
 
-@launcher.command(context_settings=SETTINGS)
+@launcher.command(cls=Form, context_settings=SETTINGS)
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> None:
     """Print a script that lets SHELL complete options, commands and files.
@@ -255,7 +251,7 @@ def completion(shell: str) -> None:
     click.echo(script(launcher, {}, name, f"_{name}_COMPLETE".replace("-", "_").replace(".", "_").upper()).source())
 
 
-@click.command(context_settings=SETTINGS)
+@click.command(cls=FormOfOptions, context_settings=SETTINGS)
 @shared_options("data", "clusters", "algorithm")
 @option("--elbow", is_flag=True, help="Run 1 to 10 clusters and draw the elbow instead.")
 @shared_options("output")
@@ -272,7 +268,7 @@ def in_the_clear(elbow: bool, output: Path | None, **options: Any) -> None:
         _print_summary(commands.cluster_in_the_clear(Options(**options), output))
 
 
-@click.command(context_settings=SETTINGS)
+@click.command(cls=FormOfOptions, context_settings=SETTINGS)
 @shared_options("data", "parties", "algorithm", "output")
 @option("--skip-encrypted", is_flag=True, help="Only the plaintext runs.")
 def elbow(skip_encrypted: bool, output: Path | None, **options: Any) -> None:
@@ -306,32 +302,3 @@ def launch_in_the_clear() -> None:
 def launch_elbow() -> None:
     """``experiments/elbow.py``."""
     run_command(elbow)
-
-
-def run_command(command: click.Command) -> None:
-    """Run a command with this process's arguments. A mistake or a failure is one line on standard error.
-
-    Exit status: 0 done, 1 a run failed, 2 wrong options, tables, identities, states or signatures, or no consent,
-    130 interrupted.
-    """
-    try:
-        command.main(prog_name=Path(sys.argv[0]).name, standalone_mode=False)
-    except click.ClickException as error:
-        _end(error.format_message(), 2)
-    except (ConsentError, DataError, IdentityError, JobError, SignatureError, StateError) as error:
-        _end(str(error), 2)
-    except SecureKMeansError as error:
-        _end(str(error), 1)
-    except OSError as error:
-        _end(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
-    except (click.Abort, KeyboardInterrupt):
-        _end("interrupted; nothing was written", 130)
-
-
-def _end(message: str, status: int) -> NoReturn:
-    _print_error(message)
-    sys.exit(status)
-
-
-def _print_error(message: str) -> None:
-    click.echo(f"{Path(sys.argv[0]).name}: {' '.join(message.split())}", err=True)

@@ -17,6 +17,7 @@ from secure_kmeans.job import RESERVED_NAMES, USUAL_CLUSTERS, Clustering, Init, 
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
 from secure_kmeans.tables import Table, read_table, split_table
+from secure_kmeans.words import counted, printable
 
 INITS: Final[tuple[Init, ...]] = get_args(Init)
 SUFFIXES: Final = ("csv", "parquet", "pq")
@@ -91,7 +92,8 @@ class Options:
 def _read_centroids(path: Path, columns: tuple[str, ...], clusters: int) -> np.ndarray:
     table = read_table(path, columns)
     if len(table) != clusters:
-        raise JobError(f"{path}: there are {len(table)} centroids for {clusters} clusters; give one row for each")
+        few, many = counted(len(table), "centroid"), counted(clusters, "cluster")
+        raise JobError(f"{printable(str(path))}: {few} for {many}; give one row for each")
     return table.rows
 
 
@@ -145,7 +147,7 @@ def read_inputs(options: Options, *, split: bool = True) -> Inputs:
         return Inputs(paths[0].stem, dict(zip(party_names(len(tables)), tables, strict=True)), bounds)
     if options.parties not in (None, len(paths)):
         raise JobError(
-            f"there are {len(paths)} files for {options.parties} parties; give one file, or one for each party"
+            f"parties: there are {len(paths)} files for {options.parties} parties; give one file, or one for each party"
         )
     names = _names_of_files(paths)
     tables = [read_table(path, columns) for path in paths]

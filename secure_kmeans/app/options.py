@@ -112,7 +112,7 @@ def option(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, show_envvar=True, **settings)
 
 
-Group = Literal["data", "clusters", "algorithm", "parties", "output"]
+Group = Literal["data", "clusters", "algorithm", "parties", "hiding", "output"]
 _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "data": [
         option(
@@ -225,6 +225,8 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             show_default=True,
             help="What computes on the shares; crypten, CrypTen's own circuits, is for comparison only.",
         ),
+    ],
+    "hiding": [
         option(
             "--hide-counts",
             is_flag=True,

@@ -28,12 +28,15 @@ class Header(BaseModel):
     ----------
     source : str
     columns : tuple of str
+    first_row : int
+        See :class:`~secure_kmeans.tables.Table`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
     columns: tuple[str, ...]
+    first_row: int = 1
 
 
 class Settings(BaseModel):
@@ -72,14 +75,17 @@ class RehearsalFolder:
     ) -> None:
         """Write everything that the roles need; rows and share of the model of each party in files of their own."""
         named = dict(zip(job.names, tables, strict=True))
-        headers = {name: Header(source=table.source, columns=table.columns) for name, table in named.items()}
+        headers = {
+            name: Header(source=table.source, columns=table.columns, first_row=table.first_row)
+            for name, table in named.items()
+        }
         settings = Settings(headers=headers, states=states and states.resolve(), resume=resume)
         (self.path / _JOB).write_text(job.model_dump_json())
         (self.path / _SETTINGS).write_text(settings.model_dump_json())
         for name, table in named.items():
             table.save_rows(self._rows(name))
         for name, model in zip(job.names, models, strict=bool(models)):
-            with open(self._model(name), "wb", opener=_only_for_its_owner) as file:
+            with open(self._model(name), "wb", opener=only_for_its_owner) as file:
                 file.write(model)
 
     def read_job(self) -> Job:
@@ -94,7 +100,7 @@ class RehearsalFolder:
 
     def take_table(self, party: str, header: Header) -> Table:
         """A party's table; the file with its rows is removed."""
-        table = load_rows(self._rows(party), header.columns, header.source)
+        table = load_rows(self._rows(party), header.columns, header.source, header.first_row)
         self._rows(party).unlink()
         return table
 

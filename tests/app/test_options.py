@@ -55,7 +55,7 @@ class TestMistakes:
             (["--columns", "Age\nGender"], "--columns"),
             (["--init", "kmeans++"], '"kmeans++" is neither farthest, k-means++, random nor a file of centroids'),
             (["--init", "none.csv"], '"none.csv" is neither'),
-            (["--clusters", "201"], "n_samples=200 should be >= n_clusters=201; use fewer clusters"),
+            (["--clusters", "201"], "200 rows do not suffice for 201 clusters; use fewer clusters"),
             (["--data", "none.csv"], "none.csv: there is no such file"),
             (["--data", "none.csv", "--data", "other.csv"], "none.csv: there is no such file"),
             (["--data", "."], "this is a folder; name a CSV or Parquet file"),

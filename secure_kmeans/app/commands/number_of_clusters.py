@@ -91,7 +91,7 @@ def elbow(
     from secure_kmeans.report.folder import ResultsFolder
 
     if options.init not in INITS:
-        raise JobError("a file of centroids fixes the number of clusters; the elbow needs another start")
+        raise JobError("init: a file of centroids fixes the number of clusters; the elbow needs another start")
     inputs = read_inputs(options, split=encrypted)
     runs = _Runs(inputs, options, fresh_seed() if options.seed is None else options.seed)
     with ResultsFolder(output or Path("results") / f"{inputs.name}_elbow") as folder:

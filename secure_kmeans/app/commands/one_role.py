@@ -33,6 +33,7 @@ from secure_kmeans.protocols.base import Protocol
 from secure_kmeans.roles.core_dumps import switch_off_core_dumps
 from secure_kmeans.roles.history import USUAL, History, advice_on_repetitions
 from secure_kmeans.tables import Table, read_table
+from secure_kmeans.words import counted, key
 
 if TYPE_CHECKING:
     from secure_kmeans.net.identity import Identity
@@ -170,7 +171,7 @@ class _OneRole:
             self.give_up(error)
 
         name, identity, wait = self.role.name, self.identity, self.files.wait
-        part = RoleRun(self.job, name, self.table, self.progress, states, self.files.resume, save_aside, begin)
+        part = RoleRun(self.job, name, self.table, self.progress, states, self.files.resume, save_aside, begin=begin)
         is_first = self.role == self.job.roles[0]
 
         def meet_others(resume: bool, held: tuple[Checkpoint, ...]) -> Mesh:
@@ -233,7 +234,9 @@ def _checked_identity(job: Job, role: Role, files: RoleFiles) -> Identity:
         except ValueError as error:
             raise JobError(f"listen: {error}") from None
     if files.identity is None:
-        raise IdentityError(f'no identity of "{role.name}" is named; name the folder that new-identity made')
+        raise IdentityError(
+            f'no identity of "{role.name}" is named; name the folder that new-identity made by {key("identity")}'
+        )
     identity = load_identity(files.identity)
     if identity.fingerprint != role.fingerprint:
         raise IdentityError(
@@ -251,7 +254,7 @@ def _own_table(job: Job, role: Role, path: Path | None) -> Table | None:
         return read_table(path, protocol_of(job.protocol).columns(job, role.name))
     if is_prediction(job):
         return empty_table(job, role.name)
-    raise DataError(f'no table of "{role.name}" is named; name the file with this party\'s rows')
+    raise DataError(f'no table of "{role.name}" is named; name the file of its rows by {key("table")}')
 
 
 def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -> Checked:
@@ -292,7 +295,7 @@ def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -
         assert table is not None
         repeated = advice_on_repetitions(History(files.history or USUAL), job, party.name, table)
         advice = [*protocol.check(job, party, table), *repeated, *advice]
-        fits = f"{len(table):,} rows, {len(table.columns)} columns, which fit the job"
+        fits = f"{counted(len(table), 'row')}, {counted(len(table.columns), 'column')}, which fit the job"
         findings.append(f"{files.table}: {fits}")
     return Checked(job, tuple(findings), tuple(advice), protocol.disclosures(job))
 
