@@ -5,6 +5,8 @@ SecureKMeansError
 ├── DataError            (ValueError)    a table cannot be used as it is
 ├── IdentityError        (ValueError)    a key or a certificate cannot be used as it is
 ├── StateError           (ValueError)    a run cannot be resumed from what the state folder holds
+├── ConsentError         (ValueError)    a party does not agree to what a run would disclose
+├── SignatureError       (ValueError)    a report is not signed, or not by the party whose report it is
 ├── MissingPackageError  (ImportError)   a package that a protocol needs is not installed
 ├── ProtocolError        (RuntimeError)  the computation on shares failed, there is no result
 └── RoleError            (RuntimeError)  a role failed, died or stopped answering
@@ -61,6 +63,14 @@ class IdentityError(SecureKMeansError, ValueError):
 
 class StateError(SecureKMeansError, ValueError):
     """A run cannot be resumed from what the state folder holds."""
+
+
+class ConsentError(SecureKMeansError, ValueError):
+    """A party does not agree to what a run would disclose."""
+
+
+class SignatureError(SecureKMeansError, ValueError):
+    """A report is not signed, or not by the party whose report it is, or it has changed since."""
 
 
 class MissingPackageError(SecureKMeansError, ImportError):

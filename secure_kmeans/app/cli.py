@@ -18,6 +18,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 
+from secure_kmeans.app.audit import consent_options, history_option, refuse_two_answers, verify
 from secure_kmeans.app.forms import Form, FormOfOptions, Forms, message_of, noting_the_end, print_error, run_command
 from secure_kmeans.app.inputs import Options
 from secure_kmeans.app.options import FILE, FOLDER, SETTINGS, option, shared_options
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
     from secure_kmeans.errors import RoleError
 
 _SHELLS = ("bash", "zsh", "fish")
+_OF_A_PARTY = ("yes", "accept", "history")
 _FORMS = """\b
 Other forms:
   JOB.toml ...             a job file: all its roles here, or one of them with --party
   check JOB.toml ...       whether a table and an identity fit a job
   new-identity NAME ...    a key and a certificate for a role
+  verify REPORT.json       whether a party's report is signed by it and has not changed
   predict REPORT.json ...  labels of new rows by the clusters of an earlier run
   completion SHELL         a script that lets a shell complete all of this
 Each has a --help of its own. For completion in bash: eval "$(secure-kmeans completion bash)"."""
@@ -84,6 +87,8 @@ def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
     metavar="SECONDS",
     help="How long to wait for roles that have not connected.  [default: without a limit]",
 )
+@consent_options
+@history_option
 @option("--log", type=FILE, metavar="FILE", help="Write the log there.  [default: standard error]")
 @option("--skip-plaintext", is_flag=True, help="With all roles: no plaintext run for comparison.")
 @click.pass_context
@@ -96,6 +101,8 @@ def job_file(
     log: Path | None,
     skip_plaintext: bool,
     state: Path | None,
+    yes: bool,
+    accept: Path | None,
     **files: Any,
 ) -> None:
     """Run a job file: all its roles on this machine, as a rehearsal, or with --party one of them.
@@ -104,11 +111,12 @@ def job_file(
     job names. The first to start waits for the others.
     """
     from secure_kmeans.app import commands, console
+    from secure_kmeans.app.consent import check_consent
 
     form = ctx.command
     assert isinstance(form, Form)
     if party is None:
-        _refuse(ctx, "is for one role: name it with --party", "identity", "listen", "wait", "log")
+        _refuse(ctx, "is for one role: name it with --party", "identity", "listen", "wait", "log", *_OF_A_PARTY)
         named = _named_tables(table)
         own = commands.RoleFiles(output=files["output"], states=state, resume=files["resume"])
         states = state or Path("state") / job.stem
@@ -119,7 +127,12 @@ def job_file(
     _refuse(ctx, "is for all roles on this machine, without --party", "skip_plaintext")
     if len(table) > 1:
         raise click.UsageError("--table: with --party, name one file")
+    refuse_two_answers(yes, accept)
     own = commands.RoleFiles(table=Path(table[0]) if table else None, states=state, **files)
+
+    def announce_and_ask(announcement: commands.Announcement) -> None:
+        console.print_announcement(announcement)
+        check_consent(announcement, yes=yes, accepted=accept)
 
     def give_up(error: RoleError) -> None:
         if log is not None:
@@ -129,7 +142,7 @@ def job_file(
     states = state or Path("state") / job.stem / party
     ending = noting_the_end(form, states, logged=log is not None)
     with console.operator_log(party, log), ending, _terminable():
-        run = commands.take_part(job, party, own, announce=console.print_announcement, give_up=give_up)
+        run = commands.take_part(job, party, own, announce=announce_and_ask, give_up=give_up)
     _print_summary(run, of_job_file=True)
 
 
@@ -195,11 +208,12 @@ def new_identity(name: str, folder: Path | None) -> None:
 @option("--party", metavar="NAME", help="The role to check for.  [default: the one whose identity it is]")
 @option("--table", type=FILE, metavar="FILE", help="The party's rows.")
 @option("--identity", type=FILE, metavar="DIR", help="The folder that new-identity made.")
-def check(job: Path, party: str | None, table: Path | None, identity: Path | None) -> None:
+@history_option
+def check(job: Path, party: str | None, table: Path | None, identity: Path | None, history: Path | None) -> None:
     """Check whether a table and an identity fit a job, and show what a run discloses. Nothing is sent anywhere."""
     from secure_kmeans.app import commands, console
 
-    console.print_check(commands.check(job, party, commands.RoleFiles(table=table, identity=identity)))
+    console.print_check(commands.check(job, party, commands.RoleFiles(table=table, identity=identity, history=history)))
 
 
 @launcher.command(cls=Form, context_settings=SETTINGS)
@@ -219,6 +233,9 @@ def predict(report: Path, data: tuple[Path, ...], output: Path | None) -> None:
 
     for path in commands.predict(report, data, output):
         click.echo(path)
+
+
+launcher.add_command(verify)
 
 
 @launcher.command(cls=Form, context_settings=SETTINGS)

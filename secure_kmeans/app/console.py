@@ -16,7 +16,8 @@ import click
 from rich.console import Console, Group
 from rich.table import Table as Grid
 
-from secure_kmeans.app.commands import Announce, Announcement, Checked, NewIdentity
+from secure_kmeans.app.commands import Announce, Announcement, Checked, NewIdentity, Verified
+from secure_kmeans.app.consent import RECIPIENTS
 from secure_kmeans.app.grids import Column, fitted, plain
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
@@ -25,8 +26,6 @@ from secure_kmeans.words import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
-
-_RECIPIENTS: Final = {ALL: "all parties", OWNER: "each party"}
 
 PHASES: Final = {"set-up": "Set-up", "initialisation": "Initialisation", "iterations": "Iterations"}
 """Phases of a run, with their names for people. A protocol may have others."""
@@ -197,6 +196,9 @@ def print_announcement(announcement: Announcement) -> None:
 
 def _print_disclosures(job: Job, disclosures: Sequence[Disclosure], title: str) -> None:
     out.print()
+    for key in ("purpose", "contact"):
+        if text := getattr(job, key):
+            out.print(f"[bold]{key}[/bold]  {plain(text)}", soft_wrap=True, emoji=False)
     out.print(_grid_of(disclosures, title, starts=getattr(job, "restarts", 1)))
     if getattr(job, "engine", None) == "crypten":
         out.print("[yellow]The engine is CrypTen's own circuits: for comparison only, many times slower.[/yellow]")
@@ -212,7 +214,7 @@ def _grid_of(announced: Sequence[Disclosure], title: str, *, starts: int) -> Gri
                 groups[recipient, when] = whats
     rows, earlier = [], None
     for (recipient, when), whats in groups.items():
-        name = _RECIPIENTS.get(recipient, recipient) if recipient != earlier else ""
+        name = RECIPIENTS.get(recipient, recipient) if recipient != earlier else ""
         of_all = f" of {starts} starts" if when is When.EACH and starts > 1 else ""
         rows.append((name, f"{when}{of_all}", "; ".join(whats)))
         earlier = recipient
@@ -245,6 +247,18 @@ def print_check(checked: Checked) -> None:
 class _OneLine(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's name
         return printable(super().formatMessage(record))
+
+
+def print_verified(verified: Verified) -> None:
+    """Print what a signature proves, what the report says, and what remains to be checked."""
+    out.print(f"[bold]{plain(str(verified.path))}[/bold]", soft_wrap=True)
+    for word, style, lines in (
+        ("verified", "green", verified.findings),
+        ("it says", "bold", verified.statements),
+        ("unknown", "yellow", verified.caveats),
+    ):
+        for line in lines:
+            out.print(f"[{style}]{word:8}[/{style}] {plain(line)}", soft_wrap=True, emoji=False)
 
 
 @contextmanager

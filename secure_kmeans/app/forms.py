@@ -12,7 +12,15 @@ from typing import Any, Final, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from secure_kmeans.errors import DataError, IdentityError, JobError, SecureKMeansError, StateError
+from secure_kmeans.errors import (
+    ConsentError,
+    DataError,
+    IdentityError,
+    JobError,
+    SecureKMeansError,
+    SignatureError,
+    StateError,
+)
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.words import printable
 
@@ -116,7 +124,15 @@ def run_command(command: click.Command) -> None:
     except (click.Abort, KeyboardInterrupt) as end:
         cause = end if isinstance(end, Interrupted) else end.__cause__
         _end(str(cause) if isinstance(cause, Interrupted) else "interrupted; nothing was written", 130)
-    except (click.ClickException, DataError, JobError, IdentityError, StateError) as error:
+    except (
+        click.ClickException,
+        ConsentError,
+        DataError,
+        IdentityError,
+        JobError,
+        SignatureError,
+        StateError,
+    ) as error:
         _end(message_of(error), 2)
     except (SecureKMeansError, OSError) as error:
         _end(message_of(error), 1)

@@ -200,14 +200,6 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             help="Stop when the squared movements of all centroids add up to no more than this part of the mean "
             "variance of the columns; 0: when no centroid moves any more.",
         ),
-        option(
-            "--min-cluster-size",
-            type=_Whole(min=1),
-            default=USUAL.min_cluster_size,
-            metavar="N",
-            show_default=True,
-            help="Withhold centroid and size of a cluster of fewer rows.",
-        ),
     ],
     "parties": [
         option(
@@ -240,6 +232,14 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             is_flag=True,
             default=USUAL.hide_counts,
             help="Nobody learns the cluster sizes, not even at the end.",
+        ),
+        option(
+            "--min-cluster-size",
+            type=_Whole(min=1),
+            default=USUAL.min_cluster_size,
+            metavar="N",
+            show_default=True,
+            help="Withhold centroid and size of a cluster of fewer rows.",
         ),
         option(
             "--resolution",

@@ -93,9 +93,7 @@ def propose_prediction(fitted: J, session: str) -> J:
     session : str
         Of its run, in hexadecimal.
     """
-    return fitted.model_copy(
-        update={"task": "predict", "model": session, "centroids": None, "seed": None, "bounds_from_data": False}
-    )
+    return fitted.prediction(session)
 
 
 def _common_keys(

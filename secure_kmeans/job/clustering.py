@@ -88,7 +88,10 @@ class Clustering(Agreed):
         if self.centroids is None:
             return self
         if self.task == "predict":
-            raise ValueError("centroids: a prediction takes its model from the parties' states; leave them out")
+            raise ValueError(
+                "centroids: a job's prediction takes its model from the parties' states; leave them out. "
+                "`secure-kmeans predict REPORT` labels rows by the public centroids of a report"
+            )
         if [len(centroid) for centroid in self.centroids] != [d] * self.n_clusters:
             rows, numbers = counted(self.n_clusters, "row"), counted(d, "number")
             raise ValueError(f"centroids: there must be {rows} of {numbers}")
@@ -120,6 +123,11 @@ class KMeansJob(Job, Clustering):
 
     NOT_IN_A_FILE: ClassVar[frozenset[str]] = frozenset({"bounds_from_data"})
 
+    FIT_KEYS: ClassVar[frozenset[str]] = frozenset(
+        {"init", "n_init", "max_iter", "tol", "min_cluster_size", "centroids", "seed", "bounds_from_data"}
+    )
+    """Keys that a prediction has no use for."""
+
     bounds_from_data: bool = False
     model: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
@@ -134,7 +142,35 @@ class KMeansJob(Job, Clustering):
             raise ValueError(
                 "model: a prediction needs it, the session of the run whose model it takes, and no fit does"
             )
+        if self.task == "predict":
+            for key in sorted(self.FIT_KEYS):
+                if getattr(self, key) != self.default_of(key):
+                    raise ValueError(f"{key}: a prediction has no use for this key of a fit; leave it out")
         return self
+
+    def prediction(self, session: str) -> Self:
+        """The job that labels new rows by the model that the parties keep of a run of this job.
+
+        Parameters
+        ----------
+        session : str
+            Of the run, in hexadecimal.
+        """
+        defaults = {key: self.default_of(key) for key in self.FIT_KEYS}
+        return self.model_copy(update=defaults | {"task": "predict", "model": session})
+
+    def check_model_of(self, fitted: KMeansJob) -> None:
+        """Refuse to label rows by the model of a run whose job differs in what the model depends on.
+
+        Raises
+        ------
+        JobError
+        """
+        if self.names != fitted.names:
+            raise JobError(f"parties: the model is of {', '.join(fitted.names)}; a prediction needs the same parties")
+        for key in ("columns", "n_clusters", "scaling", "precision_bits"):
+            if getattr(self, key) != getattr(fitted, key):
+                raise JobError(f"{key}: the job differs in it from the run whose model it takes; use the run's own")
 
     @classmethod
     def from_file(cls, values: Mapping[str, Any]) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Self
 
@@ -177,6 +177,7 @@ def report_of_kmeans(
             n_samples=sum(results[0].n_samples.values()),
             cluster_centers=model.centroids,
             grid_centers=model.grid_centroids,
+            tie_order=model.tie_order,
             withheld=model.withheld,
             counts=model.sizes,
             counts_by_iteration=model.sizes_by_iteration,
@@ -226,14 +227,17 @@ def report_in_the_clear(
         session=None,
         job=JobPart.of(clear.clustering),
         started=started,
+        ended=started + timedelta(seconds=total_s),
         roles=[],
         n_samples={party: len(table) for party, table in clear.tables.items()},
+        table_digests={party: table.digest.hex() for party, table in clear.tables.items()},
         columns=list(clear.clustering.columns),
         result=_section_of_fit(
             clear.clustering,
             names,
             n_samples=sum(map(len, clear.tables.values())),
             grid_centers=clear.model.grid_centroids,
+            tie_order=clear.model.tie_order,
             seed=clear.seed,
             best_restart=clear.restart,
             **found,

@@ -195,7 +195,8 @@ class TestOptions:
         assert params.pop("output") is None
         defaults = asdict(Options())
         assert params == {name: defaults[name] for name in params}
-        assert set(defaults) - set(params) <= {"parties", "timeout", "engine", "hide_counts", "clusters"}
+        secure = {"parties", "timeout", "engine", "hide_counts", "min_cluster_size", "resolution"}
+        assert set(defaults) - set(params) <= secure | {"clusters"}
 
     def test_the_defaults_are_those_of_the_job(self) -> None:
         job = Options().clustering_keys(("x",)) | Options().job_keys()

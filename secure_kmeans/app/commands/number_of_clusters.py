@@ -125,7 +125,9 @@ class _Runs:
     def in_the_clear(self, progress: Progress) -> Elbow:
         """All numbers of clusters in the clear."""
         tables = list(self.inputs.tables.values())
-        clusterings = [propose_clustering(tables, clusters, **self._keys()) for clusters in self._numbers()]
+        clusterings = [
+            propose_clustering(tables, clusters, min_cluster_size=1, **self._keys()) for clusters in self._numbers()
+        ]
         for table in tables:
             check_bounds(table, clusterings[0].scaling)
         rows = self.rows

@@ -56,6 +56,14 @@ class ShkJob(KMeansJob):
 
     HELPERS: ClassVar[Mapping[str, Kind]] = {DEALER: Kind.DEALER}
 
+    FIT_KEYS: ClassVar[frozenset[str]] = KMeansJob.FIT_KEYS | {
+        "hide_counts",
+        "resolution",
+        "disclose",
+        "reveal_inertia",
+        "reveal_mean_distance",
+    }
+
     protocol: Literal["shk"] = "shk"
     dealer: Endpoint = Endpoint()
     engine: Engine = "secure"
