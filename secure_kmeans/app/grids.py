@@ -18,6 +18,8 @@ from secure_kmeans.words import printable
 _GAP: Final = 3
 _LEAST_TEXT: Final = 20
 """Characters that a column of text needs, unless its cells are shorter."""
+_LONGEST_WORD: Final = 32
+"""Longer words are folded."""
 
 
 def plain(text: str) -> str:
@@ -59,7 +61,10 @@ def fitted(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]],
     whole = [max(_widest([name]), own) for name, own in zip(names, widest, strict=True)]
     folded = [max(_widest(name.split()), own) for name, own in zip(names, widest, strict=True)]
     least = [_LEAST_TEXT if not each.is_number else 0 for each in columns]
-    texts = [min(own, max(short, _widest_word(each))) for own, short, each in zip(whole, least, cells, strict=True)]
+    texts = [
+        min(own, max(short, min(_LONGEST_WORD, _widest_word(each))))
+        for own, short, each in zip(whole, least, cells, strict=True)
+    ]
     for numbers in (whole, folded):
         needed = [
             number if column.is_number else text for column, number, text in zip(columns, numbers, texts, strict=True)
@@ -83,11 +88,11 @@ def _grid(
     grid = Grid(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column, name, width in zip(columns, names, widths, strict=True):
         if column.is_number:
-            grid.add_column(escape(name), justify="right", width=width)
+            grid.add_column(Text(name), justify="right", width=width)
         else:
-            grid.add_column(escape(name))
+            grid.add_column(Text(name))
     for row in rows:
-        grid.add_row(*map(escape, row))
+        grid.add_row(*map(Text, row))
     return grid
 
 
@@ -99,6 +104,6 @@ def _one_below_the_other(title: str, names: Sequence[str], rows: Sequence[Sequen
     for row in rows:
         for name, cell in zip(names, row, strict=True):
             if cell:
-                values.add_row(escape(name), escape(cell))
+                values.add_row(Text(name), Text(cell))
         values.add_row("", "")
     return Group(Text(title, style="bold"), "", values)

@@ -101,7 +101,10 @@ class TestMistakes:
         ("centroids", "says"),
         [
             ("a,b\n1,2\n", 'there is no column "Annual Income (k$)"'),
-            ("Annual Income (k$),Spending Score (1-100)\n1,2\n3,4\n", "there are 2 centroids for 5 clusters"),
+            (
+                "Annual Income (k$),Spending Score (1-100)\n1,2\n3,4\n",
+                "2 centroids for 5 clusters; give one row for each",
+            ),
         ],
         ids=["columns", "rows"],
     )
