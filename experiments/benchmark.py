@@ -90,7 +90,16 @@ class _Part:
         rows = sharing.engine.execute(sharing.engine.enter(X, bits))
         line = ScheduleLine(mesh, job.names[0], DEALER, in_use=sharing.engine.has_dealer)
         sizes = None if job.hide_counts else may.CLUSTER_SIZES
-        run = Lloyd(sharing, job, rows, C, line, Revealed(sizes, may.STOP_BIT, may.GOING_ON, may.BEST_RESTART))
+        epsilon = sharing.engine.public(np.zeros(1, dtype=np.int64))
+        run = Lloyd(
+            sharing,
+            job,
+            rows,
+            C,
+            epsilon,
+            line,
+            Revealed(sizes, may.SMALL_CLUSTERS, may.STOP_BIT, may.GOING_ON, may.BEST_RESTART),
+        )
         shows = role.name == job.names[0] and sys.stderr.isatty()
         marks = [_mark(mesh)]
         for _ in run.iterations():

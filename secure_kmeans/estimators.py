@@ -277,6 +277,7 @@ def _clustering_of(estimator: SecureKMeans | PlaintextKMeans) -> dict[str, Any]:
         "n_init": 1 if given else estimator.n_init,
         "max_iter": estimator.max_iter,
         "tol": estimator.tol,
+        "min_cluster_size": 1,
         "scaling": estimator.scaling,
         "bounds": _as_bounds(estimator.bounds),
     }

@@ -249,19 +249,15 @@ def check(job: Path, party: str | None, table: Path | None, identity: Path | Non
     multiple=True,
     required=True,
     metavar="FILE",
-    help="New rows. Given once, they are split among the parties; given several times, each party has its own file.",
+    help="New rows; may be given several times.",
 )
 @option("--output", type=FOLDER, metavar="DIR", help="Where the labels go.  [default: prediction, beside REPORT]")
 def predict(report: Path, data: tuple[Path, ...], output: Path | None) -> None:
-    """Label new rows on secret shares by the clusters of an earlier run's REPORT.
+    """Label new rows by the clusters of an earlier run's REPORT. Nothing is sent."""
+    from secure_kmeans.app import commands
 
-    All parties and the dealer run on this machine. Only the owner of a row learns its label.
-    """
-    from secure_kmeans.app import commands, console
-
-    with console.showing_run() as (announce, progress):
-        run = commands.predict(report, data, output, announce=announce, progress=progress)
-    _print_summary(run)
+    for path in commands.predict(report, data, output):
+        click.echo(path)
 
 
 @launcher.command(context_settings=SETTINGS)

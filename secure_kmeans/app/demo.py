@@ -22,6 +22,7 @@ def segment_names(columns: Sequence[str], centroids: np.ndarray) -> list[str] | 
     ----------
     columns : sequence of str
     centroids : (n_clusters, n_features), original units
+        NaN where a centroid is not known.
 
     Returns
     -------
@@ -32,7 +33,7 @@ def segment_names(columns: Sequence[str], centroids: np.ndarray) -> list[str] | 
     The cluster nearest to the middle of all centroids is "General"; the others are named by the side of it on
     which their income and their spending lie.
     """
-    if tuple(columns) != COLUMNS or len(centroids) != 5:
+    if tuple(columns) != COLUMNS or len(centroids) != 5 or np.isnan(centroids).any():
         return None
     offsets = centroids - centroids.mean(axis=0)
     corners = {(True, False): "Miser", (True, True): "Target", (False, False): "Careful", (False, True): "Spendthrift"}

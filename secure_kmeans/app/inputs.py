@@ -38,11 +38,11 @@ class Options:
         None: one for each file, or two.
     init : str
         An initialisation, or the path of a file of centroids.
-    seed, n_init, max_iter, tol
+    seed, n_init, max_iter, tol, min_cluster_size
         As in a :class:`~secure_kmeans.job.Clustering` and its job.
     scale : "uniform", "minmax" or "none"
     bounds : (lower, upper) or None
-    timeout, engine, hide_counts
+    timeout, engine, hide_counts, resolution
         As in a :class:`~secure_kmeans.protocols.shk.job.ShkJob`. A run in the clear ignores them.
     """
 
@@ -55,11 +55,13 @@ class Options:
     n_init: int = Clustering.default_of("n_init")
     max_iter: int = Clustering.default_of("max_iter")
     tol: float = Clustering.default_of("tol")
+    min_cluster_size: int = Clustering.default_of("min_cluster_size")
     scale: ScalingMethod = Scaling.default_of("method")  # noqa: RUF009 -- a constant
     bounds: Bounds | None = None
     timeout: float = ShkJob.default_of("timeout")
     engine: Engine = ShkJob.default_of("engine")  # noqa: RUF009
     hide_counts: bool = ShkJob.default_of("hide_counts")
+    resolution: tuple[float, ...] | None = ShkJob.default_of("resolution")
 
     def clustering_keys(self, columns: tuple[str, ...]) -> dict[str, Any]:
         """The keys of a clustering that these options give, by the columns of its tables.
@@ -69,7 +71,12 @@ class Options:
         DataError, JobError
             Where the file of centroids does not fit.
         """
-        keys: dict[str, Any] = {"scaling": self.scale, "max_iter": self.max_iter, "tol": self.tol}
+        keys: dict[str, Any] = {
+            "scaling": self.scale,
+            "max_iter": self.max_iter,
+            "tol": self.tol,
+            "min_cluster_size": self.min_cluster_size,
+        }
         if self.init in INITS:
             return keys | {"init": self.init, "n_init": self.n_init}
         return keys | {"n_init": 1, "centroids": _read_centroids(Path(self.init), columns, self.clusters)}
@@ -81,6 +88,7 @@ class Options:
             "timeout": self.timeout,
             "engine": self.engine,
             "hide_counts": self.hide_counts,
+            "resolution": self.resolution,
         }
 
 

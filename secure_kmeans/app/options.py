@@ -62,6 +62,21 @@ class _Bounds(click.ParamType[Bounds]):
         return lower, upper
 
 
+class _Numbers(click.ParamType[tuple[float, ...]]):
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(map(float, value.split(",")))
+        except ValueError:
+            numbers = (math.nan,)
+        if not all(math.isfinite(number) and number > 0 for number in numbers):
+            self.fail("write one number above 0 for each column, like 1,0.5", param, ctx)
+        return numbers
+
+
 class _Start(click.ParamType[str]):
     name = "start"
 
@@ -157,8 +172,8 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             type=_Whole(min=0, max=SEEDS - 1),
             default=USUAL.seed,
             metavar="N",
-            help="Repeat a run: draws the public coins, never a share or a mask.  [default: tossed anew, by all "
-            "parties together]",
+            help="Repeat a run: decides at which rows the starts begin, which then all parties know; never a share or "
+            "a mask.  [default: nobody knows the rows, unless the run is compared with the plaintext]",
         ),
         option(
             "--n-init",
@@ -178,11 +193,20 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--tol",
-            type=_Real(min=0),
+            type=_Real(min=0, max=1),
             default=USUAL.tol,
             metavar="X",
             show_default=True,
-            help="Stop when the squared movements of all centroids, in scaled units, add up to no more.",
+            help="Stop when the squared movements of all centroids add up to no more than this part of the mean "
+            "variance of the columns; 0: when no centroid moves any more.",
+        ),
+        option(
+            "--min-cluster-size",
+            type=_Whole(min=1),
+            default=USUAL.min_cluster_size,
+            metavar="N",
+            show_default=True,
+            help="Withhold centroid and size of a cluster of fewer rows.",
         ),
     ],
     "parties": [
@@ -214,6 +238,14 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             is_flag=True,
             default=USUAL.hide_counts,
             help="Nobody learns the cluster sizes, not even at the end.",
+        ),
+        option(
+            "--resolution",
+            type=_Numbers(),
+            default=USUAL.resolution,
+            metavar="STEP,...",
+            help="With --hide-counts: of each column the smallest step between two values, to which the centroids are "
+            "rounded.  [default: the column's range divided by the square root of the number of rows]",
         ),
     ],
     "output": [

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.job import Clustering, KMeansJob, Party, Scaling, ScalingMethod
 from secure_kmeans.job.coins import DrawGrid
-from secure_kmeans.job.fixed_point import LEAST_PRECISION_BITS, choose_precision_bits, largest_that_fits
+from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.protocols.kmeans_checks import are_too_close
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.tables import Table, bounds_of, check_together
 
 J = TypeVar("J", bound=KMeansJob)
-
-_PREDICT_MARGIN: Final = 64.0
-"""New rows may lie this many times the bounds away, as long as the fixed point has room for them."""
 
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 """Lower and upper bounds of the columns."""
@@ -85,27 +82,18 @@ def propose_clustering(
     return Clustering.of(**_common_keys(tables, n_clusters, scaling, bounds, centroids, keys))
 
 
-def propose_prediction(fitted: J, centroids: np.ndarray) -> J:
-    """Propose the job that labels new rows with centroids in original units.
+def propose_prediction(fitted: J, session: str) -> J:
+    """Propose the job that labels new rows by a model that the parties keep in shares.
 
     Parameters
     ----------
     fitted : KMeansJob
-        The job that found the centroids.
-    centroids : (n_clusters, n_features)
+        The job that found the model.
+    session : str
+        Of its run, in hexadecimal.
     """
-    shape = len(fitted.columns), fitted.n_clusters
-    widest = max(
-        fitted.scaling.largest,
-        min(_PREDICT_MARGIN * fitted.scaling.largest, largest_that_fits(LEAST_PRECISION_BITS, *shape)),
-    )
     return fitted.model_copy(
-        update={
-            "task": "predict",
-            "centroids": tuple(map(tuple, centroids.tolist())),
-            "bounds_from_data": False,
-            "precision_bits": choose_precision_bits(*shape, widest),
-        }
+        update={"task": "predict", "model": session, "centroids": None, "seed": None, "bounds_from_data": False}
     )
 
 

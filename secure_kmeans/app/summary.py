@@ -63,11 +63,14 @@ def _print_remarks(report: KMeansReport) -> None:
         console.out.print(
             "The bounds were taken from the tables; agree on them with --bounds and nobody learns these values.\n"
         )
-    single = [str(number) for number, size in enumerate(report.result.counts or []) if size == 1]
-    if single:
-        console.out.print(
-            f"[yellow]Of a single row, which its centroid therefore shows: cluster {', '.join(single)}.[/yellow]\n"
+    for remark in report.result.remarks:
+        console.out.print(f"[yellow]{escape(remark)}[/yellow]\n")
+    if report.result.centroid_grid is not None:
+        steps = ", ".join(
+            f"{_number(step)} ({escape(column)})"
+            for step, column in zip(report.result.centroid_grid, report.columns, strict=True)
         )
+        console.out.print(f"Since the sizes are hidden, the centroids are multiples of {steps}.\n")
     if report.agreement and report.agreement.label_agreement < 1:
         console.out.print(
             "[yellow]Not all labels are the plaintext's, though both should agree to the last bit: please report "
@@ -163,9 +166,17 @@ def _clusters(report: KMeansReport) -> Grid:
         grid.add_column(escape(column), justify="right")
     if len(report.columns) > len(shown):
         grid.add_column("…")
-    sizes = ["hidden"] * result.n_clusters if result.counts is None else [f"{size:,}" for size in result.counts]
-    for number, (center, size) in enumerate(zip(result.cluster_centers, sizes, strict=True)):
+    hidden: list[int | None] = [None] * result.n_clusters
+    sizes = ["hidden" if size is None else f"{size:,}" for size in result.counts or hidden]
+    for number, size in enumerate(sizes):
+        center = None if result.cluster_centers is None else result.cluster_centers[number]
         name = [escape(result.cluster_names[number])] if result.cluster_names else []
+        if number in result.withheld:
+            grid.add_row(str(number), *name, "withheld")
+            continue
+        if center is None:
+            grid.add_row(str(number), *name, size)
+            continue
         rest = [f"{len(center) - len(shown)} more"] if len(center) > len(shown) else []
         grid.add_row(str(number), *name, size, *(_number(value) for value in center[: len(shown)]), *rest)
     return grid
@@ -188,7 +199,8 @@ def _quality(report: KMeansReport) -> Grid:
         grid.add_row("", f"{plain.inertia_in_double_precision:,.3f} in double precision, without rounding")
         labels = f"{100 * agreement.label_agreement:.6g} % of the labels"
         grid.add_row("agreement", f"{labels}, adjusted Rand {agreement.adjusted_rand:.6g}")
-        grid.add_row("", f"largest centroid error {agreement.max_centroid_error:.1e} in scaled units")
+        if agreement.max_centroid_error is not None:
+            grid.add_row("", f"largest centroid error {agreement.max_centroid_error:.1e} in scaled units")
     total = report.timing.total_s
     seconds = f"{total:.2f} s in all" if total >= 0.1 else f"{total:.2g} s in all"
     if report.timing.per_iteration_s is not None:

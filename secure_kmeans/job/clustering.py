@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.job.agreed import Agreed, Numbers
-from secure_kmeans.job.fixed_point import LEAST_PRECISION_BITS, choose_precision_bits
+from secure_kmeans.job.fixed_point import LEAST_PRECISION_BITS, choose_precision_bits, mean_bits
 from secure_kmeans.job.job import Job
 from secure_kmeans.job.scaling import Scaling
 
@@ -20,6 +20,9 @@ USUAL_CLUSTERS: Final = 5
 """What the command line and the estimators take where nobody says how many clusters; a job file has to say it."""
 
 MOST_STARTS: Final = 1000
+
+MOST_PUBLIC_STARTS: Final = 5
+"""Starts that begin at rows whose numbers are public; see ``experiments/attack_public_sizes.py``."""
 
 _START_SLACK: Final = 0.01
 """Scaled units that a start may lie beyond the bounds: a rounding."""
@@ -31,7 +34,7 @@ class Clustering(Agreed):
     Attributes
     ----------
     task : "fit" or "predict"
-        To cluster, or to label new rows by ``centroids``.
+        To cluster, or to label new rows by a model that stays in shares.
     columns : tuple of str
     n_clusters : int
     init : "farthest", "k-means++" or "random"
@@ -40,10 +43,13 @@ class Clustering(Agreed):
         Starts that run side by side; the best is kept.
     max_iter : int
     tol : float
-        Bound of the sum of the squared movements of all centroids, in scaled units.
+        The run stops when the squared movements of all centroids add up to no more than this part of the mean variance
+        of the columns, as scikit-learn's does; 0: when no centroid moves any more.
+    min_cluster_size : int
+        A cluster of fewer rows is withheld: neither its centroid nor its size is disclosed.
     scaling : Scaling
     centroids : tuple of tuples or None
-        Public centroids in original units: the start of a fit, within the bounds; the model of a prediction.
+        Where to start, in original units, within the bounds.
     precision_bits : int
         Fractional bits of the fixed point.
     """
@@ -54,7 +60,8 @@ class Clustering(Agreed):
     init: Init = "farthest"
     n_init: Annotated[int, Field(ge=1, le=MOST_STARTS)] = 5
     max_iter: Annotated[int, Field(ge=1)] = 100
-    tol: Annotated[float, Field(ge=0)] = 1e-8
+    tol: Annotated[float, Field(ge=0, le=1)] = 0.0
+    min_cluster_size: Annotated[int, Field(ge=1)] = 5
     scaling: Scaling
     centroids: tuple[Numbers, ...] | None = None
     precision_bits: Annotated[int, Field(ge=LEAST_PRECISION_BITS, le=30)]
@@ -64,6 +71,15 @@ class Clustering(Agreed):
         """Starts that run side by side: 1 where the centroids are given."""
         return 1 if self.centroids is not None else self.n_init
 
+    def centroid_shifts(self, n_samples: int) -> np.ndarray | None:
+        """Bits of each coordinate of a centroid that stay secret, (n_features,) ints; None where all are disclosed."""
+        del n_samples
+        return None
+
+    def mean_bits(self, n_samples: int) -> int:
+        """Fractional bits of the final means of n rows, in units of each column's range."""
+        return mean_bits(n_samples)
+
     @model_validator(mode="after")
     def _check_shapes(self) -> Self:
         d = len(self.columns)
@@ -72,21 +88,23 @@ class Clustering(Agreed):
         if len(self.scaling.lower) != d:
             raise ValueError(f"bounds for {len(self.scaling.lower)} columns, but there are {d}")
         if self.centroids is None:
-            if self.task == "predict":
-                raise ValueError("a prediction needs centroids")
-        elif [len(centroid) for centroid in self.centroids] != [d] * self.n_clusters:
+            return self
+        if self.task == "predict":
+            raise ValueError("centroids: a prediction takes its model from the parties' states; leave them out")
+        if [len(centroid) for centroid in self.centroids] != [d] * self.n_clusters:
             raise ValueError(f"centroids must have {self.n_clusters} rows of {d} numbers")
-        elif self.task == "fit":
-            self._check_start(np.array(self.centroids))
+        if outside := self.outside(np.array(self.centroids)):
+            raise ValueError(outside)
         return self
 
-    def _check_start(self, centroids: np.ndarray) -> None:
-        """Refuse centroids beyond the bounds: they could leave the ring."""
+    def outside(self, centroids: np.ndarray) -> str:
+        """Which of (k, n_features) centroids lies beyond the bounds, where it could leave the ring; "" if none does."""
         slack = _START_SLACK * self.scaling.units
-        outside = (centroids < self.scaling.lower - slack) | (centroids > self.scaling.upper + slack)
-        if outside.any():
-            number, column = np.argwhere(outside)[0]
-            raise ValueError(f'centroid {number} lies outside the bounds of column "{self.columns[column]}"')
+        beyond = (centroids < self.scaling.lower - slack) | (centroids > self.scaling.upper + slack)
+        if not beyond.any():
+            return ""
+        number, column = np.argwhere(beyond)[0]
+        return f'centroid {number} lies outside the bounds of column "{self.columns[column]}"'
 
 
 class KMeansJob(Job, Clustering):
@@ -97,11 +115,32 @@ class KMeansJob(Job, Clustering):
     bounds_from_data : bool
         The bounds are the tables' own smallest and largest values, which discloses them. Not in a job file: the parties
         of a job file agree on bounds.
+    model : str or None
+        Of a prediction: the session of the fit whose model the parties keep in shares, in hexadecimal.
     """
 
     NOT_IN_A_FILE: ClassVar[frozenset[str]] = frozenset({"bounds_from_data"})
 
     bounds_from_data: bool = False
+    model: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+
+    @property
+    def starts_are_public(self) -> bool:
+        """Whether all parties know at which rows the starts begin."""
+        return self.task == "fit" and self.centroids is None and self.seed is not None
+
+    @model_validator(mode="after")
+    def _check_model(self) -> Self:
+        if (self.model is None) == (self.task == "predict"):
+            raise ValueError(
+                "model: a prediction needs it, the session of the run whose model it takes, and no fit does"
+            )
+        if self.starts_are_public and self.n_init > MOST_PUBLIC_STARTS:
+            raise ValueError(
+                f"n_init: with a public seed at most {MOST_PUBLIC_STARTS} starts: the sizes of more would give away "
+                "the rows at which they begin; leave the seed out, or take fewer starts"
+            )
+        return self
 
     @classmethod
     def from_file(cls, values: Mapping[str, Any]) -> Self:

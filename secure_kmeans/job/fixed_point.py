@@ -13,6 +13,7 @@ from secure_kmeans.errors import JobError
 RING_BITS: Final = 64
 MOST_PRECISION_BITS: Final = 24
 LEAST_PRECISION_BITS: Final = 8
+MOST_MEAN_BITS: Final = 40
 
 
 def bits_to_hold(bound: float) -> int:
@@ -88,6 +89,14 @@ def choose_precision_bits(n_features: int, n_clusters: int, largest: float) -> i
             'use the scaling "uniform" or "minmax"'
         )
     return bits
+
+
+def mean_bits(n_samples: int) -> int:
+    """Fractional bits of a final mean of up to n rows, in units of its column's range: what an exact division allows.
+
+    :func:`~secure_kmeans.mpc.division.extra_bits` needs ``g + 2 + extra <= 61``.
+    """
+    return max(LEAST_PRECISION_BITS, min(MOST_MEAN_BITS, 59 - bits_to_hold(2.0 * 123 * n_samples)))
 
 
 def largest_that_fits(bits: int, n_features: int, n_clusters: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from secure_kmeans.job.result import Common, Own, Result
@@ -10,33 +12,65 @@ from secure_kmeans.job.result import Common, Own, Result
 class KMeansModel(Common):
     """The part of a fit that all parties learn, in original units.
 
+    Clusters are in the order of their sizes, the largest first, then of their centroids, as far as these are known.
+
     Attributes
     ----------
-    centroids : (n_clusters, n_features) lists of float
+    centroids : (n_clusters, n_features) lists of float, or None
+        The mean of each cluster's rows. An entry is None where the cluster is withheld; all is None where the job
+        discloses no centroid.
+    grid_centroids : (n_clusters, n_features) lists of int, or None
+        The centroids on the grid of the fixed point, by which rows are labelled; None as in ``centroids``.
+    withheld : list of int
+        Clusters of fewer rows than ``min_cluster_size``.
     sizes : n_clusters ints or None
-        Rows of all parties in each cluster; None where the job hides them.
+        Rows of all parties in each cluster; an entry is None where the cluster is withheld. None where the job hides
+        them.
     inertia, mean_distance : float or None
-        None where the job does not disclose them.
+        Over the rows of the clusters that are not withheld. None where the job does not disclose them.
     n_iter : int
     converged : bool
         The stop rule ended the run, not ``max_iter``.
     best_restart : int
         Number of the start that was kept, from 0.
     seed : int or None
-        Seed of the public coins; None where none were needed.
+        Seed of the public coins; None where the starts were given, or are secret.
     sizes_by_iteration : list of n_clusters ints
-        Of the best start; empty where the job hides them.
+        Of the best start; an entry is None where the cluster had fewer rows than ``min_cluster_size``. Empty where the
+        job hides them.
     """
 
-    centroids: list[list[float]]
-    sizes: list[int] | None
+    centroids: list[list[float] | None] | None
+    grid_centroids: list[list[int] | None] | None
+    withheld: list[int]
+    sizes: list[int | None] | None
     inertia: float | None
     mean_distance: float | None
     n_iter: int
     converged: bool
     best_restart: int
     seed: int | None
-    sizes_by_iteration: list[list[int]]
+    sizes_by_iteration: list[list[int | None]]
+
+
+def usual_order(sizes: Sequence[int | None] | None, centroids: Sequence[Sequence[float] | None] | None) -> list[int]:
+    """The order of clusters that does not change from run to run: by size, the largest first, then by centroid.
+
+    What is not known comes last and keeps its order.
+
+    Returns
+    -------
+    Numbers of the clusters, in their new order.
+    """
+    k = len(sizes or centroids or ())
+
+    def key(number: int) -> tuple[bool, int, tuple[float, ...]]:
+        size = None if sizes is None else sizes[number]
+        centroid = None if centroids is None else centroids[number]
+        unknown = size is None and centroid is None
+        return unknown, -(size or 0), tuple(centroid or ())
+
+    return sorted(range(k), key=key)
 
 
 class KMeansOwn(Own):
@@ -46,10 +80,14 @@ class KMeansOwn(Own):
     ----------
     labels : list of int
         Of this party's rows, in the order of its table.
+    model_share : base64 text
+        This party's share of the grid centroids where the parties do not know all of them, int64, little-endian; else
+        empty. It is uniformly random without the other parties' shares.
     seconds_by_iteration : list of float
     """
 
     labels: list[int]
+    model_share: str = ""
     seconds_by_iteration: list[float] = Field(default_factory=list)
 
 

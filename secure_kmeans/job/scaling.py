@@ -78,6 +78,11 @@ class Scaling(Agreed):
         """The largest distance of two rows within the bounds, in original units; 1 where all rows must be equal."""
         return float(np.linalg.norm(np.subtract(self.upper, self.lower))) or 1.0
 
+    @property
+    def by_column(self) -> Scaling:
+        """The map of each column to 0 to 1 by its own bounds, in which final means are computed."""
+        return Scaling.of(method="minmax", lower=self.lower, upper=self.upper)
+
     def apply(self, rows: np.ndarray) -> np.ndarray:
         """Original to scaled units, (n, n_features) to the same shape."""
         scaled: np.ndarray = (rows - self.offsets) / self.units

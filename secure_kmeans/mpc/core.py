@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 
+from secure_kmeans.crypto.prg import Prg
 from secure_kmeans.mpc.dealer import DealingProvider, Key, ReceivingProvider
 from secure_kmeans.mpc.provider import Provider
 from secure_kmeans.mpc.rounds import Rounds, Step, T
 from secure_kmeans.net.lines import Lines
 from secure_kmeans.net.watch import Traffic
+
+_PAIRS: Final = "masks that cancel in a sum"
 
 
 class Core:
@@ -71,12 +75,19 @@ class Core:
         self.has_dealer = has_dealer
         self.takes_part = not self.is_dealer
         self.lines, self.traffic = lines, traffic
+        self._key, self._names = key, tuple(parties)
         if self.is_dealer:
             self.provider = DealingProvider(lines, key, parties, traffic)
         elif has_dealer:
             self.provider = ReceivingProvider(lines, key, dealer, last=rank == len(parties) - 1)
         if self.takes_part:
             self._rounds = Rounds(lines, parties, rank, traffic)
+
+    @cached_property
+    def pairs(self) -> dict[int, Prg]:
+        """A stream with each other party, by its rank, for masks that cancel in a sum; a party's alone."""
+        others = [rank for rank in range(self.parties) if rank != self.rank]
+        return {rank: Prg(self._key(self._names[rank], _PAIRS)) for rank in others}
 
     def execute(self, step: Step[T]) -> T:
         """Run one step and return its result."""

@@ -15,6 +15,7 @@ import torch
 from secure_kmeans.errors import ProtocolError
 from secure_kmeans.job.fixed_point import RING_BITS
 from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.mpc import summation
 from secure_kmeans.mpc.cleartext import plane_of
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared
@@ -70,6 +71,7 @@ class CryptenEngine:
     takes_part = True
 
     def __init__(self, core: Core) -> None:
+        self._core = core
         self.execute, self.together, self.drawing_only = core.execute, core.together, core.drawing_only
 
     def public(self, values: np.ndarray) -> Shared:
@@ -116,11 +118,11 @@ class CryptenEngine:
         yield from ()
         return C
 
-    def moved_more(self, before: Shared, now: Shared, limit: int, among: np.ndarray) -> Step[Shared]:
+    def moved_more(self, before: Shared, now: Shared, limit: Shared, among: np.ndarray) -> Step[Shared]:
         """One square and one sign for each start."""
         yield from ()
         moved = crypten.squares(now - before).sum(2).sum(1)
-        bits = crypten.share_of(crypten.sign_bits(-moved + limit)).view(np.int64)
+        bits = crypten.share_of(crypten.sign_bits(limit - moved)).view(np.int64)
         return crypten.wrap(plane_of(bits.astype(bool)) & plane_of(among))
 
     def divide(self, T: Shared, size: int) -> Step[Shared]:
@@ -146,9 +148,17 @@ class CryptenEngine:
         """Not supported: a job that hides its counts must name the other engine."""
         raise NotImplementedError
 
-    def refreshed(self, values: Shared) -> Step[Shared]:
-        """A product with 1 hides the values under the dealer's stream. Rounds: 1."""
-        return (yield from self.multiply(values, self.public(np.ones(tuple(values.size()), dtype=np.int64))))
+    def one_hots(self, count: int, n: int) -> Step[Shared]:
+        """Not supported: a job with secret starts must name the other engine."""
+        raise NotImplementedError
+
+    def random_bits(self, rows: int, m: int) -> Step[Shared]:
+        """Not supported, as :meth:`one_hots`."""
+        raise NotImplementedError
+
+    def sum_of_all(self, own: int) -> Step[int]:
+        """See :func:`~secure_kmeans.mpc.summation.sum_of_all`: no computation of CrypTen's."""
+        return (yield from summation.sum_of_all(self._core, own))
 
 
 def _argmin_one_hot(values: Shared) -> Shared:

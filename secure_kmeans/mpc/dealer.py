@@ -15,6 +15,7 @@ work ahead of them.
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
@@ -63,8 +64,8 @@ class ReceivingProvider(Provider):
         drawn = self._drawn((left.shape[0], right.shape[1]), np.int64)
         return drawn, drawn
 
-    def shares_of_zero(self, *shape: int) -> np.ndarray:
-        return self._dealt(shape)
+    def one_hots(self, count: int, n: int) -> np.ndarray:
+        return self._dealt((count, n))
 
     def products(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return self._dealt(np.broadcast_shapes(left.shape, right.shape))
@@ -160,8 +161,13 @@ class DealingProvider(Provider):
         kernels.add_products(mask, np.ascontiguousarray(left), np.ascontiguousarray(right))
         return mask, np.zeros(mask.shape, dtype=np.int64)
 
-    def shares_of_zero(self, *shape: int) -> np.ndarray:
-        return self._dealt(np.zeros(shape, dtype=np.int64))
+    def one_hots(self, count: int, n: int) -> np.ndarray:
+        """The positions are drawn from the operating system: no stream that a party shares may decide them."""
+        numbers = secrets.SystemRandom()
+        positions = numbers.sample(range(n), count) if count <= n else [numbers.randrange(n) for _ in range(count)]
+        vectors = np.zeros((count, n), dtype=np.int64)
+        vectors[np.arange(count), positions] = 1
+        return self._dealt(vectors)
 
     def products(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return self._dealt(left * right)

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from secure_kmeans.job.fixed_point import RING_BITS
-from secure_kmeans.mpc import argmin, circuits, comparison, division, products, truncation
+from secure_kmeans.mpc import argmin, circuits, comparison, division, products, summation, truncation
 from secure_kmeans.mpc.cleartext import plane_of
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
-from secure_kmeans.mpc.kernels import WORD
+from secure_kmeans.mpc.kernels import WORD, words_for
 from secure_kmeans.mpc.products import MaskedCentroids
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.rows import COMPARISONS_AT_ONCE, Assignment, Rows, pairs_of_candidates, slices
@@ -71,6 +71,15 @@ class Engine(Protocol):
     def argmin_one_hot(self, values: Shared, bits: int = RING_BITS) -> Step[Shared]:
         """(k, m) one-hot columns of the first smallest of (k, m)."""
 
+    def one_hots(self, count: int, n: int) -> Step[Shared]:
+        """(count, n) one-hot vectors whose positions no party knows."""
+
+    def random_bits(self, rows: int, m: int) -> Step[Shared]:
+        """(rows, m) uniform bits, as integers, that no party knows."""
+
+    def sum_of_all(self, own: int) -> Step[int]:
+        """The sum of one integer of each party, and nothing else about the integers."""
+
     def multiply(self, left: Shared, right: Shared) -> Step[Shared]:
         """Elementwise products."""
 
@@ -89,8 +98,8 @@ class Engine(Protocol):
     def centroids(self, C: Shared) -> Step[Any]:
         """Prepare (r, k, d) centroids for labelling and :meth:`moved_more`."""
 
-    def moved_more(self, before: Any, now: Any, limit: int, among: np.ndarray) -> Step[Shared]:
-        """Bits, one word for each 64 starts: [sum of the squared movements > ``limit``], 0 where not ``among``."""
+    def moved_more(self, before: Any, now: Any, limit: Shared, among: np.ndarray) -> Step[Shared]:
+        """Bits, one word for each 64 starts: [sum of the squared movements > ``limit`` (1,)], 0 where not ``among``."""
 
     def divide(self, T: Shared, size: int) -> Step[Any]:
         """Prepare (r, k, d) dividends, |T| < 2^(8 size - 2), while their (r, k) divisors are being revealed."""
@@ -100,9 +109,6 @@ class Engine(Protocol):
 
     def divided_by_secret(self, T: Shared, counts: Shared, otherwise: Shared, largest: int) -> Step[Shared]:
         """The same for shared counts below 2^24; ``otherwise`` where a count is 0."""
-
-    def refreshed(self, values: Shared) -> Step[Shared]:
-        """The same values under fresh shares, which only all parties together can take apart."""
 
 
 class SecureEngine:
@@ -138,6 +144,21 @@ class SecureEngine:
             parts.append((yield from argmin.argmin_one_hot(self.core, numbers[:, where], bits)))
         return wrap(np.concatenate(parts, axis=1))
 
+    def one_hots(self, count: int, n: int) -> Step[Shared]:
+        """See :meth:`~secure_kmeans.mpc.provider.Provider.one_hots`. Rounds: 0."""
+        yield from ()
+        return wrap(self.core.provider.one_hots(count, n))
+
+    def random_bits(self, rows: int, m: int) -> Step[Shared]:
+        """The bits of a mask that is never opened. Rounds: 0."""
+        yield from ()
+        planes = self.core.provider.uniform_planes(rows, words_for(m))
+        return wrap(self.core.provider.bits_as_integers(planes, m))
+
+    def sum_of_all(self, own: int) -> Step[int]:
+        """See :func:`~secure_kmeans.mpc.summation.sum_of_all`."""
+        return (yield from summation.sum_of_all(self.core, own))
+
     def multiply(self, left: Shared, right: Shared) -> Step[Shared]:
         """See :func:`~secure_kmeans.mpc.products.multiply`."""
         return wrap((yield from products.multiply(self.core, share_of(left), share_of(right))))
@@ -164,10 +185,11 @@ class SecureEngine:
         """See :func:`~secure_kmeans.mpc.products.masked`."""
         return (yield from products.masked(self.core, share_of(C)))
 
-    def moved_more(self, before: MaskedCentroids, now: MaskedCentroids, limit: int, among: np.ndarray) -> Step[Shared]:
+    def moved_more(
+        self, before: MaskedCentroids, now: MaskedCentroids, limit: Shared, among: np.ndarray
+    ) -> Step[Shared]:
         """See :func:`~secure_kmeans.mpc.products.movement`."""
-        moved = products.movement(self.core, before, now)
-        spare = self.core.public(np.full(moved.shape, np.int64(limit))) - moved
+        spare = share_of(limit) - products.movement(self.core, before, now)
         bits = (yield from comparison.negative(self.core, spare, RING_BITS))[0]
         return wrap(bits & plane_of(among))
 
@@ -185,8 +207,3 @@ class SecureEngine:
         """See :func:`~secure_kmeans.mpc.division.divide_by_secret`."""
         shares = share_of(T), share_of(counts), share_of(otherwise)
         return wrap((yield from division.divide_by_secret(self.core, *shares, largest)))
-
-    def refreshed(self, values: Shared) -> Step[Shared]:
-        """Adds shares of 0 that the dealer deals. Rounds: 0."""
-        yield from ()
-        return wrap(share_of(values) + self.core.provider.shares_of_zero(*values.size()))

@@ -90,11 +90,23 @@ class Provider(ABC):
             Of ``mask - left @ right``; 0 at the dealer, too.
         """
 
-    # -------------------------------------------------------------------------------------- functions of numbers
+    # ---------------------------------------------------------------------------------------------- one-hot vectors
 
     @abstractmethod
-    def shares_of_zero(self, *shape: int) -> np.ndarray:
-        """Shares of 0. Bytes: 8 for each number."""
+    def one_hots(self, count: int, n: int) -> np.ndarray:
+        """Shares of one-hot vectors whose positions no party knows. Bytes: 8 for each number.
+
+        Parameters
+        ----------
+        count : int
+        n : int
+
+        Returns
+        -------
+        (count, n). The positions are uniform, and differ from each other where ``count <= n``.
+        """
+
+    # -------------------------------------------------------------------------------------- functions of numbers
 
     @abstractmethod
     def products(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from secure_kmeans.job import Clustering
 from secure_kmeans.job.coins import Coins
 from secure_kmeans.job.fixed_point import FixedPoint
+from secure_kmeans.job.tolerance import Tolerance
 from secure_kmeans.plaintext.initialisation import initial_centroids
 from secure_kmeans.plaintext.kmeans import KMeansRun, lloyd
 
@@ -19,6 +20,7 @@ def run_in_the_clear(clustering: Clustering, rows: np.ndarray, seed: int) -> lis
     Rows and centroids are rounded to the fixed point, as parties round them when they share them and when they
     divide. All else is exact. So both runs see the same table and break the same ties. What sets either apart from a
     run in double precision is the rounding alone: ``2^-25`` of the range of the table with 24 fractional bits.
+    :func:`~secure_kmeans.plaintext.conclusion.conclude` makes of a run what a secure run discloses.
 
     Parameters
     ----------
@@ -52,7 +54,8 @@ def run_on_scaled(clustering: Clustering, scaled: np.ndarray, seed: int) -> list
             bits=clustering.precision_bits,
             largest=clustering.scaling.largest,
         )
-    tol = clustering.tol * fixed_point.scale**2
+    tolerance = Tolerance.of(clustering, len(X))
+    tol = 0 if tolerance is None else tolerance.bound(X)
     return [_in_scaled_units(lloyd(X, start, max_iter=clustering.max_iter, tol=tol), fixed_point) for start in starts]
 
 

@@ -69,7 +69,8 @@ def k_means_plus_plus_rows(
     ----------
     coarse : (n_samples, n_features) int64
         In units of ``grid.row_bits`` fractional bits.
-    draws : (n_clusters - 1,) floats in [0, 1)
+    draws : (n_clusters - 1,) uint64
+        Uniform words: u is a word divided by 2^64.
     grid : DrawGrid
     """
     rows = [int(start)]

@@ -83,7 +83,8 @@ def lloyd(X: np.ndarray, centroids: np.ndarray, *, max_iter: int, tol: float) ->
     max_iter : int
         At least 1.
     tol : float
-        Bound of the sum of the squared movements of all centroids, in the units of ``X`` squared.
+        Bound of the sum of the squared movements of all centroids, in the units of ``X`` squared; 0: until no centroid
+        moves.
     """
     converged = False
     all_sizes: list[list[int]] = []

@@ -13,6 +13,7 @@ def match_centroids(centroids: np.ndarray, reference: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     centroids, reference : (n_clusters, n_features)
+        NaN where a centroid is not known. What is left over after the known ones is paired in any order.
 
     Returns
     -------
@@ -20,7 +21,29 @@ def match_centroids(centroids: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """
     from scipy.optimize import linear_sum_assignment
 
-    _, partners = linear_sum_assignment(((centroids[:, None] - reference) ** 2).sum(axis=2))
+    squared = ((centroids[:, None] - reference) ** 2).sum(axis=2)
+    far = 2 * (np.nanmax(squared, initial=0.0) + 1) * len(centroids)
+    _, partners = linear_sum_assignment(np.nan_to_num(squared, nan=far))
+    return np.asarray(partners)
+
+
+def match_labels(labels: np.ndarray, reference: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Number of each cluster's partner among the reference's, one to one: the pairing with most rows in common.
+
+    Parameters
+    ----------
+    labels, reference : (n,) ints
+    n_clusters : int
+
+    Returns
+    -------
+    (n_clusters,) ints
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    common = np.zeros((n_clusters, n_clusters))
+    np.add.at(common, (labels, reference), 1)
+    _, partners = linear_sum_assignment(common + np.eye(n_clusters) / 2, maximize=True)
     return np.asarray(partners)
 
 
@@ -30,15 +53,15 @@ class Agreement:
 
     Attributes
     ----------
-    max_centroid_error : float
-        Largest difference of a coordinate, after matching, in the units of the centroids.
+    max_centroid_error : float or None
+        Largest difference of a coordinate, after matching, in the units of the centroids; None where none is known.
     label_agreement : float
         Part of the rows with the same label, after matching.
     adjusted_rand : float
         Hubert and Arabie's index of the two partitions: 1 where they are the same.
     """
 
-    max_centroid_error: float
+    max_centroid_error: float | None
     label_agreement: float
     adjusted_rand: float
 
@@ -46,12 +69,13 @@ class Agreement:
     def between(
         cls, centroids: np.ndarray, labels: np.ndarray, reference: np.ndarray, reference_labels: np.ndarray
     ) -> Agreement:
-        """Compare (n_clusters, n_features) centroids and (n,) labels with those of a reference."""
+        """Compare (n_clusters, n_features) centroids and (n,) labels with those of a reference; NaN: not known."""
         from sklearn.metrics import adjusted_rand_score
 
-        partners = match_centroids(centroids, reference)
+        partners = match_labels(labels, reference_labels, len(reference))
+        errors = np.abs(centroids - reference[partners])
         return cls(
-            max_centroid_error=float(np.abs(centroids - reference[partners]).max()),
+            max_centroid_error=None if np.isnan(errors).all() else float(np.nanmax(errors)),
             label_agreement=float((partners[labels] == reference_labels).mean()),
             adjusted_rand=float(adjusted_rand_score(reference_labels, labels)),
         )

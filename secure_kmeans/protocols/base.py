@@ -55,6 +55,8 @@ class Context(Generic[J]):
     resumed : bytes or None
         A party's state to go on from, as an earlier run passed it to ``keep``.
     keep : Keep
+    model : bytes or None
+        A party's share of the model that a prediction takes.
     """
 
     job: J
@@ -65,6 +67,7 @@ class Context(Generic[J]):
     progress: Progress
     resumed: bytes | None
     keep: Keep
+    model: bytes | None = None
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -86,7 +89,7 @@ class Context(Generic[J]):
         return [received.get(party, own) for party in self.parties]
 
     def toss_coins(self) -> int:
-        """Seed of the public coins: the job's, or 53 bits that no party chose.
+        """Seed of the coins: the job's, or 53 bits that no party chose and that no helper hears.
 
         Every party commits to a nonce, then shows it. The seed is the hash of all nonces, so it is uniform as long as
         one party's nonce is (Blum, 1983; the commitment is SHA-256 of a nonce of 32 bytes). Rounds: 2.
@@ -105,6 +108,18 @@ class Context(Generic[J]):
             if commitment != _commitment(rank, shown):
                 raise ProtocolError(f'party "{self.parties[rank]}" did not keep to its coin: nothing was computed')
         return int.from_bytes(hashlib.sha256(b"coins" + b"".join(nonces)).digest(), "big") % SEEDS
+
+    def agree_on(self, digest: bytes, what: str) -> None:
+        """Compare a digest of 32 bytes with every other party's. Rounds: 1.
+
+        Raises
+        ------
+        ProtocolError
+            Names the party whose digest differs.
+        """
+        for party, other in zip(self.parties, self._exchange_bytes(digest), strict=True):
+            if other != digest:
+                raise ProtocolError(f'party "{party}" has other {what}: compare the versions of the program')
 
     def _exchange_bytes(self, own: bytes) -> list[bytes]:
         return [numbers.tobytes() for numbers in self.exchange(np.frombuffer(own, dtype=np.int64))]

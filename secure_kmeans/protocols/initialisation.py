@@ -2,8 +2,8 @@
 
 ``farthest`` is Algorithm 1 of "Privacy Preserving Two Party K Means Clustering" (Kothari, Kaushik),
 ``k-means++`` the draw of Arthur and Vassilvitskii (2007), ``random`` step 1 of GMV's Algorithm 5. All
-three take their randomness from public coins, and the plaintext's initialisations
-(:mod:`secure_kmeans.plaintext.initialisation`) take the same rows from the same coins.
+three take rows and draws from :mod:`secure_kmeans.protocols.starts`: secret ones, or public ones from a seed. From the
+same seed the plaintext's initialisations (:mod:`secure_kmeans.plaintext.initialisation`) take the same rows.
 
 r starts are computed side by side. Symbols: X the rows, C the centroids so far, D the squared distance
 of each row to the nearest of them.
@@ -17,10 +17,9 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-import torch
 
 from secure_kmeans.job import Clustering
-from secure_kmeans.job.coins import Coins, DrawGrid
+from secure_kmeans.job.coins import DrawGrid
 from secure_kmeans.job.result import Progress
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import Shared
@@ -28,6 +27,7 @@ from secure_kmeans.mpc.engine import Engine
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.protocols.distances import bits_of_a_difference, squared_distances, squared_norms
+from secure_kmeans.protocols.starts import Starts
 
 Chosen = Callable[[int, int], None]
 """Callback(centroids so far, of how many)."""
@@ -45,9 +45,9 @@ def first_centroids(
     own_rows: np.ndarray,
     counts: list[int],
     X: Shared,
-    toss_coins: Callable[[], int],
+    starts: Starts,
     progress: Progress,
-) -> tuple[int | None, Shared]:
+) -> Shared:
     """[SHK] step 1, for all starts.
 
     Parameters
@@ -58,49 +58,38 @@ def first_centroids(
     counts : list of int
         Every party's number of rows.
     X : (n, d) encrypted tensor
-    toss_coins : callable
-        The seed of the public coins, where no centroids are given.
+    starts : Starts
     progress : Progress
 
     Returns
     -------
-    The seed of the coins, None where none were needed, and the first centroids, (r, k, d).
+    (r, k, d).
     """
-    if clustering.centroids is not None:
-        return None, sharing.enter_public(clustering.scaling.apply(np.array(clustering.centroids))[None])
     engine, n = sharing.engine, sum(counts)
-    seed = toss_coins()
-    coins = Coins.draw(seed, clustering.init, n, clustering.n_clusters, clustering.n_init)
 
     def chosen(number: int, of: int) -> None:
         if engine.takes_part:
             progress("initialisation", number, of)
 
     if clustering.init == "random":
-        return seed, random_rows(X, coins)
+        return engine.execute(starts.rows(engine, X))
     if clustering.init == "farthest":
         bits = bits_of_a_difference(clustering, clustering.precision_bits)
-        return seed, engine.execute(farthest(engine, X, clustering.n_clusters, coins, bits, chosen))
+        return engine.execute(farthest(engine, X, clustering.n_clusters, starts, bits, chosen))
     grid = DrawGrid.fitting(n, len(clustering.columns), clustering.scaling.largest)
     X_coarse = sharing.enter_rows(sharing.fixed_point.on_grid(own_rows), counts, grid.row_bits)
     bits = bits_of_a_difference(clustering, grid.row_bits)
-    step = k_means_plus_plus(engine, X, X_coarse, grid, clustering.n_clusters, coins, bits, chosen)
-    return seed, engine.execute(step)
+    return engine.execute(k_means_plus_plus(engine, X, X_coarse, grid, clustering.n_clusters, starts, bits, chosen))
 
 
-def random_rows(X: Shared, coins: Coins) -> Shared:
-    """[SHK] step 1: the rows that the coins name, (r, k, d). Rounds: 0."""
-    return X[torch.from_numpy(coins.rows)]
-
-
-def farthest(engine: Engine, X: Shared, n_clusters: int, coins: Coins, bits: int, chosen: Chosen) -> Step[Shared]:
-    """A row that the coins name, then each time the row farthest from all centroids so far.
+def farthest(engine: Engine, X: Shared, n_clusters: int, starts: Starts, bits: int, chosen: Chosen) -> Step[Shared]:
+    """A row of the starts, then each time the row farthest from all centroids so far.
 
     Parameters
     ----------
     X : (n, d), f fractional bits
     n_clusters : int
-    coins : Coins
+    starts : Starts
     bits : int
         That hold the difference of two squared distances.
     chosen : callable
@@ -110,10 +99,10 @@ def farthest(engine: Engine, X: Shared, n_clusters: int, coins: Coins, bits: int
     -------
     (r, k, d). A tie goes to the first row, as ``numpy.argmax`` breaks it.
 
-    Rounds: 1 for the norms; for each centroid after the first 2 for the distances, from the third on a comparison and a
-    product for the minimum, and a tournament.
+    Rounds: those of the starting rows; 1 for the norms; for each centroid after the first 2 for the distances, from the
+    third on a comparison and a product for the minimum, and a tournament.
     """
-    centroid = X[torch.from_numpy(coins.rows[:, 0])]  # (r, d)          Algorithm 1, line 2
+    centroid = (yield from starts.rows(engine, X))[:, 0]  # (r, d)      Algorithm 1, line 2
     norms = yield from squared_norms(engine, X)
     centroids, nearest = [centroid], None
     for number in range(2, n_clusters + 1):  #                          line 3
@@ -131,13 +120,13 @@ def k_means_plus_plus(
     X_coarse: Shared,
     grid: DrawGrid,
     n_clusters: int,
-    coins: Coins,
+    starts: Starts,
     bits: int,
     chosen: Chosen,
 ) -> Step[Shared]:
     """As :func:`farthest`, but the next row is drawn with probability proportional to D.
 
-    A public draw u in [0, 1) picks the first row i with ``D_0 + ... + D_i > u (D_0 + ... + D_{n-1})``,
+    A draw u in [0, 1) picks the first row i with ``D_0 + ... + D_i > u (D_0 + ... + D_{n-1})``,
     found by one comparison for each row: the bits go from 0 to 1 once, their differences are the one-hot.
     Where all D are 0 the last row is taken.
 
@@ -155,21 +144,21 @@ def k_means_plus_plus(
     -------
     (r, k, d).
 
-    Rounds: 1 for the norms; for each centroid after the first 2 for the distances, from the third on a comparison and a
-    product for the minimum, a comparison, and a product.
+    Rounds: those of the starting rows; 1 for the norms; for each centroid after the first 2 for the distances, from the
+    third on a comparison and a product for the minimum, those of the draw, a comparison, and a product.
     """
     d = X.size(1)
     both = crypten.cat([X, X_coarse], dim=1)
-    centroid = both[torch.from_numpy(coins.rows[:, 0])]  # (r, 2 d)
+    centroid = (yield from starts.rows(engine, both))[:, 0]  # (r, 2 d)
     norms = yield from squared_norms(engine, X_coarse)
     centroids, nearest = [centroid[:, :d]], None
     for number in range(2, n_clusters + 1):
         distance = yield from squared_distances(engine, X_coarse, norms, centroid[:, d:])
         nearest = distance if nearest is None else (yield from _smaller(engine, nearest, distance, bits))
         reached = nearest.cumsum(1)  # (r, n): D_0 + ... + D_i
-        draws = torch.from_numpy(grid.round(coins.draws[:, number - 2])[:, None])
-        passed = yield from engine.less_than(reached[:, -1:] * draws, reached * (1 << grid.draw_bits))
-        last = engine.public(np.ones((len(draws), 1), dtype=np.int64))
+        aims = yield from starts.times_draws(engine, reached[:, -1:], number - 2, grid)
+        passed = yield from engine.less_than(aims, reached * (1 << grid.draw_bits))
+        last = engine.public(np.ones((reached.size(0), 1), dtype=np.int64))
         passed = crypten.cat([passed[:, :-1], last], dim=1)
         one_hot = crypten.cat([passed[:, :1], passed[:, 1:] - passed[:, :-1]], dim=1)
         centroid = yield from engine.matmul(one_hot, both)

@@ -10,13 +10,15 @@ Differs from the paper:
 
 - step 2 compares scores, ``|c|^2 - 2 x . c``, not distances, and never rounds them;
 - a tie goes to the lowest index, so each row of H has exactly one 1;
-- step 5 reveals the sizes t, unless they stay hidden; where one is 0 the old centroid is kept;
+- step 5 reveals the sizes t, unless they stay hidden, and of a cluster of fewer rows than ``min_cluster_size`` only
+  that it is so small; where a size is 0 the old centroid is kept;
 - step 5 rounds the means to the nearest number of the fixed point, exactly: a run can be repeated to the last bit;
-- steps 6, 8 and 9 stop at ``Delta <= epsilon``, and are made beside step 2 of the next iteration, which opens the same
-  numbers: whether a step was the last one is known when the rows have been labelled anew, as they have to be anyway.
+- steps 6, 8 and 9 stop at ``Delta <= epsilon``, where epsilon is 0 or a part of the variance, and are made beside step
+  2 of the next iteration, which opens the same numbers: whether a step was the last one is known when the rows have
+  been labelled anew, as they have to be anyway.
 
-Reveals: the sizes, unless hidden, and one stop bit for each start and iteration; with several starts the number of the
-best.
+Reveals: the sizes, unless hidden or small, and one stop bit for each start and iteration; with several starts the
+number of the best.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from secure_kmeans.job.fixed_point import RING_BITS, bits_to_hold
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.mpc.cleartext import bits_of
 from secure_kmeans.mpc.crypten_adapter import Shared
-from secure_kmeans.mpc.division import LARGEST_COUNT_BITS
+from secure_kmeans.mpc.division import LARGEST_COUNT_BITS, extra_bits
 from secure_kmeans.mpc.engine import RowsOfAnEngine
 from secure_kmeans.mpc.packing import RING_BYTES, bytes_for
 from secure_kmeans.mpc.rounds import Step
@@ -46,6 +48,7 @@ from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.protocols.distances import bits_of_a_difference
 from secure_kmeans.protocols.lookahead import Lookahead, ScheduleLine
 from secure_kmeans.protocols.tally import Resumption, Tally
+from secure_kmeans.protocols.withholding import common_multiple, dividends, sizes_below
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Revealed:
     ----------
     sizes : Disclosure or None
         None where the sizes stay secret.
+    small : Disclosure
+        Which clusters are so small that their sizes stay secret.
     stop_bit : Disclosure
     going_on : Disclosure
         To the dealer, by its schedule or by the requests that it answers.
@@ -63,6 +68,7 @@ class Revealed:
     """
 
     sizes: Disclosure | None
+    small: Disclosure
     stop_bit: Disclosure
     going_on: Disclosure
     best_restart: Disclosure
@@ -78,27 +84,37 @@ class Bounds:
         The difference of two scores of a row fits these bits, its sign included.
     largest : int
         Bound of a coordinate of a centroid.
+    most : int
+        Bound of a divisor.
     sum_bytes : int
         Sums and sizes are needed modulo 2^(8 sum_bytes).
-    epsilon : int
-        Bound of Delta at which a start has converged.
     """
 
     score_bits: int
     largest: int
+    most: int
     sum_bytes: int
-    epsilon: int
 
     @classmethod
-    def of(cls, clustering: Clustering, n: int) -> Bounds:
-        """The bounds for n rows."""
-        scale = 1 << clustering.precision_bits
-        largest = math.ceil(1.02 * clustering.scaling.largest * scale)
+    def of(cls, clustering: Clustering, n: int, *, hidden: bool) -> Bounds:
+        """The bounds for n rows.
+
+        Raises
+        ------
+        JobError
+            Where the ring has no room for so many rows.
+        """
+        largest = math.ceil(1.02 * clustering.scaling.largest * (1 << clustering.precision_bits))
+        most = n if hidden else max(n, common_multiple(clustering.min_cluster_size))
+        if hidden and bits_to_hold(float(n) + 1) > LARGEST_COUNT_BITS:
+            raise JobError(f"hide_counts: at most {(1 << LARGEST_COUNT_BITS) - 1:,} rows can be counted in secret")
+        if not hidden:
+            extra_bits(largest, most)
         return cls(
             score_bits=bits_of_a_difference(clustering, clustering.precision_bits),
             largest=largest,
-            sum_bytes=min(RING_BYTES, bytes_for(bits_to_hold(float(n) * largest) + 2)),
-            epsilon=int(min(clustering.tol * scale**2, 2.0 ** (RING_BITS - 2))),
+            most=most,
+            sum_bytes=min(RING_BYTES, bytes_for(bits_to_hold(float(most) * largest) + 2)),
         )
 
 
@@ -111,6 +127,8 @@ class Lloyd:
     clustering : Clustering
     rows : rows that an engine has entered
     C : (r, k, d) encrypted tensor
+    epsilon : (1,) encrypted tensor
+        Bound of Delta at which a start has converged.
     line : ScheduleLine
     revealed : Revealed
 
@@ -132,20 +150,20 @@ class Lloyd:
         clustering: Clustering,
         rows: RowsOfAnEngine,
         C: Shared,
+        epsilon: Shared,
         line: ScheduleLine,
         revealed: Revealed,
     ) -> None:
         self.sharing, self.engine = sharing, sharing.engine
         self.clustering, self.rows, self.revealed = clustering, rows, revealed
         self.C = self.C_before = C
-        self.bounds = Bounds.of(clustering, len(rows))
+        self.bounds = Bounds.of(clustering, len(rows), hidden=revealed.sizes is None)
+        self._epsilon = epsilon
         self.tally = Tally(C.size(0))
         self._shape: tuple[int, int, int] = tuple(C.size())
         self.assignment: Assignment | None = None
         self._line = line
         self._prepared: tuple[np.ndarray, Any] | None = None  # the last batch, and its centroids
-        if revealed.sizes is None and bits_to_hold(float(len(rows)) + 1) > LARGEST_COUNT_BITS:
-            raise JobError(f"hide_counts: at most {(1 << LARGEST_COUNT_BITS) - 1:,} rows can be counted in secret")
 
     @property
     def moved(self) -> bool:
@@ -205,7 +223,7 @@ class Lloyd:
     def _converged(self, before: Any, now: Any, batch: np.ndarray) -> Step[np.ndarray]:
         """[SHK] steps 6, 8 and 9: those of the running starts that have moved by no more than epsilon."""
         running = self.tally.of(batch)
-        moved_more = yield from self.engine.moved_more(before, now, self.bounds.epsilon, running)
+        moved_more = yield from self.engine.moved_more(before, now, self._epsilon, running)
         words = yield from self.sharing.revealing(moved_more, self.revealed.stop_bit, iteration=self.tally.iteration)
         moved = bits_of(words[None], len(batch))[0]
         return batch[running & (moved == 0)]
@@ -216,8 +234,10 @@ class Lloyd:
         self.tally.iteration += bool(running.any())
         if self.revealed.sizes is None:
             means, sizes = self._means_by_secret_sizes(H, C), None
-        else:
+        elif self.clustering.min_cluster_size == 1:
             means, sizes = self._means_by_public_sizes(H, C, running, self.revealed.sizes)
+        else:
+            means, sizes = self._means_by_sizes_of_large_ones(H, C, running, self.revealed.sizes)
         if self.engine.takes_part:
             self.tally.count(sizes)
             self.C_before, self.C = self.C, self._replaced(means, batch, running)  # step 7
@@ -229,14 +249,43 @@ class Lloyd:
         T, t = engine.execute(self.rows.sums(H, bounds.sum_bytes))  # steps 3 and 4
         shown = t if running.all() else t[torch.from_numpy(np.flatnonzero(running))]
         reveal = self.sharing.revealing(shown, disclosure, iteration=self.tally.iteration, size=bounds.sum_bytes)
-        revealed, dividends = engine.together(reveal, engine.divide(T, bounds.sum_bytes))
+        revealed, divided = engine.together(reveal, engine.divide(T, bounds.sum_bytes))
         sizes = np.full((len(running), k), len(self.rows), dtype=np.int64)  # a stopped start is divided by anything
         sizes[running] = revealed
-        means = engine.execute(engine.divided(dividends, sizes.clip(1), bounds.largest, len(self.rows)))
+        means = engine.execute(engine.divided(divided, sizes.clip(1), bounds.largest, bounds.most))
         if engine.takes_part and not sizes.all():
             empty = torch.from_numpy((sizes == 0).astype(np.int64))[:, :, None]
             means = means * (1 - empty) + C * empty
         return means, revealed
+
+    def _means_by_sizes_of_large_ones(
+        self, H: Assignment, C: Shared, running: np.ndarray, disclosure: Disclosure
+    ) -> tuple[Shared, np.ndarray]:
+        """Means where the sizes of small clusters stay secret, by :mod:`~secure_kmeans.protocols.withholding`.
+
+        Returns the means, and the sizes of the starts that go on, -1 in the place of a size that stays secret.
+        """
+        engine, bounds, iteration = self.engine, self.bounds, self.tally.iteration
+        least = self.clustering.min_cluster_size
+        T, t = engine.execute(self.rows.sums(H, bounds.sum_bytes))  # steps 3 and 4
+        below = engine.execute(sizes_below(engine, t, range(1, least + 1), len(self.rows)))
+        going_on = torch.from_numpy(np.flatnonzero(running))
+        reveal = self.sharing.revealing(below[least - 1][going_on], self.revealed.small, iteration=iteration)
+        small, D = engine.together(reveal, dividends(engine, T, C, below, least))
+        large = small == 0
+        sizes_of_large = t[going_on].reshape(-1)[torch.from_numpy(np.flatnonzero(large))]
+        reveal = self.sharing.revealing(sizes_of_large, disclosure, iteration=iteration, size=bounds.sum_bytes)
+        divide = engine.divide(D, bounds.sum_bytes)
+        if large.any() or not engine.takes_part:
+            revealed, divided = engine.together(reveal, divide)
+        else:
+            revealed, divided = np.empty(0, dtype=np.int64), engine.execute(divide)
+        sizes = np.full(small.shape, -1, dtype=np.int64)
+        sizes[large] = revealed
+        divisors = np.full((len(running), self._shape[1]), bounds.most, dtype=np.int64)
+        divisors[running] = np.where(large, sizes, common_multiple(least))
+        divisors = divisors.clip(1)  # at a role that does not take part they are 0
+        return engine.execute(engine.divided(divided, divisors, bounds.largest, bounds.most)), sizes
 
     def _means_by_secret_sizes(self, H: Assignment, C: Shared) -> Shared:
         engine, (r, k, d) = self.engine, C.size()
@@ -276,16 +325,17 @@ class Lloyd:
         number = (one_hot[:, 0] * torch.arange(restarts)).sum().reshape(1)
         return int(self.sharing.reveal(number, self.revealed.best_restart)[0])
 
-    def relabelled(self, C: Shared) -> Assignment:
-        """The assignment of the rows to these centroids, (r, k, d)."""
+    def relabelled(self, C: Shared, bits: int | None = None) -> Assignment:
+        """The assignment of the rows to these centroids, (r, k, d).
+
+        ``bits`` hold the difference of two scores of a row, if those of the clustering's bounds do not.
+        """
         prepared = self.engine.execute(self.engine.centroids(C))
-        H: Assignment = self.engine.execute(self.rows.label(prepared, self.bounds.score_bits))
+        H: Assignment = self.engine.execute(self.rows.label(prepared, bits or self.bounds.score_bits))
         return H
 
-    def labels(self, best: int) -> tuple[Shared, Shared]:
-        """(n,) labels by the final centroids of one start, and their (k,) counts."""
-        H = self.assignment
-        if self.C.size(0) > 1 or H is None:
-            H = self.relabelled(self.C[best : best + 1])
-        found: tuple[Shared, Shared] = self.engine.execute(self.rows.labels(H))
-        return found
+    def assignment_of(self, best: int) -> Assignment:
+        """The assignment of the rows to the final centroids of one start."""
+        if self.C.size(0) > 1 or self.assignment is None:
+            return self.relabelled(self.C[best : best + 1])
+        return self.assignment

@@ -23,7 +23,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counts : list of int
         Every party's number of rows.
     seed : int or None
-        Seed of the public coins.
+        Seed of the public coins; None where the starts are given or secret.
     shape : (r, k, d)
     centroids, before : bytes
         This party's shares of the centroids, and of those one iteration earlier, int64; the latter are empty where no
@@ -88,7 +88,7 @@ class Tally:
     converged : (r,) bool
     n_iter : (r,) ints
     sizes : list of lists of (k,) lists
-        For each start the revealed sizes of each of its iterations.
+        For each start the revealed sizes of each of its iterations; -1 for a size that stays secret.
     seconds : list of float
         Of each iteration.
     """

@@ -93,12 +93,12 @@ class ResultsFolder:
 
 
 def _parties_in(path: Path) -> list[str]:
-    """The parties that a report of version 1 or 2 names; none where the file is no report."""
+    """The parties that a report of version 1 to 3 names; none where the file is no report."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return []
-    if not isinstance(report, dict) or report.get("version") not in (1, 2):
+    if not isinstance(report, dict) or report.get("version") not in (1, 2, 3):
         return []
     samples = report.get("n_samples")
     parties = list(samples) if isinstance(samples, dict) else []

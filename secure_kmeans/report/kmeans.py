@@ -15,11 +15,13 @@ from secure_kmeans.job import Clustering, KMeansJob
 from secure_kmeans.job.model import KMeansModel, KMeansOwn
 from secure_kmeans.job.result import Result
 from secure_kmeans.plaintext.baseline import run_on_scaled
+from secure_kmeans.plaintext.conclusion import PlainModel, conclude
 from secure_kmeans.plaintext.kmeans import KMeansRun, lloyd, nearest_centroids, number_of_best
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.plaintext.metrics import Agreement
 from secure_kmeans.report.folder import ResultsFolder
 from secure_kmeans.report.plots import ElbowPoint, Panel, draw_clusters, draw_convergence, draw_elbow
+from secure_kmeans.report.remarks import remarks_on
 from secure_kmeans.report.report import JobPart, Report, Timing, common_part
 from secure_kmeans.report.sections import (
     AgreementSection,
@@ -28,6 +30,7 @@ from secure_kmeans.report.sections import (
     PlaintextSection,
     PredictionReport,
     PredictionSection,
+    centers_array,
 )
 from secure_kmeans.tables import Table
 from secure_kmeans.version import VERSION
@@ -62,6 +65,8 @@ class InTheClear:
         Number of the start whose run this is.
     run : KMeansRun
         Scaled units.
+    model : PlainModel
+        What a secure run from the same start discloses.
     section : PlaintextSection
         Original units.
     """
@@ -71,6 +76,7 @@ class InTheClear:
     seed: int | None
     restart: int
     run: KMeansRun
+    model: PlainModel
     section: PlaintextSection
 
     @classmethod
@@ -94,17 +100,21 @@ class InTheClear:
         scaled = np.concatenate([table.scaled(clustering.scaling) for table in tables.values()])
         runs = run_on_scaled(clustering, scaled, seed or 0)
         kept = number_of_best(runs) if restart is None else restart
-        section = _section_of_run(clustering, rows, scaled, runs[kept])
-        return cls(clustering, tables, None if clustering.centroids is not None else seed, kept, runs[kept], section)
+        model = conclude(clustering, rows, runs[kept])
+        section = _section_of_run(clustering, rows, scaled, runs[kept], model)
+        seed = None if clustering.centroids is not None else seed
+        return cls(clustering, tables, seed, kept, runs[kept], model, section)
 
     @property
     def labels(self) -> dict[str, list[int]]:
         """The labels of each party's rows."""
         ends = np.cumsum([len(table) for table in self.tables.values()])[:-1]
-        return {party: own.tolist() for party, own in zip(self.tables, np.split(self.run.labels, ends), strict=True)}
+        return {party: own.tolist() for party, own in zip(self.tables, np.split(self.model.labels, ends), strict=True)}
 
 
-def _section_of_run(clustering: Clustering, rows: np.ndarray, scaled: np.ndarray, run: KMeansRun) -> PlaintextSection:
+def _section_of_run(
+    clustering: Clustering, rows: np.ndarray, scaled: np.ndarray, run: KMeansRun, model: PlainModel
+) -> PlaintextSection:
     """The figures of a run in the clear, original units.
 
     Parameters
@@ -113,20 +123,26 @@ def _section_of_run(clustering: Clustering, rows: np.ndarray, scaled: np.ndarray
     rows, scaled : (n_samples, n_features)
         The same rows in original and in scaled units.
     run : KMeansRun
+    model : PlainModel
+        Of the run.
     """
     invert = clustering.scaling.invert
-    centroids = invert(run.centroids)
     start = run.centroids_by_iteration[0]
-    unrounded = lloyd(scaled, start, max_iter=clustering.max_iter, tol=clustering.tol)
+    tol = clustering.tol * float(scaled.var(axis=0).mean())
+    unrounded = lloyd(scaled, start, max_iter=clustering.max_iter, tol=tol)
+    shown = (unrounded.sizes >= clustering.min_cluster_size)[:, None]
     return PlaintextSection(
-        cluster_centers=centroids.tolist(),
-        counts=run.sizes.tolist(),
-        inertia=inertia(rows, run.labels, centroids),
-        inertia_in_double_precision=inertia(rows, unrounded.labels, invert(unrounded.centroids)),
-        mean_distance=mean_distance_terms(rows, run.labels, centroids, run.sizes),
+        cluster_centers=model.centroids,
+        withheld=model.withheld,
+        counts=model.sizes,
+        inertia=inertia(rows, model.labels, model.centroids),
+        inertia_in_double_precision=inertia(
+            rows, unrounded.labels, np.where(shown, invert(unrounded.centroids), np.nan)
+        ),
+        mean_distance=mean_distance_terms(rows, model.labels, model.centroids, model.sizes),
         n_iter=run.n_iter,
         converged=run.converged,
-        counts_by_iteration=run.sizes_by_iteration,
+        counts_by_iteration=model.sizes_by_iteration,
         inertia_by_iteration=[
             inertia(rows, nearest_centroids(scaled, earlier)[0], invert(earlier))
             for earlier in run.centroids_by_iteration
@@ -157,7 +173,10 @@ def report_of_kmeans(
         result=_section_of_fit(
             job,
             names,
+            n_samples=sum(results[0].n_samples.values()),
             cluster_centers=model.centroids,
+            grid_centers=model.grid_centroids,
+            withheld=model.withheld,
             counts=model.sizes,
             counts_by_iteration=model.sizes_by_iteration,
             inertia=model.inertia,
@@ -209,7 +228,15 @@ def report_in_the_clear(
         roles=[],
         n_samples={party: len(table) for party, table in clear.tables.items()},
         columns=list(clear.clustering.columns),
-        result=_section_of_fit(clear.clustering, names, seed=clear.seed, best_restart=clear.restart, **found),
+        result=_section_of_fit(
+            clear.clustering,
+            names,
+            n_samples=sum(map(len, clear.tables.values())),
+            grid_centers=clear.model.grid_centroids,
+            seed=clear.seed,
+            best_restart=clear.restart,
+            **found,
+        ),
         plaintext=None,
         agreement=None,
         timing=Timing(total_s=total_s, per_iteration_s=total_s / clear.run.n_iter),
@@ -218,8 +245,15 @@ def report_in_the_clear(
     )
 
 
-def _section_of_fit(clustering: Clustering, names: Sequence[str] | None, **found: Any) -> KMeansSection:
+def _section_of_fit(
+    clustering: Clustering, names: Sequence[str] | None, *, n_samples: int, **found: Any
+) -> KMeansSection:
+    shifts = clustering.centroid_shifts(n_samples)
+    grid = None if shifts is None else clustering.scaling.units * 2.0 ** (shifts - clustering.precision_bits)
     return KMeansSection(
+        centroid_grid=None if grid is None else grid.tolist(),
+        min_cluster_size=clustering.min_cluster_size,
+        remarks=remarks_on(clustering, **found),
         cluster_names=None if names is None else list(names),
         n_clusters=clustering.n_clusters,
         init=clustering.init if clustering.centroids is None else "given",
@@ -237,8 +271,12 @@ def _agreement(
     clustering: Clustering, model: KMeansModel, results: Sequence[Result], clear: InTheClear
 ) -> AgreementSection:
     labels = np.concatenate([_own_of(result).labels for result in results]).astype(int)
-    scaled = clustering.scaling.apply(np.array(model.centroids))
-    agreement = Agreement.between(scaled, labels, clear.run.centroids, clear.run.labels)
+    shape = clustering.n_clusters, len(clustering.columns)
+    found, expected = (
+        clustering.scaling.apply(centers_array(centroids, *shape))
+        for centroids in (model.centroids, clear.model.centroids)
+    )
+    agreement = Agreement.between(found, labels, expected, clear.model.labels)
     return AgreementSection(**vars(agreement))
 
 
@@ -280,8 +318,11 @@ def write_kmeans(
 def _write_centroids(folder: ResultsFolder, report: KMeansReport) -> None:
     result = report.result
     names = result.cluster_names or [""] * result.n_clusters
-    sizes: Sequence[int | str] = result.counts or [""] * result.n_clusters
-    clusters = zip(names, sizes, result.cluster_centers, strict=True)
+    sizes = ["" if size is None else size for size in result.counts or [None] * result.n_clusters]
+    sizes = ["withheld" if number in result.withheld else size for number, size in enumerate(sizes)]
+    blank: list[Any] = [""] * len(report.columns)
+    centers = [center or blank for center in result.cluster_centers or [None] * result.n_clusters]
+    clusters = zip(names, sizes, centers, strict=True)
     folder.write_csv(
         "centroids.csv",
         ["cluster", "name", "size", *report.columns],
@@ -293,17 +334,17 @@ def _panels(
     report: KMeansReport, labels: Mapping[str, Sequence[int]], first: Result | None, clear: InTheClear | None
 ) -> list[Panel]:
     """The clusterings of the picture: the encrypted one, the one in the clear, or both."""
-    panels = []
+    panels, shape = [], (report.result.n_clusters, len(report.columns))
     if first is not None:
         title = _title_of(f"Encrypted, {len(report.parties)} parties", report.result.inertia)
         if len(labels) < len(report.parties):
             title = f"Own rows of {first.role}, clusters of all"
         joined = np.concatenate(list(labels.values())).astype(int)
-        panels.append(Panel(title, np.array(report.result.cluster_centers), joined))
+        panels.append(Panel(title, centers_array(report.result.cluster_centers, *shape), joined))
     if clear is not None:
         who = "Plaintext, same start" if panels else "Plaintext"
         title = _title_of(who, clear.section.inertia)
-        panels.append(Panel(title, np.array(clear.section.cluster_centers), clear.run.labels))
+        panels.append(Panel(title, centers_array(clear.section.cluster_centers, *shape), clear.model.labels))
     return panels
 
 

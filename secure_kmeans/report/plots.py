@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from secure_kmeans.plaintext.metrics import match_centroids
-from secure_kmeans.report.sections import KMeansReport, KMeansSection, PlaintextSection
+from secure_kmeans.plaintext.metrics import match_centroids, match_labels
+from secure_kmeans.report.sections import KMeansReport, KMeansSection, PlaintextSection, centers_array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,6 +60,7 @@ class Panel:
     ----------
     title : str
     centers : (n_clusters, n_features)
+        NaN where a center is not known.
     labels : (n_samples,) ints
     """
 
@@ -137,7 +138,7 @@ def draw_clusters(
     with drawn(path, 4.6 * len(panels) + 1.6, 4.4) as figure:
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for ax, panel in zip(axes, panels, strict=True):
-            partners = match_centroids(panel.centers, panels[0].centers)
+            partners = match_labels(panel.labels, panels[0].labels, len(panels[0].centers))
             _scatter(ax, plane.project(everything[shown], owners[shown]), partners[panel.labels[shown]], owners[shown])
             marks = plane.project(panel.centers, None)
             ax.scatter(
@@ -264,14 +265,17 @@ def _draw_sizes(ax: Axes, report: KMeansReport) -> None:
     from matplotlib.ticker import MaxNLocator
 
     result, plain = report.result, report.plaintext
-    own = np.array(result.counts_by_iteration).reshape(-1, result.n_clusters)
+    own = np.array(result.counts_by_iteration, dtype=float).reshape(-1, result.n_clusters)
     who = "plaintext" if report.protocol is None else "encrypted"
     names = result.cluster_names or [f"Cluster {number}" for number in range(result.n_clusters)]
     for number, (name, sizes) in enumerate(zip(names, own.T, strict=True)):
         ax.plot(range(1, len(own) + 1), sizes, "o-", color=colour(number), markersize=4, linewidth=1.2, label=name)
     if plain:
-        partners = match_centroids(np.array(plain.cluster_centers), np.array(result.cluster_centers))
-        for number, sizes in zip(partners, np.array(plain.counts_by_iteration).T, strict=True):
+        shape = result.n_clusters, len(report.columns)
+        partners = match_centroids(
+            centers_array(plain.cluster_centers, *shape), centers_array(result.cluster_centers, *shape)
+        )
+        for number, sizes in zip(partners, np.array(plain.counts_by_iteration, dtype=float).T, strict=True):
             ax.plot(
                 range(1, len(sizes) + 1),
                 sizes,

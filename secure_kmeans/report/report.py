@@ -118,7 +118,7 @@ class Report(Part):
     ledger : list of Entry
     """
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     program: str
     protocol: str | None
     session: str | None

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 from pydantic import ConfigDict
 
 from secure_kmeans.job import Scaling
 from secure_kmeans.report.report import Report, Section
 
-Matrix = list[list[float]]
+Centers = list[list[float] | None]
+"""Original units; None in the place of a cluster that is withheld."""
+Counts = list[int | None]
+"""None in the place of a cluster that is withheld."""
+
+
+def centers_array(centers: Centers | None, n_clusters: int, n_features: int) -> np.ndarray:
+    """(n_clusters, n_features) float64, NaN where a center is withheld."""
+    found = np.full((n_clusters, n_features), np.nan)
+    for number, center in enumerate(centers or []):
+        if center is not None:
+            found[number] = center
+    return found
 
 
 class KMeansSection(Section):
@@ -17,10 +30,14 @@ class KMeansSection(Section):
 
     model_config = ConfigDict(extra="forbid")
 
-    cluster_centers: Matrix
+    cluster_centers: Centers | None
+    grid_centers: list[list[int] | None] | None
+    centroid_grid: list[float] | None
     cluster_names: list[str] | None
-    counts: list[int] | None
-    counts_by_iteration: list[list[int]]
+    withheld: list[int]
+    min_cluster_size: int
+    counts: Counts | None
+    counts_by_iteration: list[Counts]
     inertia: float | None
     mean_distance: float | None
     n_iter: int
@@ -35,6 +52,7 @@ class KMeansSection(Section):
     precision_bits: int
     best_restart: int
     engine: str | None
+    remarks: list[str]
 
 
 class PlaintextSection(Section):
@@ -45,14 +63,15 @@ class PlaintextSection(Section):
 
     model_config = ConfigDict(extra="forbid")
 
-    cluster_centers: Matrix
-    counts: list[int]
+    cluster_centers: Centers
+    withheld: list[int]
+    counts: Counts
     inertia: float
     inertia_in_double_precision: float
     mean_distance: float
     n_iter: int
     converged: bool
-    counts_by_iteration: list[list[int]]
+    counts_by_iteration: list[Counts]
     inertia_by_iteration: list[float]
 
 
@@ -61,7 +80,7 @@ class AgreementSection(Section):
 
     model_config = ConfigDict(extra="forbid")
 
-    max_centroid_error: float
+    max_centroid_error: float | None
     label_agreement: float
     adjusted_rand: float
 

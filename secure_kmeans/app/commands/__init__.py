@@ -4,10 +4,11 @@ A command returns a value or raises one of this package's errors; it prints noth
 started, it calls ``announce`` with all that will be disclosed. An exception raised there ends the command.
 """
 
-from secure_kmeans.app.commands.all_roles import cluster, predict, rehearse
+from secure_kmeans.app.commands.all_roles import cluster, rehearse
 from secure_kmeans.app.commands.in_the_clear import cluster_in_the_clear
 from secure_kmeans.app.commands.number_of_clusters import Elbow, elbow
 from secure_kmeans.app.commands.one_role import check, new_identity, take_part
+from secure_kmeans.app.commands.prediction import predict
 from secure_kmeans.app.commands.values import (
     Announce,
     Announcement,

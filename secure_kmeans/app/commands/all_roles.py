@@ -5,24 +5,23 @@ Modules that a refusal does not need are imported where they are used.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from secure_kmeans.app import demo
 from secure_kmeans.app.commands.values import Announce, Announcement, RoleFiles, Run, no_announcement
-from secure_kmeans.app.inputs import Options, read_inputs, tables_of_job
-from secure_kmeans.app.proposal import propose_job, propose_prediction
-from secure_kmeans.errors import DataError, JobError
-from secure_kmeans.job import Clustering, Job, KMeansJob
+from secure_kmeans.app.inputs import INITS, Options, read_inputs, tables_of_job
+from secure_kmeans.app.proposal import propose_job
+from secure_kmeans.errors import JobError
+from secure_kmeans.job import MOST_PUBLIC_STARTS, SEEDS, Clustering, Job, KMeansJob
+from secure_kmeans.job.coins import fresh_seed
+from secure_kmeans.job.model import KMeansModel
 from secure_kmeans.job.result import Progress, Result, no_progress
 from secure_kmeans.protocols import protocol_of, read_job
 from secure_kmeans.protocols.base import Protocol
-from secure_kmeans.tables import Table, read_table, split_table
+from secure_kmeans.tables import Table
 
 
 def cluster(
@@ -51,13 +50,21 @@ def cluster(
     RoleError, ProtocolError
     """
     inputs = read_inputs(options)
+    seed = options.seed
+    if compare and seed is None and options.init in INITS:
+        seed = fresh_seed()
+        if options.n_init > MOST_PUBLIC_STARTS:
+            raise JobError(
+                f"n_init: a comparison with the plaintext run takes at most {MOST_PUBLIC_STARTS} starts, since their "
+                "first rows have to be public; take fewer, or leave the comparison out"
+            )
     job = propose_job(
         list(inputs.tables.values()),
         options.clusters,
         parties=tuple(inputs.tables),
         bounds=inputs.bounds,
         **options.clustering_keys(inputs.columns),
-        **options.job_keys(),
+        **options.job_keys() | {"seed": seed},
     )
     run = _AllRoles(job, inputs.tables, output or Path("results") / inputs.name, announce, progress)
     return run.execute(compare=compare)
@@ -93,74 +100,20 @@ def rehearse(
     """
     files = files or RoleFiles()
     job = read_job(path)
+    if compare:
+        job = _with_public_starts(job)
     run = _AllRoles(
         job, tables_of_job(job, path, tables or {}), files.output or Path("results") / path.stem, announce, progress
     )
     return run.execute(compare=compare, states=files.states or Path("state") / path.stem, resume=files.resume)
 
 
-def predict(
-    report: Path,
-    data: Sequence[Path],
-    output: Path | None = None,
-    *,
-    announce: Announce = no_announcement,
-    progress: Progress = no_progress,
-) -> Run:
-    """Label new rows on secret shares by the model of an earlier run, all roles on this machine.
-
-    Parameters
-    ----------
-    report : path
-        The ``report.json`` of a clustering.
-    data : sequence of paths
-        One file for each party, or one whose rows are split among the parties.
-    output : path, optional
-        Folder of the results; ``prediction`` beside the report if not given.
-    announce, progress : callable, optional
-
-    Raises
-    ------
-    DataError, JobError
-        Before anything is started.
-    RoleError, ProtocolError
-    """
-    fitted, centroids = read_model(report)
-    job = propose_prediction(fitted, centroids)
-    if len(data) not in (1, len(job.names)):
-        raise JobError(
-            f"there are {len(data)} files for {len(job.names)} parties; give one file, or one for each party"
-        )
-    found = [read_table(path, job.columns) for path in data]
-    tables = split_table(found[0], len(job.names)) if len(data) == 1 else found
-    by_party = dict(zip(job.names, tables, strict=True))
-    run = _AllRoles(job, by_party, output or report.parent / "prediction", announce, progress)
-    return run.execute(compare=False)
-
-
-def read_model(path: Path) -> tuple[KMeansJob, np.ndarray]:
-    """Read the job and the centroids, in original units, of the clustering that a report describes.
-
-    Raises
-    ------
-    DataError
-        Where the file is no such report.
-    """
-    from secure_kmeans.report.report import Report
-
-    try:
-        report = Report.load(path)
-        keys = report.job.model_dump(exclude={"digest"})
-        job = protocol_of(report.protocol or "").Job.model_validate_json(json.dumps(keys))
-        centroids = np.array(report.result.model_dump()["cluster_centers"], dtype=np.float64)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path}: this is not the report of a clustering on secret shares") from None
-    fits = isinstance(job, KMeansJob) and centroids.shape == (job.n_clusters, len(job.columns))
-    if not fits or not np.isfinite(centroids).all():
-        raise DataError(f"{path}: its cluster centers do not fit its job")
-    return job, centroids
+def _with_public_starts(job: Job) -> Job:
+    """The same job, but with a public seed that follows from it: a run in the clear can begin at the same rows."""
+    comparable = isinstance(job, KMeansJob) and job.task == "fit" and job.restarts <= MOST_PUBLIC_STARTS
+    if not comparable or job.seed is not None:
+        return job
+    return job.model_copy(update={"seed": int.from_bytes(job.digest[:8], "big") % SEEDS})
 
 
 @dataclass(frozen=True)
@@ -229,7 +182,9 @@ def run_all_roles(
 
 def segments_of(job: Job | Clustering, results: Sequence[Result]) -> list[str] | None:
     """The names of the mall's segments, where a run found them."""
-    centroids = getattr(results[0].common, "centroids", None)
-    if centroids is None or not isinstance(job, Clustering):
+    model = results[0].common
+    if not isinstance(model, KMeansModel) or not isinstance(job, Clustering):
         return None
-    return demo.segment_names(job.columns, np.array(centroids))
+    from secure_kmeans.report.sections import centers_array
+
+    return demo.segment_names(job.columns, centers_array(model.centroids, job.n_clusters, len(job.columns)))

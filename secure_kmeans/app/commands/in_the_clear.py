@@ -6,8 +6,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from secure_kmeans.app import demo
 from secure_kmeans.app.commands.values import Run
 from secure_kmeans.app.inputs import Options, read_inputs
@@ -32,6 +30,7 @@ def cluster_in_the_clear(options: Options, output: Path | None = None) -> Run:
     """
     from secure_kmeans.report.folder import ResultsFolder
     from secure_kmeans.report.kmeans import InTheClear, report_in_the_clear, write_kmeans
+    from secure_kmeans.report.sections import centers_array
 
     inputs = read_inputs(options, split=False)
     tables = list(inputs.tables.values())
@@ -46,7 +45,9 @@ def cluster_in_the_clear(options: Options, output: Path | None = None) -> Run:
         started, began = datetime.now(UTC), time.perf_counter()
         clear = InTheClear.of(clustering, inputs.tables, seed)
         seconds = time.perf_counter() - began
-        names = demo.segment_names(inputs.columns, np.array(clear.section.cluster_centers))
+        names = demo.segment_names(
+            inputs.columns, centers_array(clear.section.cluster_centers, clustering.n_clusters, len(inputs.columns))
+        )
         report = report_in_the_clear(clear, started=started, total_s=seconds, names=names)
         write_kmeans(folder, report, [], inputs.tables, clear)
         return Run(clustering, report, (), tuple(folder.publish()), (), advice)

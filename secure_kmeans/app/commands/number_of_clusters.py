@@ -20,6 +20,7 @@ from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import KMeansModel
 from secure_kmeans.job.result import Progress, no_progress
 from secure_kmeans.plaintext.baseline import run_on_scaled
+from secure_kmeans.plaintext.conclusion import conclude
 from secure_kmeans.plaintext.kmeans import KMeansRun, number_of_best
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.protocols import protocol_of
@@ -171,11 +172,11 @@ def _point(
 ) -> ElbowPoint:
     from secure_kmeans.report.kmeans import ElbowPoint
 
-    centroids = clustering.scaling.invert(run.centroids)
+    model = conclude(clustering, rows, run)
     return ElbowPoint(
         clustering.n_clusters,
-        inertia(rows, run.labels, centroids),
-        mean_distance_terms(rows, run.labels, centroids, run.sizes),
+        inertia(rows, model.labels, model.centroids),
+        mean_distance_terms(rows, model.labels, model.centroids, model.sizes),
         None if encrypted is None else encrypted.inertia,
         None if encrypted is None else encrypted.mean_distance,
     )

@@ -22,8 +22,23 @@ COLUMN_BOUNDS: Final = Disclosure(
     When.BEFORE,
     "only without `--bounds`: agree on bounds and nobody learns them",
 )
+STARTING_ROWS: Final = Disclosure(
+    "which rows the starts begin at",
+    ALL,
+    When.BEFORE,
+    "only with a public `seed`, which a comparison with a run in the clear needs; their numbers, not their content",
+)
+SMALL_CLUSTERS: Final = Disclosure(
+    "which clusters are smaller than min_cluster_size",
+    ALL,
+    When.EACH,
+    "of each start that is still running; not with `hide_counts`, nor with a minimum of 1",
+)
 CLUSTER_SIZES: Final = Disclosure(
-    "cluster sizes", ALL, When.EACH, "of each start that is still running; not with `hide_counts`"
+    "cluster sizes",
+    ALL,
+    When.EACH,
+    "of each start that is still running, and of the clusters that are not too small; not with `hide_counts`",
 )
 STOP_BIT: Final = Disclosure("stop bit", ALL, When.EACH, "of each start that is still running")
 GOING_ON: Final = Disclosure(
@@ -33,29 +48,52 @@ GOING_ON: Final = Disclosure(
     "the first party tells it, and of a resumed run from which iteration; so it learns how many iterations each takes",
 )
 BEST_RESTART: Final = Disclosure("number of the best restart", ALL, When.END, "only with several starts")
-FINAL_CENTROIDS: Final = Disclosure("final centroids", ALL, When.END, "of the best start")
-FINAL_SIZES: Final = Disclosure("final cluster sizes", ALL, When.END, "of the best start; not with `hide_counts`")
+WITHHELD: Final = Disclosure(
+    "which clusters are withheld",
+    ALL,
+    When.END,
+    "those of fewer rows than `min_cluster_size`, of the best start",
+)
+FINAL_CENTROIDS: Final = Disclosure(
+    "final centroids",
+    ALL,
+    When.END,
+    "of the best start, and of the clusters that are not withheld; with `hide_counts` on a coarse grid; not with "
+    '`disclose.centroids = "nobody"`',
+)
+FINAL_SIZES: Final = Disclosure(
+    "final cluster sizes",
+    ALL,
+    When.END,
+    "of the best start, and of the clusters that are not withheld; not with `hide_counts`",
+)
 INERTIA: Final = Disclosure(
-    "inertia", ALL, When.END, "one number over all rows; `reveal_inertia = false` keeps it hidden"
+    "inertia",
+    ALL,
+    When.END,
+    "one number over the rows of all clusters that are not withheld; `reveal_inertia = false` keeps it hidden",
 )
 MEAN_DISTANCE: Final = Disclosure(
     "mean-distance loss",
     ALL,
     When.END,
-    "one number over all rows; only for the elbow, and not with `hide_counts`",
+    "one number over the same rows; only for the elbow, and not with `hide_counts`",
 )
 OWN_LABELS: Final = Disclosure(
-    "labels of its own rows", OWNER, When.END, "by the best start's centroids, or by the job's in a prediction"
+    "labels of its own rows", OWNER, When.END, "by the best start's centroids, or by the model of a prediction"
 )
 
 EVERYTHING: Final = (
     ROW_COUNTS,
     ROW_COUNTS_TO_DEALER,
     COLUMN_BOUNDS,
+    STARTING_ROWS,
+    SMALL_CLUSTERS,
     CLUSTER_SIZES,
     STOP_BIT,
     GOING_ON,
     BEST_RESTART,
+    WITHHELD,
     FINAL_CENTROIDS,
     FINAL_SIZES,
     INERTIA,
@@ -73,14 +111,17 @@ def disclosures(job: ShkJob | None) -> tuple[Disclosure, ...]:
         ROW_COUNTS: True,
         ROW_COUNTS_TO_DEALER: True,
         COLUMN_BOUNDS: job.bounds_from_data,
+        STARTING_ROWS: job.starts_are_public,
+        SMALL_CLUSTERS: fits and not job.hide_counts and job.min_cluster_size > 1,
         CLUSTER_SIZES: fits and not job.hide_counts,
         STOP_BIT: fits,
         GOING_ON: fits,
         BEST_RESTART: fits and job.restarts > 1,
-        FINAL_CENTROIDS: fits,
+        WITHHELD: fits and (job.discloses_centroids or not job.hide_counts),
+        FINAL_CENTROIDS: fits and job.discloses_centroids,
         FINAL_SIZES: fits and not job.hide_counts,
-        INERTIA: fits and job.reveal_inertia,
-        MEAN_DISTANCE: fits and job.reveal_mean_distance,
+        INERTIA: fits and job.reveal_inertia and job.discloses_centroids,
+        MEAN_DISTANCE: fits and job.reveal_mean_distance and job.discloses_centroids,
         OWN_LABELS: True,
     }
     return tuple(disclosure for disclosure in EVERYTHING if happens[disclosure])

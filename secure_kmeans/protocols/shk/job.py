@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import model_validator
+import numpy as np
+from pydantic import Field, model_validator
 
-from secure_kmeans.job import Endpoint, Kind, KMeansJob
+from secure_kmeans.job import Agreed, Endpoint, Kind, KMeansJob
+from secure_kmeans.job.fixed_point import bits_to_hold
 
 DEALER = "dealer"
 """The name of the role that deals correlated randomness."""
 
 Engine = Literal["secure", "crypten"]
+
+
+LARGEST_PUBLIC_MINIMUM: Final = 16
+"""The largest ``min_cluster_size`` where sizes are disclosed; see :mod:`secure_kmeans.protocols.withholding`."""
+
+
+class Disclose(Agreed):
+    """What a run discloses of its model.
+
+    Attributes
+    ----------
+    centroids : "all" or "nobody"
+        Who learns the final centroids. With "nobody" each party keeps its share of them, to label new rows with.
+    """
+
+    centroids: Literal["all", "nobody"] = "all"
 
 
 class ShkJob(KMeansJob):
@@ -24,9 +43,14 @@ class ShkJob(KMeansJob):
     engine : "secure" or "crypten"
         What computes on the shares; "crypten", CrypTen's own circuits, is for comparison only.
     hide_counts : bool
-        The cluster sizes stay secret, in every iteration and at the end.
+        The cluster sizes stay secret, in every iteration and at the end. The centroids are disclosed on a grid that is
+        too coarse to tell the sizes from.
+    resolution : n_features numbers or None
+        Of each column the smallest step between two values, as the parties agreed: the grid of the centroids where the
+        sizes are hidden. None: the range of each column divided by the square root of the number of rows.
+    disclose : Disclose
     reveal_inertia, reveal_mean_distance : bool
-        These sums over all parties' rows are disclosed at the end.
+        These sums over all parties' rows are disclosed at the end, where the centroids are.
     """
 
     HELPERS: ClassVar[Mapping[str, Kind]] = {DEALER: Kind.DEALER}
@@ -35,6 +59,8 @@ class ShkJob(KMeansJob):
     dealer: Endpoint = Endpoint()
     engine: Engine = "secure"
     hide_counts: bool = False
+    resolution: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    disclose: Disclose = Disclose()
     reveal_inertia: bool = True
     reveal_mean_distance: bool = False
 
@@ -44,4 +70,42 @@ class ShkJob(KMeansJob):
             raise ValueError('hide_counts: only the engine "secure" divides by counts that stay secret')
         if self.hide_counts and self.reveal_mean_distance:
             raise ValueError("hide_counts: the mean-distance loss is made from the cluster sizes; leave it out")
+        if not self.hide_counts and self.min_cluster_size > LARGEST_PUBLIC_MINIMUM:
+            raise ValueError(
+                f"min_cluster_size: more than {LARGEST_PUBLIC_MINIMUM} only with hidden sizes; set hide_counts"
+            )
+        if self.resolution is not None and len(self.resolution) != len(self.columns):
+            raise ValueError(f"resolution: {len(self.resolution)} numbers, but there are {len(self.columns)} columns")
         return self
+
+    @model_validator(mode="after")
+    def _check_engine(self) -> Self:
+        if self.engine == "crypten" and self.task == "fit" and self.centroids is None and self.seed is None:
+            raise ValueError('seed: the engine "crypten" draws no secret starts; give a seed')
+        return self
+
+    @property
+    def discloses_centroids(self) -> bool:
+        """Whether all parties learn the final centroids."""
+        return self.disclose.centroids == "all"
+
+    def mean_bits(self, n_samples: int) -> int:
+        """As for every clustering; CrypTen's division would go astray too often with so many bits."""
+        most = super().mean_bits(n_samples)
+        return most if self.engine == "secure" else min(most, self.precision_bits)
+
+    def centroid_shifts(self, n_samples: int) -> np.ndarray | None:
+        """Bits of each coordinate of a centroid that stay secret where the sizes are hidden.
+
+        A cell of the grid is at least as wide as the resolution g of its column. Then the means S g / t of every number
+        of rows t lie in every cell, so that a centroid says nothing about its t. Where g is not known, the cell is the
+        column's range divided by sqrt(n): no g is larger than the range, so that this holds for every t from sqrt(n)
+        on, and a cell is about as wide as the sampling error of a mean.
+        """
+        if not self.hide_counts:
+            return None
+        steps = np.subtract(self.scaling.upper, self.scaling.lower) / math.sqrt(n_samples)
+        if self.resolution is not None:
+            steps = np.array(self.resolution)
+        scaled = steps / self.scaling.units * 2.0**self.precision_bits
+        return np.array([bits_to_hold(float(step)) for step in scaled], dtype=np.int64)

@@ -66,11 +66,11 @@ class Shk(Protocol[ShkJob, KMeansResult]):
     def in_the_clear(
         self, job: ShkJob, tables: Mapping[str, Table], results: Sequence[KMeansResult]
     ) -> InTheClear | None:
-        """The plaintext run from the same start as the best one on shares; None for a prediction."""
+        """The plaintext run from the same start as the best one on shares; None where that is secret."""
         from secure_kmeans.report.kmeans import InTheClear
 
         model = results[0].common
-        if model is None:
+        if model is None or (model.seed is None and job.centroids is None):
             return None
         return InTheClear.of(job, tables, model.seed or 0, model.best_restart)
 

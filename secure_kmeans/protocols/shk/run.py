@@ -7,10 +7,13 @@ deals follows from shapes, which are public.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from secure_kmeans.errors import ProtocolError
+from secure_kmeans.errors import ProtocolError, StateError
 from secure_kmeans.job import Kind
+from secure_kmeans.job.coins import Coins, SecretCoins
 from secure_kmeans.job.fixed_point import RING_BITS
 from secure_kmeans.job.ledger import Entry
 from secure_kmeans.job.model import KMeansModel, KMeansOwn, KMeansResult
@@ -20,12 +23,16 @@ from secure_kmeans.mpc.session import open_session
 from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.protocols.base import Context
+from secure_kmeans.protocols.conclusion import Conclude, Concluded, Conclusion
 from secure_kmeans.protocols.distances import bits_of_a_difference
 from secure_kmeans.protocols.initialisation import first_centroids
 from secure_kmeans.protocols.lloyd import Lloyd, Revealed
 from secure_kmeans.protocols.lookahead import ScheduleLine
 from secure_kmeans.protocols.shk import disclosures as may
+from secure_kmeans.protocols.shk.disclosures import disclosures
 from secure_kmeans.protocols.shk.job import DEALER, ShkJob
+from secure_kmeans.protocols.starts import PublicStarts, SecretStarts
+from secure_kmeans.protocols.stopping import movement_bound
 from secure_kmeans.protocols.tally import Resumption, State
 
 _MOST_ROWS = 1 << 40
@@ -97,13 +104,12 @@ class _Part:
             self.line, state, is_dealer=engine.is_dealer, restarts=job.restarts, max_iter=job.max_iter
         )
         if resumption is None:
-            seed, C = first_centroids(  # [SHK] step 1
-                sharing, job, self.scaled, self.counts, X, self._toss_coins, context.progress
-            )
+            seed, C = self._first_centroids(X)  # [SHK] step 1
             C_before = C
         else:
             seed, C, C_before = self._kept(state)
-        lloyd = self._lloyd(X, C)
+        epsilon = movement_bound(sharing, job, self.scaled, self.counts)
+        lloyd = self._lloyd(X, C, epsilon)
         if resumption is not None:
             lloyd.resume(resumption, C_before)
             if state is not None:
@@ -114,15 +120,31 @@ class _Part:
             context.progress("iterations", lloyd.tally.iteration, job.max_iter)
         return self._result_of_fit(lloyd, seed)
 
-    def _toss_coins(self) -> int:
-        return 0 if self.engine.is_dealer and self.job.seed is None else self.context.toss_coins()
+    def _first_centroids(self, X: crypten.Shared) -> tuple[int | None, crypten.Shared]:
+        """The seed of the public coins, None where the starts are given or secret, and the first centroids."""
+        job, context = self.job, self.context
+        if job.centroids is not None:
+            return None, self.sharing.enter_public(job.scaling.apply(np.array(job.centroids))[None])
+        n, k, r = sum(self.counts), job.n_clusters, job.n_init
+        is_dealer = self.engine.is_dealer
+        starts: PublicStarts | SecretStarts
+        if job.seed is not None:
+            starts = PublicStarts(Coins.draw(job.seed, job.init, n, k, r))
+        else:
+            seed = 0 if is_dealer else context.toss_coins()
+            starts = SecretStarts.of(job, SecretCoins.draw(seed, n, k, r))
+        if not is_dealer:
+            context.agree_on(starts.coins.digest, "coins")
+        if job.starts_are_public:
+            context.ledger.record(may.STARTING_ROWS)
+        return job.seed, first_centroids(self.sharing, job, self.scaled, self.counts, X, starts, context.progress)
 
-    def _lloyd(self, X: crypten.Shared, C: crypten.Shared) -> Lloyd:
+    def _lloyd(self, X: crypten.Shared, C: crypten.Shared, epsilon: crypten.Shared) -> Lloyd:
         """The rows under their mask, and the loop from these centroids."""
         sizes = None if self.job.hide_counts else may.CLUSTER_SIZES
-        revealed = Revealed(sizes, may.STOP_BIT, may.GOING_ON, may.BEST_RESTART)
+        revealed = Revealed(sizes, may.SMALL_CLUSTERS, may.STOP_BIT, may.GOING_ON, may.BEST_RESTART)
         rows = self.engine.execute(self.engine.enter(X, bits_of_a_difference(self.job, self.job.precision_bits)))
-        return Lloyd(self.sharing, self.job, rows, C, self.line, revealed)
+        return Lloyd(self.sharing, self.job, rows, C, epsilon, self.line, revealed)
 
     def _kept(self, state: State | None) -> tuple[int | None, crypten.Shared, crypten.Shared]:
         """Seed, centroids and earlier centroids of a state, under fresh shares; the dealer has no state."""
@@ -159,53 +181,63 @@ class _Part:
 
     def _result_of_fit(self, lloyd: Lloyd, seed: int | None) -> KMeansResult | None:
         """Reveal the model, and to each party the labels of its own rows."""
-        sharing, job = self.sharing, self.job
+        job = self.job
+        announced = disclosures(job)
+        ends = (may.WITHHELD, may.FINAL_CENTROIDS, may.FINAL_SIZES)
+        small, centroids, sizes = (each if each in announced else None for each in ends)
+        disclosed = Concluded(small, centroids, sizes, may.OWN_LABELS)
         best = lloyd.best()
-        numbers, t = lloyd.labels(best)
-        scaled = sharing.fixed_point.decode(sharing.reveal(lloyd.C[best], may.FINAL_CENTROIDS))
-        sizes = None if job.hide_counts else sharing.reveal(t, may.FINAL_SIZES, size=LABEL_BYTES)
-        labels = sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
-        centroids = job.scaling.invert(scaled)
-        losses = self._losses(labels, centroids, sizes)
+        found = Conclude(self.sharing, job, lloyd, self.rows, self.counts, disclosed).run(best)
+        losses = self._losses(found)
         if self.engine.is_dealer:
             return None
         tally = lloyd.tally
         return self._result(
             KMeansModel(
-                centroids=centroids.tolist(),
-                sizes=None if sizes is None else sizes.tolist(),
+                centroids=found.centroids,
+                grid_centroids=found.grid_centroids,
+                withheld=found.withheld,
+                sizes=found.sizes,
                 inertia=losses.get("inertia"),
                 mean_distance=losses.get("mean_distance"),
                 n_iter=int(tally.n_iter[best]),
                 converged=bool(tally.converged[best]),
                 best_restart=best,
                 seed=seed,
-                sizes_by_iteration=tally.sizes[best],
+                sizes_by_iteration=[
+                    [None if sizes[number] < 0 else sizes[number] for number in found.order]
+                    for sizes in tally.sizes[best]
+                ],
             ),
-            KMeansOwn(labels=labels.tolist(), seconds_by_iteration=tally.seconds),
+            KMeansOwn(labels=found.labels.tolist(), model_share=found.model_share, seconds_by_iteration=tally.seconds),
         )
 
-    def _losses(self, labels: np.ndarray, centroids: np.ndarray, sizes: np.ndarray | None) -> dict[str, float]:
+    def _losses(self, found: Conclusion) -> dict[str, float]:
         """The losses over all parties' rows that the job discloses, in original units.
 
-        Each party adds up those of its own rows; the total alone is revealed.
+        Each party adds up those of its own rows in the clusters that are not withheld; the total alone is revealed.
         """
-        losses, longest = {}, float(self.job.scaling.diagonal)
+        losses: dict[str, float] = {}
+        if found.centroids is None:
+            return losses
+        longest, bound = float(self.job.scaling.diagonal), float(sum(self.counts))
         if self.job.reveal_inertia:
-            own = inertia(self.rows, labels, centroids) / longest**2
-            total = self.sharing.reveal_sum(own, may.INERTIA, bound=sum(self.counts))
-            losses["inertia"] = total * longest**2
+            own = 0.0 if self.engine.is_dealer else inertia(self.rows, found.labels, found.centroids)
+            losses["inertia"] = self.sharing.reveal_sum(own, may.INERTIA, bound=bound * longest**2)
         if self.job.reveal_mean_distance:
-            assert sizes is not None
-            own = mean_distance_terms(self.rows, labels, centroids, sizes) / longest
-            total = self.sharing.reveal_sum(own, may.MEAN_DISTANCE, bound=len(centroids))
-            losses["mean_distance"] = total * longest
+            assert found.sizes is not None
+            own = 0.0
+            if not self.engine.is_dealer:
+                own = mean_distance_terms(self.rows, found.labels, found.centroids, found.sizes)
+            losses["mean_distance"] = self.sharing.reveal_sum(
+                own, may.MEAN_DISTANCE, bound=len(found.centroids) * longest
+            )
         return losses
 
     # ----------------------------------------------------------------- predict
 
     def predict(self) -> KMeansResult | None:
-        """Label new rows by public centroids, on shares; only a row's owner learns its label."""
+        """Label new rows by a model that stays in shares; only a row's owner learns its label."""
         labels = self._labels_of_new_rows() if sum(self.counts) else np.empty(0, dtype=np.int64)
         if self.engine.is_dealer:
             return None
@@ -213,11 +245,26 @@ class _Part:
 
     def _labels_of_new_rows(self) -> np.ndarray:
         sharing, engine = self.sharing, self.engine
-        C = sharing.enter_public(self.job.scaling.apply(np.array(self.job.centroids))[None])
+        C = sharing.enter_share(self._model_share())
         rows = engine.execute(engine.enter(sharing.enter_rows(self.scaled, self.counts), RING_BITS))
         H = engine.execute(rows.label(engine.execute(engine.centroids(C)), RING_BITS))
         numbers, _ = engine.execute(rows.labels(H))
         return sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
+
+    def _model_share(self) -> np.ndarray:
+        """This party's share of the model, (1, k, d); zeros at the dealer.
+
+        Raises
+        ------
+        StateError
+        """
+        shape = 1, self.job.n_clusters, len(self.job.columns)
+        if self.engine.is_dealer:
+            return np.zeros(shape, dtype=np.int64)
+        kept = self.context.model or b""
+        if len(kept) != 8 * math.prod(shape):
+            raise StateError("there is no share of the model that the job names; name the folder of the run's states")
+        return np.frombuffer(kept, dtype="<i8").reshape(shape).astype(np.int64)
 
     def _result(self, common: KMeansModel | None, own: KMeansOwn) -> KMeansResult:
         entries: list[Entry] = list(self.context.ledger.entries)

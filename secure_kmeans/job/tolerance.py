@@ -1,0 +1,87 @@
+"""The stop rule's bound: a part of the mean variance of the columns, in integers that a run on shares can compute.
+
+With |x_i|^2 the squared norm of row i and m the mean row, all in units of the fixed point, the sum of the columns'
+variances is ``mean |x_i|^2 - |m|^2``. Norms are shifted by a few bits, so that their sum fits the ring. The run stops
+when the squared movements of all centroids add up to at most ``tol`` times the variances' mean.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from secure_kmeans.errors import JobError
+from secure_kmeans.job.clustering import Clustering
+from secure_kmeans.job.fixed_point import bits_to_hold
+
+_FACTOR_BITS: Final = 20
+_ROOM: Final = 50
+"""A mean by n rows is divided exactly as long as it is below ``2^(_ROOM - log2 n)``."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Public integers with which the bound is computed.
+
+    Attributes
+    ----------
+    n_samples : int
+    shift : int
+        Bits that a squared norm loses.
+    slack : int
+        Added to the variance, which rounding could make negative.
+    factor, factor_bits : int
+        The bound is ``(variance + slack) factor >> factor_bits``, or shifted to the left where the bits are negative.
+    largest : int
+        Bound of a shifted squared norm.
+    """
+
+    n_samples: int
+    shift: int
+    slack: int
+    factor: int
+    factor_bits: int
+    largest: int
+
+    @classmethod
+    def of(cls, clustering: Clustering, n_samples: int) -> Tolerance | None:
+        """The integers for n rows; None where the run stops only when no centroid moves.
+
+        Raises
+        ------
+        JobError
+            Where the ring has no room for so many rows.
+        """
+        if clustering.tol == 0:
+            return None
+        d, scale = len(clustering.columns), 2.0**clustering.precision_bits
+        norm = d * (1.02 * clustering.scaling.largest * scale) ** 2
+        room = min(_ROOM - bits_to_hold(float(n_samples)), 61 - _FACTOR_BITS - 2)
+        if room < _FACTOR_BITS:
+            raise JobError(f"tol: the ring has no room for the variance of {n_samples} rows; use 0")
+        shift = max(0, bits_to_hold(norm) - room)
+        slack = 3 + math.ceil(d * (1.02 * scale * clustering.scaling.largest + 1) / 2.0**shift)
+        exact = clustering.tol / d * 2.0**shift
+        factor_bits = min(_FACTOR_BITS - (math.frexp(exact)[1]), 62)
+        return cls(n_samples, shift, slack, round(math.ldexp(exact, factor_bits)), factor_bits, 1 << room)
+
+    def shifted_norms(self, X: np.ndarray) -> np.ndarray:
+        """The squared norms of (n, d) rows in units of the fixed point, shifted, (n,) int64."""
+        shifted: np.ndarray = (X * X).sum(axis=1) >> np.int64(self.shift)
+        return shifted
+
+    def bound(self, X: np.ndarray) -> int:
+        """The bound for (n_samples, d) rows in the clear, in units of the fixed point squared."""
+        n = self.n_samples
+        mean_norm = (int(self.shifted_norms(X).sum()) + n // 2) // n
+        mean = [(int(total) + n // 2) // n for total in X.sum(axis=0)]
+        variance = mean_norm - (sum(each * each for each in mean) >> self.shift)
+        return self.scaled(variance)
+
+    def scaled(self, variance: int) -> int:
+        """The bound from the sum of the variances."""
+        product = (variance + self.slack) * self.factor
+        return product >> self.factor_bits if self.factor_bits >= 0 else product << -self.factor_bits

@@ -1,0 +1,101 @@
+"""What a secure run discloses at its end, computed in the clear: the counterpart of its conclusion on shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from secure_kmeans.job import Clustering
+from secure_kmeans.job.fixed_point import FixedPoint
+from secure_kmeans.job.model import usual_order
+from secure_kmeans.plaintext.kmeans import KMeansRun, nearest_centroids
+
+
+@dataclass(frozen=True)
+class PlainModel:
+    """A model of all rows, in the usual order of its clusters.
+
+    Attributes
+    ----------
+    centroids : list of lists of float, or None where a cluster is withheld
+        Original units.
+    grid_centroids : list of lists of int, or None where a cluster is withheld
+        Units of the fixed point.
+    sizes : list of int, or None where a cluster is withheld
+    withheld : list of int
+    labels : (n_samples,) int64
+    sizes_by_iteration : list of lists of int, or None where a cluster was too small
+    """
+
+    centroids: list[list[float] | None]
+    grid_centroids: list[list[int] | None]
+    sizes: list[int | None]
+    withheld: list[int]
+    labels: np.ndarray
+    sizes_by_iteration: list[list[int | None]]
+
+
+def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun) -> PlainModel:
+    """The model of a run of :func:`~secure_kmeans.plaintext.baseline.run_in_the_clear`.
+
+    Parameters
+    ----------
+    clustering : Clustering
+    rows : (n_samples, n_features) float64, original units
+    run : KMeansRun
+        Scaled units.
+    """
+    n, least, scaling = len(rows), clustering.min_cluster_size, clustering.scaling
+    fixed_point = FixedPoint(clustering.precision_bits)
+    grid, labels = fixed_point.encode(run.centroids), run.labels
+    shifts = clustering.centroid_shifts(n)
+    if shifts is None:
+        centroids = _means_by_column(clustering, rows, labels, run.sizes)
+    else:
+        grid = grid + (1 << shifts >> 1) >> shifts << shifts
+        labels, _ = nearest_centroids(fixed_point.encode(scaling.apply(rows)), grid)
+        centroids = scaling.invert(fixed_point.decode(grid))
+    shown = run.sizes >= least
+    known_sizes = [int(size) if each else None for size, each in zip(run.sizes, shown, strict=True)]
+    known = [centroid if each else None for centroid, each in zip(centroids.tolist(), shown, strict=True)]
+    order = usual_order(known_sizes if shifts is None else None, known)
+    return PlainModel(
+        centroids=[known[number] for number in order],
+        grid_centroids=[grid[number].tolist() if shown[number] else None for number in order],
+        sizes=[known_sizes[number] for number in order],
+        withheld=np.flatnonzero(~shown[order]).tolist(),
+        labels=np.argsort(order)[labels],
+        sizes_by_iteration=[
+            [sizes[number] if sizes[number] >= least or least == 1 else None for number in order]
+            for sizes in run.sizes_by_iteration
+        ],
+    )
+
+
+def _means_by_column(clustering: Clustering, rows: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The means of the rows of each cluster, encoded at each column's own precision, (k, d), original units."""
+    scaling, fixed_point = clustering.scaling.by_column, FixedPoint(clustering.mean_bits(len(rows)))
+    sums = np.zeros((len(sizes), rows.shape[1]), dtype=np.int64)
+    np.add.at(sums, labels, fixed_point.encode(scaling.apply(rows)))
+    divisors = sizes.clip(1)[:, None]
+    return scaling.invert(fixed_point.decode((sums + divisors // 2) // divisors))
+
+
+def label_rows(clustering: Clustering, grid_centroids: Sequence[Sequence[int] | None], rows: np.ndarray) -> np.ndarray:
+    """The number of the nearest known centroid of each row, (n,) int64: of rows of the fit, the labels of the run.
+
+    Parameters
+    ----------
+    clustering : Clustering
+    grid_centroids : (n_clusters, n_features) ints, or None where a cluster is withheld
+        As a run disclosed them; at least one is known.
+    rows : (n, n_features) float64, original units
+        Within reach of the fixed point; see :func:`~secure_kmeans.tables.check_reach`.
+    """
+    known = [number for number, centroid in enumerate(grid_centroids) if centroid is not None]
+    X = FixedPoint(clustering.precision_bits).encode(clustering.scaling.apply(rows))
+    labels, _ = nearest_centroids(X, np.array([grid_centroids[number] for number in known], dtype=np.int64))
+    numbers: np.ndarray = np.array(known, dtype=np.int64)[labels]
+    return numbers

@@ -1,0 +1,218 @@
+"""The end of a k-means run on shares: which clusters are withheld, and the centroids, sizes and labels of the others.
+
+The sizes of the final clusters are compared with ``min_cluster_size`` before anything of the model is opened. Of a
+smaller cluster neither centroid nor size is disclosed.
+
+The rows of each cluster are averaged once more, now encoded at each column's own precision: in the loop, a column that
+is far narrower than the widest has few digits. The loop's centroids are disclosed, too, since rows were labelled by
+them. Where the sizes are hidden only centroids on a coarse grid are disclosed, and rows are labelled by these.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from secure_kmeans.job import Clustering
+from secure_kmeans.job.fixed_point import RING_BITS, FixedPoint
+from secure_kmeans.job.ledger import Disclosure
+from secure_kmeans.job.model import usual_order
+from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.mpc.crypten_adapter import Shared
+from secure_kmeans.mpc.engine import RowsOfAnEngine
+from secure_kmeans.mpc.packing import RING_BYTES
+from secure_kmeans.mpc.rows import LABEL_BYTES
+from secure_kmeans.mpc.sharing import Sharing
+from secure_kmeans.protocols.lloyd import Lloyd
+from secure_kmeans.protocols.withholding import sizes_below
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """The disclosures of the end of a run; the protocol gives them.
+
+    Attributes
+    ----------
+    small : Disclosure or None
+        Which clusters are withheld; None where neither centroids nor sizes are disclosed.
+    centroids, sizes : Disclosure or None
+        None where they are not disclosed.
+    labels : Disclosure
+    """
+
+    small: Disclosure | None
+    centroids: Disclosure | None
+    sizes: Disclosure | None
+    labels: Disclosure
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a party holds at the end, in the usual order of the clusters.
+
+    Attributes
+    ----------
+    centroids : list of lists of float, or None
+    grid_centroids : list of lists of int, or None
+    sizes : list of int, or None
+    withheld : list of int
+    labels : (n of this party,) int64
+    order : list of int
+        The loop's number of each cluster.
+    model_share : str
+    """
+
+    centroids: list[list[float] | None] | None
+    grid_centroids: list[list[int] | None] | None
+    sizes: list[int | None] | None
+    withheld: list[int]
+    labels: np.ndarray
+    order: list[int]
+    model_share: str
+
+
+class Conclude:
+    """The steps after Lloyd's loop.
+
+    Parameters
+    ----------
+    sharing : Sharing
+    clustering : Clustering
+    lloyd : Lloyd
+    own_rows : (n of this party, d) float64, original units
+    counts : sequence of int
+    disclosed : Concluded
+    """
+
+    def __init__(
+        self,
+        sharing: Sharing,
+        clustering: Clustering,
+        lloyd: Lloyd,
+        own_rows: np.ndarray,
+        counts: Sequence[int],
+        disclosed: Concluded,
+    ) -> None:
+        self.sharing, self.engine = sharing, sharing.engine
+        self.clustering, self.lloyd, self.disclosed = clustering, lloyd, disclosed
+        self.own_rows, self.counts = own_rows, counts
+        self.n = sum(counts)
+
+    def run(self, best: int) -> Conclusion:
+        """Disclose the model of one start, and to each party the labels of its own rows."""
+        sharing, engine, disclosed = self.sharing, self.engine, self.disclosed
+        C, H = self.lloyd.C[best : best + 1], self.lloyd.assignment_of(best)  # (1, k, d)
+        shifts = self.clustering.centroid_shifts(self.n)
+        exact = disclosed.centroids is not None and shifts is None
+        rows = self._rows_by_column() if exact else self.lloyd.rows
+        T, t = engine.execute(rows.sums(H, RING_BYTES))
+        shown = self._shown(t)
+        sizes = (
+            None if disclosed.sizes is None else sharing.reveal(t[0, _index(shown)], disclosed.sizes, size=LABEL_BYTES)
+        )
+        if shifts is not None and disclosed.centroids is not None:
+            C = self._rounded(C, shifts)
+            H = self.lloyd.relabelled(C, RING_BITS)
+        grid = means = None
+        if disclosed.centroids is not None:
+            opened = C[0, _index(shown)]
+            if exact:
+                assert sizes is not None
+                opened = crypten.cat([opened, self._means(T, shown, sizes)])
+            revealed = sharing.reveal(opened, disclosed.centroids)
+            grid = revealed[: shown.sum()]
+            means = revealed[shown.sum() :] if exact else None
+        numbers, _ = engine.execute(self.lloyd.rows.labels(H))
+        labels = sharing.reveal_to_owners(numbers, self.counts, disclosed.labels, size=LABEL_BYTES)
+        return self._in_usual_order(C, shown, grid, means, sizes, labels)
+
+    def _rows_by_column(self) -> RowsOfAnEngine:
+        """The rows once more, each column in units of its own range."""
+        own = self.clustering.scaling.by_column.apply(self.own_rows)
+        X = self.sharing.enter_rows(own, self.counts, self.clustering.mean_bits(self.n))
+        rows: RowsOfAnEngine = self.engine.execute(self.engine.enter(X, RING_BITS))
+        return rows
+
+    def _shown(self, t: Shared) -> np.ndarray:
+        """The clusters that are not withheld, bool (k,). At a role that does not take part, all."""
+        if self.disclosed.small is None:
+            return np.ones(t.size(1), dtype=bool)
+        least = self.clustering.min_cluster_size
+        below = self.engine.execute(sizes_below(self.engine, t[0], range(least, least + 1), self.n))[0]
+        shown: np.ndarray = self.sharing.reveal(below, self.disclosed.small) == 0
+        return shown
+
+    def _rounded(self, C: Shared, shifts: np.ndarray) -> Shared:
+        """The centroids (1, k, d), rounded to multiples of 2^shift in each column."""
+        columns = []
+        for number, shift in enumerate(shifts.tolist()):
+            column = C[0, :, number]
+            if shift:
+                shifted = self.engine.execute(self.engine.shift_right(column + (1 << shift - 1), shift))
+                column = shifted * (1 << shift)
+            columns.append(column)
+        return crypten.stack(columns, dim=1).unsqueeze(0)
+
+    def _means(self, T: Shared, shown: np.ndarray, sizes: np.ndarray) -> Shared:
+        """The means of the clusters that are shown, with ``mean_bits`` in units of each column's range."""
+        engine, bits = self.engine, self.clustering.mean_bits(self.n)
+        divisors = np.full((1, len(shown)), self.n, dtype=np.int64)
+        divisors[0, shown] = sizes.clip(1)
+        divided = engine.execute(engine.divide(T, RING_BYTES))
+        means: Shared = engine.execute(engine.divided(divided, divisors, 1 << bits, self.n))
+        return means[0, _index(shown)]
+
+    def _in_usual_order(
+        self,
+        C: Shared,
+        shown: np.ndarray,
+        grid: np.ndarray | None,
+        means: np.ndarray | None,
+        sizes: np.ndarray | None,
+        labels: np.ndarray,
+    ) -> Conclusion:
+        scaling, fixed_point = self.clustering.scaling, self.sharing.fixed_point
+        centroids: list[Any] | None = None
+        if means is not None:
+            bits = self.clustering.mean_bits(self.n)
+            centroids = _spread(scaling.by_column.invert(FixedPoint(bits).decode(means)), shown)
+        elif grid is not None:
+            centroids = _spread(scaling.invert(fixed_point.decode(grid)), shown)
+        known_sizes = None if sizes is None else _spread(sizes, shown)
+        order = usual_order(known_sizes, centroids) or list(range(len(shown)))
+        position = np.argsort(order)
+        share = "" if grid is not None and shown.all() else self._kept(C, order)
+        return Conclusion(
+            centroids=_ordered(centroids, order),
+            grid_centroids=None if grid is None else _ordered(_spread(grid, shown), order),
+            sizes=_ordered(known_sizes, order),
+            withheld=np.flatnonzero(~shown[order]).tolist(),
+            labels=position[labels],
+            order=order,
+            model_share=share,
+        )
+
+    @staticmethod
+    def _kept(C: Shared, order: list[int]) -> str:
+        """This party's share of the centroids by which rows were labelled."""
+        share = crypten.share_of(C)[0][order]
+        return base64.b64encode(share.astype("<i8").tobytes()).decode()
+
+
+def _index(shown: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.flatnonzero(shown))
+
+
+def _spread(values: np.ndarray, shown: np.ndarray) -> list[Any]:
+    """A list with None where a cluster is not shown."""
+    given = iter(values.tolist())
+    return [next(given) if each else None for each in shown]
+
+
+def _ordered(values: list[Any] | None, order: list[int]) -> Any:
+    return None if values is None else [values[number] for number in order]

@@ -1,0 +1,48 @@
+"""The bound of the stop rule, computed on shares. Nothing is revealed.
+
+:class:`~secure_kmeans.job.tolerance.Tolerance` says what is computed; the run in the clear computes the same integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from secure_kmeans.job import Clustering
+from secure_kmeans.job.tolerance import Tolerance
+from secure_kmeans.mpc.crypten_adapter import Shared
+from secure_kmeans.mpc.packing import RING_BYTES
+from secure_kmeans.mpc.sharing import Sharing
+
+
+def movement_bound(sharing: Sharing, clustering: Clustering, own_rows: np.ndarray, counts: Sequence[int]) -> Shared:
+    """The bound of the squared movements of all centroids, (1,), in units of the fixed point squared.
+
+    Parameters
+    ----------
+    sharing : Sharing
+    clustering : Clustering
+    own_rows : (n of this party, d) float64, scaled
+    counts : sequence of int
+        Every party's number of rows.
+
+    Rounds: 0 where ``tol`` is 0; else those of a division, a square and two shifts.
+    """
+    engine, n, d = sharing.engine, sum(counts), len(clustering.columns)
+    tolerance = Tolerance.of(clustering, n)
+    if tolerance is None:
+        return engine.public(np.zeros(1, dtype=np.int64))
+    X = sharing.fixed_point.encode(own_rows)
+    own = np.append(X.sum(axis=0), tolerance.shifted_norms(X).sum())  # integers below 2^53, which doubles hold exactly
+    totals = sharing.enter_rows(own[None].astype(float), [1] * len(counts), bits=0).sum(0)
+    dividends = engine.execute(engine.divide(totals.reshape(1, 1, d + 1), RING_BYTES))
+    means = engine.execute(engine.divided(dividends, np.full((1, 1), n), tolerance.largest, n)).reshape(d + 1)
+    squared = engine.execute(engine.squares(means[:d])).sum(0).reshape(1)
+    if tolerance.shift:
+        squared = engine.execute(engine.shift_right(squared, tolerance.shift))
+    product = (means[d:] - squared + tolerance.slack) * tolerance.factor
+    if tolerance.factor_bits > 0:
+        bound: Shared = engine.execute(engine.shift_right(product, tolerance.factor_bits))
+        return bound
+    return product * (1 << -tolerance.factor_bits)

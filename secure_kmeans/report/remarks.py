@@ -1,0 +1,48 @@
+"""Remarks on a clustering: what a reader of its result should not overlook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from secure_kmeans.job import Clustering
+
+
+def remarks_on(
+    clustering: Clustering,
+    *,
+    cluster_centers: Sequence[Sequence[float] | None] | None,
+    withheld: Sequence[int],
+    converged: bool,
+    **_others: Any,
+) -> list[str]:
+    """One sentence for each of: stopped before it converged, clusters that are withheld, empty or doubled."""
+    remarks = []
+    if not converged:
+        remarks.append(
+            f"The run stopped after {clustering.max_iter} of at most {clustering.max_iter} iterations, while centroids "
+            "still moved: more iterations may find better clusters."
+        )
+    if withheld:
+        least = clustering.min_cluster_size
+        what = "empty" if least == 1 else f"of fewer than {least} rows, so that its centroid and size are withheld"
+        if len(withheld) > 1 and least > 1:
+            what = f"of fewer than {least} rows, so that their centroids and sizes are withheld"
+        remarks.append(f"{_clusters(withheld)} {what}.")
+    known = [number for number, center in enumerate(cluster_centers or []) if center is not None]
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for number in known:
+        center = (cluster_centers or [])[number]
+        assert center is not None
+        groups.setdefault(tuple(center), []).append(number)
+    for numbers in groups.values():
+        if len(numbers) > 1:
+            remarks.append(f"{_clusters(numbers)} at the same place: there are fewer distinct clusters than asked for.")
+    return remarks
+
+
+def _clusters(numbers: Sequence[int]) -> str:
+    """The subject and verb of a sentence about some clusters."""
+    if len(numbers) == 1:
+        return f"Cluster {numbers[0]} is"
+    return f"Clusters {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} are"
