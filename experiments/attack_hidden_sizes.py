@@ -28,8 +28,9 @@ import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Final, Literal
 
@@ -45,18 +46,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from terminal import show_progress
 
 from secure_kmeans.app.cli import run_command
-from secure_kmeans.job import Scaling
+from secure_kmeans.job import Party, Scaling
 from secure_kmeans.job.fixed_point import FixedPoint, choose_precision_bits
 from secure_kmeans.plaintext.initialisation import farthest_rows
 from secure_kmeans.plaintext.kmeans import lloyd
+from secure_kmeans.protocols.shk import ShkJob
 
 MALL: Final = Path(__file__).resolve().parent.parent / "data" / "mall_customers.csv"
 INERTIA_ERROR: Final = 1e-9
 """Relative, of the disclosed inertia."""
-MOST_ENUMERATED: Final = 2_000_000
-"""Ways to choose sizes that are tried one by one; of more, as many are drawn at random."""
+MOST_ENUMERATED: Final = 500_000
+"""Ways to choose sizes that are tried one by one. Of more ways a sample is drawn."""
+SAMPLE: Final = 100_000
 SLACK: Final = 1e-7
 """Grains: rounding of the attacker's own arithmetic."""
+
+GIVEN_AWAY: Final = 0.01
+"""The sizes are given away where no more than this part of all ways is left."""
+HIDDEN: Final = 0.5
+"""The sizes are hidden where at least this part of all ways is left."""
+HIDING: Final = ("centroids", "own rows", "rounded inertia")
+"""With these the sizes have to stay hidden. The inertia with all its digits is shown for what it is."""
 
 Grid = Literal["all digits", "root of n", "resolution"]
 GRIDS: Final[tuple[Grid, ...]] = ("all digits", "root of n", "resolution")
@@ -77,6 +87,8 @@ class Case:
         Bounds of each column.
     n_clusters : int
     method : "uniform" or "minmax"
+    one_hot : bool
+        Each row has a one in one column, and zeros in the others.
     """
 
     draw: Callable[[np.random.Generator], np.ndarray]
@@ -84,16 +96,30 @@ class Case:
     upper: tuple[int, ...]
     n_clusters: int
     method: Literal["uniform", "minmax"] = "uniform"
+    one_hot: bool = False
 
-    @property
-    def scaling(self) -> Scaling:
-        """The scaling of its job."""
-        return Scaling(method=self.method, lower=self.lower, upper=self.upper)
+    def job(self, grid: Grid) -> ShkJob:
+        """A job that discloses the centroids on this grid."""
+        d = len(self.lower)
+        return ShkJob.of(
+            parties=Party.named("attacker", "other"),
+            columns=tuple(f"column {number}" for number in range(d)),
+            n_clusters=self.n_clusters,
+            scaling=Scaling(method=self.method, lower=self.lower, upper=self.upper),
+            precision_bits=choose_precision_bits(d, self.n_clusters, 1.0),
+            hide_counts=grid != "all digits",
+            resolution=(1.0,) * d if grid == "resolution" else None,
+        )
 
 
 def mall(chance: np.random.Generator, columns: tuple[int, ...]) -> np.ndarray:
     """These columns of the mall customers, in a random order."""
     return chance.permutation(np.loadtxt(MALL, delimiter=",", skiprows=1, usecols=columns, ndmin=2).astype(np.int64))
+
+
+def categories(chance: np.random.Generator, n: int, columns: int) -> np.ndarray:
+    """One category for each row, as a one in one of the columns."""
+    return np.eye(columns, dtype=np.int64)[chance.choice(columns, n, p=chance.dirichlet(np.full(columns, 5.0)))]
 
 
 def answers(chance: np.random.Generator, n: int, columns: int, highest: int) -> np.ndarray:
@@ -109,34 +135,13 @@ CASES: Final = {
     "mall customers, ages, k = 3": Case(lambda chance: mall(chance, (2,)), (0,), (99,), 3),
     "four questions, answers 0 to 4": Case(lambda chance: answers(chance, 200, 4, 4), (0,) * 4, (4,) * 4, 3),
     "six questions, yes or no": Case(lambda chance: answers(chance, 200, 6, 1), (0,) * 6, (1,) * 6, 3),
+    "one of six categories": Case(lambda chance: categories(chance, 200, 6), (0,) * 6, (1,) * 6, 3, one_hot=True),
+    "whole numbers from 0 to 81, k = 2": Case(lambda chance: chance.integers(0, 82, (200, 1)), (0,), (81,), 2),
     "2,000 rows, answers 0 to 10, k = 2": Case(lambda chance: answers(chance, 2000, 2, 10), (0,) * 2, (10,) * 2, 2),
 }
 
 
 # --------------------------------------------------------------------------------------------- what a run discloses
-
-
-def grid_shifts(scaling: Scaling, bits: int, n: int, resolution: tuple[float, ...] | None) -> list[int]:
-    """The grid of the disclosed centroids with hidden sizes: multiples of ``2^s`` units of the fixed point.
-
-    Parameters
-    ----------
-    scaling : Scaling
-    bits : int
-        Fractional bits of the fixed point.
-    n : int
-        Rows of all parties.
-    resolution : one positive number for each column, or None
-        The smallest step between two values of a column.
-
-    Returns
-    -------
-    s of each column: the least with which a step is at least the resolution, or the width divided by the root of n.
-    """
-    widths = np.subtract(scaling.upper, scaling.lower)
-    steps = widths / math.sqrt(n) if resolution is None else np.array(resolution)
-    unit = scaling.units / (1 << bits)
-    return [max(0, math.ceil(math.log2(step / of) - 1e-12)) if step > 0 else 0 for step, of in zip(steps, unit, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -145,9 +150,9 @@ class Run:
 
     Attributes
     ----------
-    case : Case
+    job : ShkJob
+    one_hot : bool
     n : int
-    bits : int
     cells : (n_clusters, d) int64
         Disclosed: the centroids, as numbers of grid steps.
     shifts : list of int
@@ -161,9 +166,9 @@ class Run:
         Not disclosed.
     """
 
-    case: Case
+    job: ShkJob
+    one_hot: bool
     n: int
-    bits: int
     cells: np.ndarray
     shifts: list[int]
     own_sums: np.ndarray
@@ -175,8 +180,8 @@ class Run:
     @property
     def steps(self) -> list[Fraction]:
         """Grains in a step of each column's grid."""
-        units = [Fraction(int(of)) for of in self.case.scaling.units]
-        return [of * (1 << shift) / (1 << self.bits) for of, shift in zip(units, self.shifts, strict=True)]
+        units = [Fraction(int(of), 1 << self.job.precision_bits) for of in self.job.scaling.units]
+        return [of * (1 << shift) for of, shift in zip(units, self.shifts, strict=True)]
 
     @property
     def centroids(self) -> list[list[Fraction]]:
@@ -185,51 +190,51 @@ class Run:
 
     @property
     def half_cells(self) -> np.ndarray:
-        """How far a mean can be from its centroid: half a step, and half a unit of the fixed point."""
-        units = self.case.scaling.units / (1 << self.bits)
-        return np.array([float(step) for step in self.steps]) / 2 + np.where(np.array(self.shifts) > 0, units / 2, 0)
+        """How far a mean can be from its centroid: half a step, and half a unit of the fixed point for the rows."""
+        units = self.job.scaling.units / (1 << self.job.precision_bits)
+        return np.array([float(step) for step in self.steps]) / 2 + (units if any(self.shifts) else units / 2)
+
+    @property
+    def widths(self) -> np.ndarray:
+        """Grains between the bounds of each column."""
+        return np.subtract(self.job.scaling.upper, self.job.scaling.lower)
+
+    @property
+    def weights(self) -> list[Fraction]:
+        """Scaled units squared in a grain squared, of each column."""
+        return [1 / Fraction(int(of)) ** 2 for of in self.job.scaling.units]
 
 
 def run_of(case: Case, grid: Grid, chance: np.random.Generator) -> Run:
     """Cluster a random table in the clear and disclose its centroids on a grid. Half of the rows are the attacker's."""
-    rows = case.draw(chance)
-    n, d = rows.shape
-    bits = choose_precision_bits(d, case.n_clusters, 1.0)
-    fixed = FixedPoint(bits).encode(case.scaling.apply(rows.astype(float)))
-    start = fixed[farthest_rows(fixed, case.n_clusters, int(chance.integers(n)))]
+    rows, job = case.draw(chance), case.job(grid)
+    fixed = FixedPoint(job.precision_bits).encode(job.scaling.apply(rows.astype(float)))
+    start = fixed[farthest_rows(fixed, job.n_clusters, int(chance.integers(len(rows))))]
     found = lloyd(fixed, start, max_iter=100, tol=0)
-    resolution = (1.0,) * d if grid == "resolution" else None
-    shifts = [0] * d if grid == "all digits" else grid_shifts(case.scaling, bits, n, resolution)
-    steps = np.left_shift(1, np.array(shifts))
-    cells = (found.centroids + steps // 2) // steps
-    grains, labels = rows - np.array(case.lower), found.labels
-    own = np.arange(n) < n // 2
+    shifts = job.centroid_shifts(len(rows))
+    shifts = np.zeros(len(case.lower), dtype=np.int64) if shifts is None else shifts
+    grains, labels, own = rows - np.array(case.lower), found.labels, np.arange(len(rows)) < len(rows) // 2
     run = Run(
-        case=case,
-        n=n,
-        bits=bits,
-        cells=cells,
-        shifts=shifts,
-        own_sums=np.stack([grains[own & (labels == k)].sum(axis=0) for k in range(case.n_clusters)]),
-        own_sizes=np.bincount(labels[own], minlength=case.n_clusters),
+        job=job,
+        one_hot=case.one_hot,
+        n=len(rows),
+        cells=found.centroids + (1 << shifts >> 1) >> shifts,
+        shifts=shifts.tolist(),
+        own_sums=np.stack([grains[own & (labels == k)].sum(axis=0) for k in range(job.n_clusters)]),
+        own_sizes=np.bincount(labels[own], minlength=job.n_clusters),
         others_inertia=Fraction(0),
         inertia=0.0,
         sizes=found.sizes,
     )
     parts = [_inertia(run, grains[of], labels[of]) for of in (own, ~own)]
-    return Run(**vars(run) | {"others_inertia": parts[1], "inertia": float(sum(parts))})
-
-
-def _weights(case: Case) -> list[Fraction]:
-    """Scaled units squared in a grain squared, of each column."""
-    return [1 / Fraction(int(of)) ** 2 for of in case.scaling.units]
+    return replace(run, others_inertia=parts[1], inertia=float(sum(parts)))
 
 
 def _inertia(run: Run, grains: np.ndarray, labels: np.ndarray) -> Fraction:
     total = Fraction(0)
     for k, centroid in enumerate(run.centroids):
         of = grains[labels == k]
-        for column, (c, weight) in enumerate(zip(centroid, _weights(run.case), strict=True)):
+        for column, (c, weight) in enumerate(zip(centroid, run.weights, strict=True)):
             x = of[:, column]
             total += weight * (int((x * x).sum()) - 2 * c * int(x.sum()) + len(x) * c * c)
     return total
@@ -261,38 +266,38 @@ def _possible(
         c = np.array([float(of) for of in centroid])
         least = np.maximum(t * (c - run.half_cells) - own_sums[k], b * low[k])
         largest = np.minimum(t * (c + run.half_cells) - own_sums[k], b * high[k])
-        found = (np.floor(largest + SLACK) >= np.ceil(least - SLACK)).all(axis=1)
-        possible.append(found & (t[:, 0] > 0))
+        least, largest = np.ceil(least - SLACK), np.floor(largest + SLACK)
+        found = (largest >= least).all(axis=1) & (t[:, 0] > 0)
+        if run.one_hot:
+            found &= (least.sum(axis=1) <= b[:, 0]) & (largest.sum(axis=1) >= b[:, 0])
+        possible.append(found)
     return np.stack(possible)
 
 
 def _bounds(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    widths = np.subtract(run.case.upper, run.case.lower).astype(float)
-    high = np.tile(widths, (len(run.cells), 1))
+    high = np.tile(run.widths.astype(float), (len(run.cells), 1))
     return np.zeros_like(high), high
 
 
 def _boxes(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """The box around all points, inside the bounds, that are nearest to each centroid; (n_clusters, d) each.
 
-    A row was nearest to the mean, which is up to half a cell from the disclosed centroid: the boxes are that much wider.
+    A row is nearest to a mean that is somewhere in the cell. So a point belongs to the box if it is nearest to any
+    point of this cell: the sides between two centroids are moved by as much as that can make.
     """
     low, high = _bounds(run)
-    weights = np.array([float(weight) for weight in _weights(run.case)])
-    c = np.array([[float(of) for of in centroid] for centroid in run.centroids])
     limits = list(zip(low[0], high[0], strict=True))
-    low, high = low.copy(), high.copy()
-    for k in range(len(c)):
-        others = np.arange(len(c)) != k
+    weights = np.array([float(weight) for weight in run.weights])
+    c = np.array([[float(of) for of in centroid] for centroid in run.centroids])
+    for k, others in ((k, np.arange(len(c)) != k) for k in range(len(c))):
+        # nearest: 2 x (c' - c) <= c'^2 - c^2, summed over the columns with their weights, for each other centroid c'
         sides = 2 * (c[others] - c[k]) * weights
-        reach = (np.abs(c[others] - c[k]) * 2 + 2 * (c.max() + run.half_cells) + limits[0][1]) * run.half_cells
-        ends = ((c[others] ** 2 - c[k] ** 2) * weights).sum(axis=1) + 2 * (reach * weights).sum(axis=1)
-        for column in range(c.shape[1]):
-            toward = np.eye(c.shape[1])[column]
-            for sign, of in ((1, low), (-1, high)):
-                found = linprog(sign * toward, A_ub=sides, b_ub=ends, bounds=limits)
-                if found.success:
-                    of[k, column] = sign * found.fun
+        ends = ((c[others] ** 2 - c[k] ** 2) * weights).sum(axis=1)
+        slack = 4 * ((run.widths + run.half_cells) * run.half_cells * weights).sum()
+        for column, sign, of in product(range(c.shape[1]), (1, -1), (low, high)):
+            if (sign == 1) == (of is low):
+                found = linprog(sign * np.eye(c.shape[1])[column], A_ub=sides, b_ub=ends + slack, bounds=limits)
+                of[k, column] = sign * found.fun if found.success else of[k, column]
     return low, high
 
 
@@ -314,10 +319,9 @@ def ways_left_by_inertia(run: Run, possible: np.ndarray, error: float, chance: n
     total = possible.shape[1] - 1
     vectors, share = _vectors(possible, total, chance)
     factors, of_sizes = [], []
-    widths = np.subtract(run.case.upper, run.case.lower)
     for centroid in run.centroids:
-        of_sizes.append(sum((w * c * c for w, c in zip(_weights(run.case), centroid, strict=True)), Fraction(0)))
-        for weight, c, width in zip(_weights(run.case), centroid, widths, strict=True):
+        of_sizes.append(sum((w * c * c for w, c in zip(run.weights, centroid, strict=True)), Fraction(0)))
+        for weight, c, width in zip(run.weights, centroid, run.widths, strict=True):
             factors += [weight * (1 - 2 * c)] + ([2 * weight] if width > 1 else [])
     scale = math.lcm(*(each.denominator for each in [*factors, *of_sizes, run.others_inertia]))
     modulus = math.gcd(*(int(each * scale) for each in factors))
@@ -325,21 +329,23 @@ def ways_left_by_inertia(run: Run, possible: np.ndarray, error: float, chance: n
     if 2 * window + 1 >= modulus:
         return ways(possible, total)
     away = np.full(len(vectors), int(-run.others_inertia * scale) % modulus, dtype=object)
+    if modulus < 1 << 40:
+        away = away.astype(np.int64)
     for k, of in enumerate(of_sizes):
-        away = (away + vectors[:, k].astype(object) * (int(of * scale) % modulus)) % modulus
+        away = (away + vectors[:, k].astype(away.dtype) * (int(of * scale) % modulus)) % modulus
     agrees = np.minimum(away, modulus - away) <= window
     return float(agrees.sum() * share)
 
 
 def _vectors(possible: np.ndarray, total: int, chance: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Possible sizes that add up to the total, (m, n_clusters), all of them or a sample; and how many each stands for."""
+    """Possible sizes that add up to the total, (m, n_clusters), or a sample of them; and how many each stands for."""
     k = len(possible)
     if math.comb(total + k - 1, k - 1) <= MOST_ENUMERATED:
         first = np.indices((total + 1,) * (k - 1)).reshape(k - 1, -1).T
         first = first[first.sum(axis=1) <= total]
         share = 1.0
     else:
-        ends = np.sort(chance.random((MOST_ENUMERATED // 10, total + k - 1)).argsort(axis=1)[:, : k - 1], axis=1)
+        ends = np.sort(chance.random((SAMPLE, total + k - 1)).argsort(axis=1)[:, : k - 1], axis=1)
         first = np.diff(ends, axis=1, prepend=-1) - 1
         share = math.comb(total + k - 1, k - 1) / len(first)
     vectors = np.column_stack([first, total - first.sum(axis=1)])
@@ -347,3 +353,118 @@ def _vectors(possible: np.ndarray, total: int, chance: np.random.Generator) -> t
 
 
 # --------------------------------------------------------------------------------------------------- the experiment
+
+
+Ways = dict[str, float]
+"""How many ways there are to choose the sizes, by what the attacker uses."""
+
+STAGES: Final = {
+    "centroids": "all sizes",
+    "own rows": "all others' sizes",
+    "inertia": "all others' sizes",
+    "rounded inertia": "all others' sizes",
+}
+"""What the attacker uses, each with all that is above it; and what the ways that are left are a part of."""
+
+
+def attacked(run: Run, chance: np.random.Generator) -> Ways:
+    """How many ways there are, and how many are left by what the attacker uses."""
+    others = run.sizes - run.own_sizes
+    alone, helped = possible_from_centroids(run), possible_with_own_rows(run)
+    for k, (size, of_others) in enumerate(zip(run.sizes, others, strict=True)):
+        assert alone[k, size], "the true sizes are possible"
+        assert helped[k, of_others], "the true sizes are possible"
+    n_others = int(others.sum())
+    return {
+        "all sizes": ways(np.ones_like(alone), run.n),
+        "all others' sizes": ways(np.ones_like(helped), n_others),
+        "centroids": ways(alone, run.n),
+        "own rows": ways(helped, n_others),
+        "inertia": ways_left_by_inertia(run, helped, INERTIA_ERROR, chance),
+        "rounded inertia": ways_left_by_inertia(run, helped, 1 / math.sqrt(run.n), chance),
+    }
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What several runs on random tables of a kind come to.
+
+    Attributes
+    ----------
+    steps : list of floats
+        Of the grid, in grains.
+    left : dict of floats
+        By stage: how many ways are left; the median of the runs.
+    parts : dict of floats
+        By stage: what part of all ways that is; the median of the runs.
+    """
+
+    steps: list[float]
+    left: dict[str, float]
+    parts: dict[str, float]
+
+
+def measure(name: str, grid: Grid, runs: int, seed: int) -> Figures:
+    """Attack runs on random tables."""
+    found = []
+    for number in range(1, runs + 1):
+        run = run_of(CASES[name], grid, np.random.default_rng([seed, number]))
+        found.append(attacked(run, np.random.default_rng([seed, number, 1])))
+        show_progress(f"{name}, {grid}: runs", number, runs)
+    return Figures(
+        steps=[float(step) for step in run.steps],
+        left={stage: float(np.median([each[stage] for each in found])) for stage in STAGES},
+        parts={stage: float(np.median([each[stage] / each[of] for each in found])) for stage, of in STAGES.items()},
+    )
+
+
+def judged(figures: dict[str, dict[Grid, Figures]]) -> tuple[bool, bool]:
+    """Whether all digits give the sizes away in every case, and whether a grid leaves most ways in every case."""
+    exact = [each["all digits"].parts["own rows"] for each in figures.values()]
+    coarse = [each[grid].parts[stage] for each in figures.values() for grid in GRIDS[1:] for stage in HIDING]
+    return max(exact) < GIVEN_AWAY, min(coarse) > HIDDEN
+
+
+def _show(figures: dict[str, dict[Grid, Figures]]) -> None:
+    table = Table("table", "grid", "step", *STAGES, box=box.SIMPLE_HEAD)
+    for name, by_grid in figures.items():
+        for grid, each in by_grid.items():
+            steps = ", ".join(dict.fromkeys(f"{step:.2g}" for step in each.steps))
+            cells = [_cell(each.left[stage], each.parts[stage]) for stage in STAGES]
+            table.add_row(name if grid == GRIDS[0] else "", grid, steps, *cells)
+        table.add_section()
+    Console(width=150).print("Ways to choose the sizes that are left, and which part of all ways:", table, sep="\n")
+
+
+def _cell(left: float, part: float) -> str:
+    return f"{left:,.0f} ({part:.0%})" if part > 0.005 else f"{left:,.0f}"
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--runs", type=click.IntRange(min=1), help="On random tables of each kind.  [default: 3; --full: 30]")
+@click.option("--full", is_flag=True, help="Thirty runs of each kind, in some minutes.")
+@click.option("--case", "cases", multiple=True, type=click.Choice(list(CASES)), default=CASES, help="Only this kind.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON instead of a table.")
+def main(runs: int | None, full: bool, cases: tuple[str, ...], seed: int, as_json: bool) -> None:
+    """Solve for the sizes of clusters that a run hides, from what it discloses.
+
+    Exit status: 0 if all digits of the centroids give the sizes away and the grids do not, else 1.
+    """
+    runs = runs or (30 if full else 3)
+    figures = {name: {grid: measure(name, grid, runs, seed) for grid in GRIDS} for name in cases}
+    given_away, hidden = judged(figures)
+    if as_json:
+        plain = {name: {grid: vars(each) for grid, each in by_grid.items()} for name, by_grid in figures.items()}
+        click.echo(json.dumps({"figures": plain, "given_away": given_away, "hidden": hidden}, indent=2))
+    else:
+        _show(figures)
+        least = min(each[grid].parts["inertia"] for each in figures.values() for grid in GRIDS[1:])
+        click.echo(f"All digits {'give the sizes away' if given_away else 'do not give all sizes away'}.")
+        click.echo(f"On a grid the centroids {'hide' if hidden else 'do not hide'} them. ", nl=False)
+        click.echo(f"An inertia with all its digits leaves {least:.0%} of the ways in the worst case.")
+    sys.exit(0 if given_away and hidden else 1)
+
+
+if __name__ == "__main__":
+    run_command(main)
