@@ -162,10 +162,19 @@ def check_together(tables: Sequence[Table], n_clusters: int) -> None:
                 f"{other.source}: columns {_listed(other.columns)} differ from {_listed(first.columns)} of "
                 f"{first.source}; name the same columns for all tables"
             )
-    rows = sum(len(table) for table in tables)
+    sources = ", ".join(dict.fromkeys(table.source for table in tables))
+    check_enough_rows(sum(len(table) for table in tables), n_clusters, f"{sources}: ")
+
+
+def check_enough_rows(rows: int, n_clusters: int, source: str = "") -> None:
+    """Refuse fewer rows than clusters.
+
+    Raises
+    ------
+    DataError
+    """
     if rows < n_clusters:
-        sources = ", ".join(dict.fromkeys(table.source for table in tables))
-        raise DataError(f"{sources}: n_samples={rows} should be >= n_clusters={n_clusters}; use fewer clusters")
+        raise DataError(f"{source}n_samples={rows} should be >= n_clusters={n_clusters}; use fewer clusters")
 
 
 def check_bounds(table: Table, scaling: Scaling) -> None:

@@ -162,6 +162,7 @@ def run_protocol(
     tables: Mapping[str, Table],
     *,
     resumed: Mapping[str, bytes] | None = None,
+    models: Mapping[str, bytes] | None = None,
     keep: Callable[[str], Keep] | None = None,
     progress: Progress = no_progress,
     **options: Any,
@@ -183,6 +184,7 @@ def run_protocol(
             ledger=Ledger(protocol.disclosures(job)),
             progress=progress if role.name == job.names[0] else no_progress,
             resumed=None if resumed is None else resumed.get(role.name),
+            model=None if models is None else models.get(role.name),
             keep=(lambda _iteration, _state: None) if keep is None else keep(role.name),
         )
         return protocol.run(context)

@@ -11,7 +11,7 @@ from secure_kmeans.errors import JobError
 from secure_kmeans.job import Clustering, KMeansJob, Party, Scaling, ScalingMethod
 from secure_kmeans.job.coins import DrawGrid
 from secure_kmeans.job.fixed_point import choose_precision_bits
-from secure_kmeans.protocols.kmeans_checks import are_too_close
+from secure_kmeans.protocols.kmeans_checks import check_digits
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.tables import Table, bounds_of, check_together
 
@@ -115,11 +115,7 @@ def _common_keys(
         raise JobError(f"there are bounds for {len(lower)} columns and {len(columns)} columns; give one pair for each")
     agreed = Scaling.of(method=scaling or Scaling.default_of("method"), lower=lower, upper=upper)
     bits = choose_precision_bits(len(columns), n_clusters, agreed.largest)
-    if are_too_close(agreed, bits, tables):
-        raise JobError(
-            "the rows lose their digits in the fixed point, so close are they; agree on narrower bounds, or do not use "
-            'the scaling "none"'
-        )
+    check_digits(agreed, bits, tables)
     if keys.get("init") == "k-means++" and centroids is None:
         DrawGrid.fitting(sum(map(len, tables)), len(columns), agreed.largest)  # refuses where it has no room
     return {key: _plain(value) for key, value in keys.items()} | {

@@ -1,7 +1,7 @@
 """What is public to all roles of a run: the job and what follows from it."""
 
 from secure_kmeans.job.agreed import NAME_PATTERN, Agreed, Name, Numbers, explain
-from secure_kmeans.job.clustering import MOST_PUBLIC_STARTS, MOST_STARTS, USUAL_CLUSTERS, Clustering, Init, KMeansJob
+from secure_kmeans.job.clustering import MOST_STARTS, USUAL_CLUSTERS, Clustering, Init, KMeansJob
 from secure_kmeans.job.job import LONGEST_TIMEOUT, SEEDS, Job
 from secure_kmeans.job.roles import MOST_ROLES, RESERVED_NAMES, Endpoint, Kind, Party, Role, split_address
 from secure_kmeans.job.scaling import LARGEST_MAGNITUDE, Scaling, ScalingMethod
@@ -9,7 +9,6 @@ from secure_kmeans.job.scaling import LARGEST_MAGNITUDE, Scaling, ScalingMethod
 __all__ = [
     "LARGEST_MAGNITUDE",
     "LONGEST_TIMEOUT",
-    "MOST_PUBLIC_STARTS",
     "MOST_ROLES",
     "MOST_STARTS",
     "NAME_PATTERN",

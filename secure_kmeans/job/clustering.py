@@ -21,9 +21,6 @@ USUAL_CLUSTERS: Final = 5
 
 MOST_STARTS: Final = 1000
 
-MOST_PUBLIC_STARTS: Final = 5
-"""Starts that begin at rows whose numbers are public; see ``experiments/attack_public_sizes.py``."""
-
 _START_SLACK: Final = 0.01
 """Scaled units that a start may lie beyond the bounds: a rounding."""
 
@@ -134,11 +131,6 @@ class KMeansJob(Job, Clustering):
         if (self.model is None) == (self.task == "predict"):
             raise ValueError(
                 "model: a prediction needs it, the session of the run whose model it takes, and no fit does"
-            )
-        if self.starts_are_public and self.n_init > MOST_PUBLIC_STARTS:
-            raise ValueError(
-                f"n_init: with a public seed at most {MOST_PUBLIC_STARTS} starts: the sizes of more would give away "
-                "the rows at which they begin; leave the seed out, or take fewer starts"
             )
         return self
 

@@ -117,8 +117,9 @@ class Context(Generic[J]):
         ProtocolError
             Names the party whose digest differs.
         """
-        for party, other in zip(self.parties, self._exchange_bytes(digest), strict=True):
-            if other != digest:
+        own = hashlib.sha256(self.mesh.session + digest).digest()
+        for party, other in zip(self.parties, self._exchange_bytes(own), strict=True):
+            if other != own:
                 raise ProtocolError(f'party "{party}" has other {what}: compare the versions of the program')
 
     def _exchange_bytes(self, own: bytes) -> list[bytes]:
@@ -190,6 +191,24 @@ class Protocol(ABC, Generic[J, R]):
         ------
         DataError, JobError
         """
+
+    def check_together(self, job: J, tables: Mapping[str, Table]) -> None:
+        """Refuse tables of all parties that do not fit each other, where they are on one machine.
+
+        Raises
+        ------
+        DataError, JobError
+        """
+        del job, tables
+
+    def check_apart(self, job: J) -> None:
+        """Refuse a job that can only be rehearsed, by all roles on one machine.
+
+        Raises
+        ------
+        JobError
+        """
+        del job
 
     def check_installed(self) -> None:
         """Refuse to run where a package is missing that :meth:`run` needs. Called before roles are started.

@@ -10,9 +10,13 @@ from typing import Final
 
 import numpy as np
 
+from secure_kmeans.errors import JobError
 from secure_kmeans.job import Clustering, Scaling
+from secure_kmeans.job.coins import DrawGrid
 from secure_kmeans.job.fixed_point import FixedPoint, largest_that_fits
-from secure_kmeans.tables import Table, bounds_of, check_bounds, check_reach
+from secure_kmeans.job.tolerance import Tolerance
+from secure_kmeans.protocols.bounds import Bounds
+from secure_kmeans.tables import Table, bounds_of, check_bounds, check_enough_rows, check_reach, check_together
 
 FEWEST_STEPS: Final = 2**10
 """Rows that lie within fewer steps of the fixed point than this lose their digits."""
@@ -55,6 +59,48 @@ def check_prediction(clustering: Clustering, table: Table) -> list[str]:
     shape = len(clustering.columns), clustering.n_clusters
     check_reach(table, clustering.scaling, largest_that_fits(clustering.precision_bits, *shape))
     return []
+
+
+def check_rows(clustering: Clustering, n_samples: int, *, hidden: bool = False) -> None:
+    """Refuse a number of rows of all parties with which a fit cannot end, before anything of a row is disclosed.
+
+    Parameters
+    ----------
+    clustering : Clustering
+    n_samples : int
+    hidden : bool
+        Whether the cluster sizes stay secret.
+
+    Raises
+    ------
+    DataError, JobError
+    """
+    check_enough_rows(n_samples, clustering.n_clusters)
+    Bounds.of(clustering, n_samples, hidden=hidden)
+    Tolerance.of(clustering, n_samples)
+    if clustering.init == "k-means++" and clustering.centroids is None:
+        DrawGrid.fitting(n_samples, len(clustering.columns), clustering.scaling.largest)
+
+
+def check_all_tables(clustering: Clustering, tables: Sequence[Table], *, hidden: bool = False) -> None:
+    """Refuse tables that cannot be clustered with each other; parameters and errors as :func:`check_rows`."""
+    check_together(tables, clustering.n_clusters)
+    check_rows(clustering, sum(map(len, tables)), hidden=hidden)
+    check_digits(clustering.scaling, clustering.precision_bits, tables)
+
+
+def check_digits(scaling: Scaling, precision_bits: int, tables: Sequence[Table]) -> None:
+    """Refuse bounds so wide that the rows of all parties lose their digits.
+
+    Raises
+    ------
+    JobError
+    """
+    if are_too_close(scaling, precision_bits, tables):
+        raise JobError(
+            "the rows lose their digits in the fixed point, so close are they; agree on narrower bounds, or do not use "
+            'the scaling "none"'
+        )
 
 
 def advice_on_digits(clustering: Clustering, tables: Sequence[Table]) -> list[str]:

@@ -23,7 +23,6 @@ number of the best.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -33,22 +32,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from secure_kmeans.errors import JobError
 from secure_kmeans.job import Clustering
 from secure_kmeans.job.fixed_point import RING_BITS, bits_to_hold
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.mpc.cleartext import bits_of
 from secure_kmeans.mpc.crypten_adapter import Shared
-from secure_kmeans.mpc.division import LARGEST_COUNT_BITS, extra_bits
 from secure_kmeans.mpc.engine import RowsOfAnEngine
-from secure_kmeans.mpc.packing import RING_BYTES, bytes_for
+from secure_kmeans.mpc.packing import RING_BYTES
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.rows import Assignment
 from secure_kmeans.mpc.sharing import Sharing
-from secure_kmeans.protocols.distances import bits_of_a_difference
+from secure_kmeans.protocols.bounds import Bounds, common_multiple
 from secure_kmeans.protocols.lookahead import Lookahead, ScheduleLine
 from secure_kmeans.protocols.tally import Resumption, Tally
-from secure_kmeans.protocols.withholding import common_multiple, dividends, sizes_below
+from secure_kmeans.protocols.withholding import dividends, sizes_below
 
 
 @dataclass(frozen=True)
@@ -72,50 +69,6 @@ class Revealed:
     stop_bit: Disclosure
     going_on: Disclosure
     best_restart: Disclosure
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Public bounds of a clustering's numbers in the ring, which decide how many bits travel.
-
-    Attributes
-    ----------
-    score_bits : int
-        The difference of two scores of a row fits these bits, its sign included.
-    largest : int
-        Bound of a coordinate of a centroid.
-    most : int
-        Bound of a divisor.
-    sum_bytes : int
-        Sums and sizes are needed modulo 2^(8 sum_bytes).
-    """
-
-    score_bits: int
-    largest: int
-    most: int
-    sum_bytes: int
-
-    @classmethod
-    def of(cls, clustering: Clustering, n: int, *, hidden: bool) -> Bounds:
-        """The bounds for n rows.
-
-        Raises
-        ------
-        JobError
-            Where the ring has no room for so many rows.
-        """
-        largest = math.ceil(1.02 * clustering.scaling.largest * (1 << clustering.precision_bits))
-        most = n if hidden else max(n, common_multiple(clustering.min_cluster_size))
-        if hidden and bits_to_hold(float(n) + 1) > LARGEST_COUNT_BITS:
-            raise JobError(f"hide_counts: at most {(1 << LARGEST_COUNT_BITS) - 1:,} rows can be counted in secret")
-        if not hidden:
-            extra_bits(largest, most)
-        return cls(
-            score_bits=bits_of_a_difference(clustering, clustering.precision_bits),
-            largest=largest,
-            most=most,
-            sum_bytes=min(RING_BYTES, bytes_for(bits_to_hold(float(most) * largest) + 2)),
-        )
 
 
 class Lloyd:

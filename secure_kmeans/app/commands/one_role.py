@@ -77,6 +77,7 @@ def take_part(
     RoleError, ProtocolError
     """
     job = read_job(path)
+    protocol_of(job.protocol).check_apart(job)
     own = _checked_role(job, role)
     _refuse_idle(own, files)
     identity = _checked_identity(job, own, files)
@@ -257,6 +258,7 @@ def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -
     files = files or RoleFiles()
     job = read_job(path)
     protocol = protocol_of(job.protocol)
+    protocol.check_apart(job)
     own = None if role is None else _checked_role(job, role)
     findings = [f"{path}: a job of {', '.join(job.names)}, digest {job.digest.hex()}"]
     advice: list[str] = []

@@ -104,8 +104,9 @@ class ShkJob(KMeansJob):
         """
         if not self.hide_counts:
             return None
-        steps = np.subtract(self.scaling.upper, self.scaling.lower) / math.sqrt(n_samples)
+        ranges = np.subtract(self.scaling.upper, self.scaling.lower)
+        steps = ranges / math.sqrt(n_samples)
         if self.resolution is not None:
-            steps = np.array(self.resolution)
+            steps = np.minimum(self.resolution, ranges)
         scaled = steps / self.scaling.units * 2.0**self.precision_bits
         return np.array([bits_to_hold(float(step)) for step in scaled], dtype=np.int64)

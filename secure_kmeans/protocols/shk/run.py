@@ -23,9 +23,10 @@ from secure_kmeans.mpc.session import open_session
 from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.protocols.base import Context
+from secure_kmeans.protocols.bounds import bits_of_a_difference
 from secure_kmeans.protocols.conclusion import Conclude, Concluded, Conclusion
-from secure_kmeans.protocols.distances import bits_of_a_difference
 from secure_kmeans.protocols.initialisation import first_centroids
+from secure_kmeans.protocols.kmeans_checks import check_rows
 from secure_kmeans.protocols.lloyd import Lloyd, Revealed
 from secure_kmeans.protocols.lookahead import ScheduleLine
 from secure_kmeans.protocols.shk import disclosures as may
@@ -98,6 +99,7 @@ class _Part:
     def fit(self) -> KMeansResult | None:
         """Cluster the rows of all parties."""
         context, job, sharing, engine = self.context, self.job, self.sharing, self.engine
+        check_rows(job, sum(self.counts), hidden=job.hide_counts)
         X = sharing.enter_rows(self.scaled, self.counts)  # (n, d)
         state = None if context.resumed is None else State.decoded(context.resumed, self.counts)
         resumption = Resumption.agreed(
