@@ -85,7 +85,10 @@ _Loop = Callable[..., np.ndarray]
 
 
 def _compiled(loop: _Loop) -> _Loop:
-    compiled: Any = numba.njit(nogil=True)(loop)
+    try:
+        compiled: Any = numba.njit(cache=True, nogil=True)(loop)
+    except RuntimeError:  # there is no folder for the cache
+        compiled = numba.njit(nogil=True)(loop)
     return compiled  # type: ignore[no-any-return]
 
 
@@ -176,7 +179,7 @@ class Coins:
     def tossed(cls, chance: np.random.Generator, init: Init, n_clusters: int, n_starts: int) -> "Coins":
         """Coins as the package draws them: with "random" different rows in a start, else different rows in all."""
         if init == "random":
-            rows = chance.random((n_starts, ROWS)).argsort(axis=1)[:, :n_clusters]
+            rows = chance.random((n_starts, ROWS)).argsort(axis=1)[:, :n_clusters].copy()
         else:
             rows = chance.permutation(ROWS)[:n_starts, None]
         return cls(rows, chance.random((n_starts, n_clusters - 1)))
