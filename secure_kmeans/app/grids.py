@@ -18,6 +18,7 @@ from secure_kmeans.words import printable
 _GAP: Final = 3
 _LEAST_TEXT: Final = 20
 """Characters that a column of text needs, unless its cells are shorter."""
+_SHORTEST_NAME: Final = 4
 _LONGEST_WORD: Final = 32
 """Longer words are folded."""
 
@@ -99,7 +100,9 @@ def _grid(
 def _one_below_the_other(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Group:
     """Each row as lines of name and cell."""
     values = Grid.grid(padding=(0, 2))
-    values.add_column(max_width=max(width // 2, width - 2 - _widest([cell for row in rows for cell in row])))
+    cells = [cell for row in rows for cell in row]
+    beside_words = min(width // 2, width - 2 - _widest_word(cells))
+    values.add_column(max_width=max(_SHORTEST_NAME, beside_words, width - 2 - _widest(cells)))
     values.add_column(overflow="fold")
     for row in rows:
         for name, cell in zip(names, row, strict=True):
