@@ -170,6 +170,19 @@ def test_the_example_is_right_to_the_byte() -> None:
     for column, bytes_ in ((2, costs[1][0][1]), (4, costs[2][0][1])):
         *parts, whole = [int(re.sub(r"[*,]", "", line[column])) for line in lines]
         assert sum(parts) == whole == bytes_
+    check_end(costs, symbols)
+    of_the_end = (f"{stated('conclusion', column, **symbols):,}" for column in (ROUNDS, TO_EACH, DEALT))
+    assert "The end of the run takes {} rounds, {} bytes from a party".format(*of_the_end) in " ".join(TEXT.split())
     later = 280, 2640  # what the first iteration lacks
     first, dealer = (costs[role][0][1] - each / 20 for role, each in zip((0, 2), later, strict=True))
     assert f"{first:,.0f} bytes from it and {dealer:,.0f} from the dealer" in TEXT
+
+
+def test_the_example_with_the_usual_least_size() -> None:
+    costs, symbols = measured(2, 10_000, 2, 5, 1, min_cluster_size=5)
+    check(costs, 0, "iteration_withholding", symbols, 2)
+    rounds, from_party, dealt = (
+        stated("iteration_withholding", column, **symbols) for column in (ROUNDS, TO_EACH, DEALT)
+    )
+    written = f"takes {rounds} rounds, {from_party:,} bytes from a party and {dealt:,} from the dealer"
+    assert written in " ".join(TEXT.split())
