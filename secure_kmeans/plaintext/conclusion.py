@@ -23,6 +23,8 @@ class PlainModel:
         Original units.
     grid_centroids : list of lists of int, or None where a cluster is withheld
         Units of the fixed point.
+    tie_order : list of int
+        A number for each cluster: a row that is equally near to several belongs to the one with the lowest number.
     sizes : list of int, or None where a cluster is withheld
     withheld : list of int
     labels : (n_samples,) int64
@@ -31,6 +33,7 @@ class PlainModel:
 
     centroids: list[list[float] | None]
     grid_centroids: list[list[int] | None]
+    tie_order: list[int]
     sizes: list[int | None]
     withheld: list[int]
     labels: np.ndarray
@@ -68,6 +71,7 @@ def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun) -> PlainM
     return PlainModel(
         centroids=[known[number] for number in order],
         grid_centroids=[grid[number].tolist() if shown[number] else None for number in order],
+        tie_order=order,
         sizes=[known_sizes[number] for number in order],
         withheld=np.flatnonzero(~shown[order]).tolist(),
         labels=np.argsort(order)[labels],
@@ -87,7 +91,12 @@ def _means_by_column(clustering: Clustering, rows: np.ndarray, labels: np.ndarra
     return scaling.invert(fixed_point.decode((sums + divisors // 2) // divisors))
 
 
-def label_rows(clustering: Clustering, grid_centroids: Sequence[Sequence[int] | None], rows: np.ndarray) -> np.ndarray:
+def label_rows(
+    clustering: Clustering,
+    grid_centroids: Sequence[Sequence[int] | None],
+    rows: np.ndarray,
+    tie_order: Sequence[int] = (),
+) -> np.ndarray:
     """The number of the nearest known centroid of each row, (n,) int64: of rows of the fit, the labels of the run.
 
     Parameters
@@ -97,8 +106,12 @@ def label_rows(clustering: Clustering, grid_centroids: Sequence[Sequence[int] | 
         As a run disclosed them; at least one is known.
     rows : (n, n_features) float64, original units
         Within reach of the fixed point; see :func:`~secure_kmeans.tables.check_reach`.
+    tie_order : sequence of int, optional
+        Of the run; without it a row that is equally near to several clusters belongs to the first.
     """
     known = [number for number, centroid in enumerate(grid_centroids) if centroid is not None]
+    if tie_order:
+        known.sort(key=tie_order.__getitem__)
     X = FixedPoint(clustering.precision_bits).encode(clustering.scaling.apply(rows))
     labels, _ = nearest_centroids(X, np.array([grid_centroids[number] for number in known], dtype=np.int64))
     numbers: np.ndarray = np.array(known, dtype=np.int64)[labels]

@@ -225,9 +225,10 @@ class Conclude:
 
     @staticmethod
     def _kept(C: Shared, order: list[int]) -> str:
-        """This party's share of the centroids by which rows were labelled."""
+        """This party's share of the centroids by which rows were labelled, and the order that decides ties."""
         share = crypten.share_of(C)[0][order]
-        return base64.b64encode(share.astype("<i8").tobytes()).decode()
+        kept = np.concatenate([share, np.array(order)[:, None]], axis=1)
+        return base64.b64encode(kept.astype("<i8").tobytes()).decode()
 
 
 def _index(shown: np.ndarray) -> torch.Tensor:

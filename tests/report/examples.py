@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,8 @@ def result_of(party: str, seconds: float, by_iteration: list[float], **values: A
         own=KMeansOwn(labels=LABELS[party], seconds_by_iteration=by_iteration),
         ledger=LEDGER,
         started=STARTED,
+        ended=STARTED + timedelta(seconds=seconds),
+        table_digest=TABLES[party].digest.hex(),
         seconds=seconds,
         session="0a" * 16,
         costs=COSTS,
