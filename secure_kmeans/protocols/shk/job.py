@@ -76,6 +76,9 @@ class ShkJob(KMeansJob):
             )
         if self.resolution is not None and len(self.resolution) != len(self.columns):
             raise ValueError(f"resolution: {len(self.resolution)} numbers, but there are {len(self.columns)} columns")
+        for name, width, step in zip(self.columns, self._ranges, self.resolution or (), strict=False):
+            if step > width > 0:
+                raise ValueError(f'resolution: the step of column "{name}" is larger than the range of its bounds')
         return self
 
     @model_validator(mode="after")
@@ -83,6 +86,10 @@ class ShkJob(KMeansJob):
         if self.engine == "crypten" and self.task == "fit" and self.centroids is None and self.seed is None:
             raise ValueError('seed: the engine "crypten" draws no secret starts; give a seed')
         return self
+
+    @property
+    def _ranges(self) -> np.ndarray:
+        return np.subtract(self.scaling.upper, self.scaling.lower)
 
     @property
     def discloses_centroids(self) -> bool:
@@ -104,8 +111,8 @@ class ShkJob(KMeansJob):
         """
         if not self.hide_counts:
             return None
-        steps = np.subtract(self.scaling.upper, self.scaling.lower) / math.sqrt(n_samples)
+        steps = self._ranges / math.sqrt(n_samples)
         if self.resolution is not None:
-            steps = np.array(self.resolution)
+            steps = np.minimum(self.resolution, self._ranges)  # a constant column has no step
         scaled = steps / self.scaling.units * 2.0**self.precision_bits
         return np.array([bits_to_hold(float(step)) for step in scaled], dtype=np.int64)
