@@ -77,8 +77,10 @@ class TestFarthest:
 class TestKMeansPlusPlus:
     @pytest.mark.parametrize(
         ("word", "row"),
-        [(0, 1), (WORDS // 20, 1), (WORDS // 10 - WORDS // 1000, 1)]
-        + [(WORDS // 10 + WORDS // 1000, 3), (WORDS // 2, 3), (WORDS - 1, 3)],
+        [
+            *((0, 1), (WORDS // 20, 1), (WORDS // 10 - WORDS // 1000, 1)),
+            *((WORDS // 10 + WORDS // 1000, 3), (WORDS // 2, 3), (WORDS - 1, 3)),
+        ],
     )
     def test_hand_computed(self, word: int, row: int) -> None:
         # Squared distances to 0 are 0, 1, 0, 9: a tenth of the draws is for row 1.

@@ -33,12 +33,14 @@ COSTS = {
     "dealer": Costs(rounds=7, bytes_sent=70),
 }
 LABELS = {"a": [1, 1, 1], "b": [0, 0]}
+LABELS_IN_USUAL_ORDER = {"a": [0, 0, 0], "b": [1, 1]}
 START = ((1.0, 1.0), (4.0, 2.0))
 
 CLUSTERING: dict[str, Any] = {
     "columns": ("x", "y"),
     "n_clusters": 2,
     "n_init": 3,
+    "min_cluster_size": 2,
     "scaling": Scaling.of(lower=(0.0, 0.0), upper=(4.0, 4.0)),
     "precision_bits": 24,
 }
@@ -56,6 +58,8 @@ def model_with(**values: Any) -> KMeansModel:
     """What all parties learned: the clusters stand in the other order than those in the clear."""
     keys: dict[str, Any] = {
         "centroids": [[4.0, 1.5], [1.0, 1.53125]],
+        "grid_centroids": [[1 << 24, 3 << 21], [1 << 22, 49 << 17]],
+        "withheld": [],
         "sizes": [2, 3],
         "inertia": 1.0009765625,
         "mean_distance": None,
@@ -63,7 +67,7 @@ def model_with(**values: Any) -> KMeansModel:
         "converged": True,
         "best_restart": 1,
         "seed": 5,
-        "sizes_by_iteration": [[1, 4], [2, 3]],
+        "sizes_by_iteration": [[None, 4], [2, 3]],
     }
     return KMeansModel(**(keys | values))
 
@@ -74,17 +78,33 @@ def results_with(**values: Any) -> list[KMeansResult]:
 
 
 def result_of(party: str, seconds: float, by_iteration: list[float], **values: Any) -> KMeansResult:
+    labels = LABELS_IN_USUAL_ORDER if values.get("withheld") else LABELS
     return KMeansResult(
         role=party,
         n_samples={"a": 3, "b": 2},
         common=model_with(**values),
-        own=KMeansOwn(labels=LABELS[party], seconds_by_iteration=by_iteration),
+        own=KMeansOwn(labels=labels[party], seconds_by_iteration=by_iteration),
         ledger=LEDGER,
         started=STARTED,
         seconds=seconds,
         session="0a" * 16,
         costs=COSTS,
     )
+
+
+WITHHELD: dict[str, Any] = {
+    "centroids": [[1.0, 1.53125], None],
+    "grid_centroids": [[1 << 22, 49 << 17], None],
+    "withheld": [1],
+    "sizes": [3, None],
+    "inertia": 0.5009765625,
+    "sizes_by_iteration": [[4, None], [3, None]],
+}
+"""What all parties learned where ``min_cluster_size`` is 3: nothing of the cluster of party b."""
+HIDDEN: dict[str, Any] = {"sizes": None, "sizes_by_iteration": []}
+"""What all parties learned of the sizes with ``hide_counts``."""
+NOTHING: dict[str, Any] = {"centroids": None, "grid_centroids": None, "inertia": None}
+"""What all parties learned of the centroids where nobody does."""
 
 
 def clear_with(**values: Any) -> InTheClear:

@@ -13,7 +13,17 @@ from matplotlib.figure import Figure
 from secure_kmeans.report import plots
 from secure_kmeans.report.kmeans import report_of_kmeans
 from secure_kmeans.report.plots import ElbowPoint, Panel, draw_clusters, draw_convergence, draw_elbow
-from tests.report.examples import TABLES, clear_report, job_with, report_with, results_with
+from tests.report.examples import (
+    HIDDEN,
+    NOTHING,
+    TABLES,
+    WITHHELD,
+    clear_report,
+    clear_with,
+    job_with,
+    report_with,
+    results_with,
+)
 
 ROWS = [table.rows for table in TABLES.values()]
 CENTERS = np.array([[4.0, 1.5], [1.0, 1.5]])
@@ -70,6 +80,12 @@ class TestClusters:
         assert [colours_of(right, part) for part in (0, 1)] == [colours_of(left, part) for part in (0, 1)]
         assert colours_of(right, 2) == colours_of(left, 2)[::-1]
 
+    def test_a_centroid_that_is_not_known_is_no_mark(self, figures: list[Figure]) -> None:
+        draw([Panel("Encrypted", np.array([[4.0, 1.5], [np.nan, np.nan]]), LABELS), SWAPPED])
+        left, right = figures[0].axes
+        np.testing.assert_array_equal(np.array(points_of(left)[2]), [[4.0, 1.5], [np.nan, np.nan]])
+        assert [colours_of(right, part) for part in (0, 1)] == [colours_of(left, part) for part in (0, 1)]
+
     @pytest.mark.parametrize(
         ("names", "shown"),
         [(None, ["Cluster 0 (2)", "Cluster 1 (3)"]), (["Target", "Miser"], ["Target (2)", "Miser (3)"])],
@@ -110,8 +126,9 @@ class TestConvergence:
         draw_convergence(Path("nowhere"), report_with())
         sizes, inertia = figures[0].axes
         assert sizes.get_title() == "Cluster sizes, encrypted (dots) and plaintext (rings)"
-        # The plaintext's clusters are drawn in the order of its own, 0 and 1.
-        assert [np.asarray(line.get_ydata()).tolist() for line in sizes.lines] == [[1, 2], [4, 3], [3, 3], [2, 2]]
+        # The plaintext's clusters are drawn in the order of its own, 0 and 1. A size that is withheld is a gap.
+        drawn = [np.asarray(line.get_ydata()) for line in sizes.lines]
+        np.testing.assert_array_equal(drawn, [[np.nan, 2], [4, 3], [3, 3], [2, 2]])
         assert [np.asarray(line.get_ydata()).tolist() for line in inertia.lines] == [[2.25, 1.0, 1.0], [1.0009765625]]
         assert legend_of(figures[0]) == ["Cluster 0", "Cluster 1"]
 
@@ -119,6 +136,19 @@ class TestConvergence:
         draw_convergence(Path("nowhere"), report_with())
         colours = [str(line.get_color()) for line in figures[0].axes[0].lines]
         assert colours == [plots.colour(0), plots.colour(1), plots.colour(1), plots.colour(0)]
+
+    def test_rings_of_a_model_that_nobody_learned(self, figures: list[Figure]) -> None:
+        report = report_of_kmeans(job_with(disclose={"centroids": "nobody"}), results_with(**NOTHING), clear_with())
+        draw_convergence(Path("nowhere"), report)
+        sizes, inertia = figures[0].axes
+        assert sorted(str(line.get_color()) for line in sizes.lines[2:]) == sorted([plots.colour(0), plots.colour(1)])
+        assert [np.asarray(line.get_ydata()).tolist() for line in inertia.lines] == [[2.25, 1.0, 1.0]]
+
+    def test_sizes_of_a_withheld_cluster_are_not_drawn(self, figures: list[Figure]) -> None:
+        job, clear = job_with(min_cluster_size=3), clear_with(min_cluster_size=3)
+        draw_convergence(Path("nowhere"), report_of_kmeans(job, results_with(**WITHHELD), clear))
+        drawn = [np.asarray(line.get_ydata()) for line in figures[0].axes[0].lines]
+        np.testing.assert_array_equal(drawn, [[4, 3], [np.nan, np.nan], [3, 3], [np.nan, np.nan]])
 
     def test_without_a_plaintext(self, figures: list[Figure]) -> None:
         draw_convergence(Path("nowhere"), report_of_kmeans(job_with(), results_with(), None, ["Target", "Miser"]))
@@ -132,7 +162,7 @@ class TestConvergence:
         assert sizes.get_title() == "Cluster sizes, plaintext (dots)"
 
     def test_hidden_sizes(self, figures: list[Figure]) -> None:
-        results = results_with(sizes=None, sizes_by_iteration=[], inertia=None)
+        results = results_with(**HIDDEN, inertia=None)
         draw_convergence(Path("nowhere"), report_of_kmeans(job_with(hide_counts=True), results))
         (sizes,) = figures[0].axes
         assert sizes.get_title() == "Cluster sizes: encrypted ones are hidden"
