@@ -47,11 +47,12 @@ centroids = [[1, 2.5], [100, 50]]
 precision_bits = 20
 engine = "crypten"
 hide_counts = false
-resolution = [1, 0.5]
 disclose = {{ centroids = "all" }}
 reveal_inertia = false
 reveal_mean_distance = true
 timeout = 12
+purpose = "Opening hours"
+contact = "the desk, 555-0100"
 parties = [
     {{ name = "clinic", address = "clinic.example:7100", fingerprint = "{FINGERPRINTS[0]}" }},
     {{ name = "lab", address = "[2001:db8::1]:7100", fingerprint = "{FINGERPRINTS[1]}" }},

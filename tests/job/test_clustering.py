@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from secure_kmeans.job import Clustering, Scaling
-from secure_kmeans.job.clustering import MOST_PUBLIC_STARTS
 from tests.job.refusing import refusal
 from tests.jobs import a_job
 
@@ -25,14 +24,15 @@ def clustering_with(**values: Any) -> Clustering:
     [
         (
             {"task": "predict", "centroids": ((0.0, 0.0), (1.0, 1.0))},
-            "centroids: a prediction takes its model from the parties' states; leave them out",
+            "centroids: a job's prediction takes its model from the parties' states; leave them out. "
+            "`secure-kmeans predict REPORT` labels rows by the public centroids of a report",
         ),
-        ({"columns": ("x", "y", "z")}, "bounds for 2 columns, but there are 3"),
-        ({"columns": ("x", "x")}, "every column needs a name of its own"),
-        ({"columns": ("x", "")}, "every column needs a name of its own"),
-        ({"centroids": ((0.0, 0.0),)}, "centroids must have 2 rows of 2 numbers"),
-        ({"centroids": ((0.0,), (1.0,))}, "centroids must have 2 rows of 2 numbers"),
-        ({"centroids": ((0.0, 1.0), (1.0,))}, "centroids must have 2 rows of 2 numbers"),
+        ({"columns": ("x", "y", "z")}, "scaling: bounds for 2 columns, but there are 3"),
+        ({"columns": ("x", "x")}, "columns: every column needs a name of its own"),
+        ({"columns": ("x", "")}, "columns: every column needs a name of its own"),
+        ({"centroids": ((0.0, 0.0),)}, "centroids: there must be 2 rows of 2 numbers"),
+        ({"centroids": ((0.0,), (1.0,))}, "centroids: there must be 2 rows of 2 numbers"),
+        ({"centroids": ((0.0, 1.0), (1.0,))}, "centroids: there must be 2 rows of 2 numbers"),
         (
             {"scaling": {"lower": (1.0, 0.0), "upper": (0.0, 0.0)}},
             "scaling: column 1: its lower bound is above its upper bound",
@@ -102,7 +102,7 @@ class TestCentroids:
     @pytest.mark.parametrize(("x", "y", "column"), [(1.02, 0.0, "x"), (0.0, -0.02, "y"), (1e6, 0.0, "x")])
     def test_a_start_outside_the_bounds_is_refused(self, x: float, y: float, column: str) -> None:
         message = refusal(clustering_with, centroids=((0.0, 0.0), (x, y)))
-        assert message == f'centroid 1 lies outside the bounds of column "{column}"'
+        assert message == f'centroids: centroid 1 lies outside the bounds of column "{column}"'
 
     def test_a_start_at_the_bounds_and_a_rounding_beyond_them_are_not(self) -> None:
         start = ((0.0, 1.0), (1.005, -0.005))
@@ -120,22 +120,16 @@ class TestCentroids:
 
 
 class TestPublicStarts:
-    def test_a_public_seed_limits_the_number_of_starts(self) -> None:
-        assert a_job(seed=1, n_init=MOST_PUBLIC_STARTS).starts_are_public
-        message = refusal(a_job, seed=1, n_init=MOST_PUBLIC_STARTS + 1)
-        assert message.startswith(f"n_init: with a public seed at most {MOST_PUBLIC_STARTS} starts")
-        assert "leave the seed out" in message
+    def test_a_seed_makes_the_starts_public(self) -> None:
+        assert a_job(seed=1).starts_are_public
+        assert not a_job().starts_are_public
 
-    def test_secret_starts_have_no_such_limit(self) -> None:
-        job = a_job(n_init=1000)
-        assert (job.starts_are_public, job.n_init) == (False, 1000)
-
-    def test_nor_has_a_given_start(self) -> None:
+    def test_no_row_is_the_beginning_of_a_given_start(self) -> None:
         job = a_job(seed=1, n_init=1000, centroids=((0.0, 0.0), (1.0, 1.0)))
         assert (job.starts_are_public, job.restarts) == (False, 1)
 
     def test_a_prediction_starts_nowhere(self) -> None:
-        assert not a_job(task="predict", model="0" * 64, seed=1, n_init=1000).starts_are_public
+        assert not a_job(task="predict", model="0" * 64).starts_are_public
 
 
 class TestModel:

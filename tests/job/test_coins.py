@@ -198,7 +198,9 @@ class TestDrawGrid:
     def test_no_room(self) -> None:
         with pytest.raises(JobError) as caught:
             DrawGrid.fitting(1000, 3, 5000.0)
-        assert str(caught.value) == ('"k-means++" has no room in the ring for 1000 rows of 3 columns: use "farthest"')
+        assert str(caught.value) == (
+            'init: "k-means++" has no room in the ring for 1,000 rows of 3 columns; use "farthest"'
+        )
 
     def test_rounding_a_draw(self) -> None:
         grid = DrawGrid(row_bits=10, draw_bits=22)

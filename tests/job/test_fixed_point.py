@@ -11,10 +11,10 @@ from secure_kmeans.job.fixed_point import (
     FixedPoint,
     bits_to_hold,
     choose_precision_bits,
+    division_bits,
     largest_that_fits,
     mean_bits,
 )
-from secure_kmeans.mpc.division import extra_bits
 
 
 @st.composite
@@ -104,7 +104,7 @@ class TestChoosePrecisionBits:
             choose_precision_bits(3, 4, 12345678.0)
         assert str(caught.value) == (
             "the bounds are too large for the fixed point with 3 columns and 4 clusters; "
-            'use the scaling "uniform" or "minmax"'
+            'use scaling.method "uniform" or "minmax"'
         )
 
     @settings(max_examples=200)
@@ -146,11 +146,11 @@ class TestMeanBits:
     @example(2**16)
     def test_an_exact_division_has_room_for_them_and_for_no_more(self, n_samples: int) -> None:
         bits = mean_bits(n_samples)
-        assert extra_bits(1 << bits, n_samples) > 0
+        assert division_bits(1 << bits, n_samples) > 0
         assert n_samples * 2**bits < 2**62, "the sum of the rows is a dividend"
         if bits < MOST_MEAN_BITS:
-            with pytest.raises(JobError, match="no room to divide exactly"):
-                extra_bits(1 << (bits + 1), n_samples)
+            with pytest.raises(JobError, match="no room to divide sums of"):
+                division_bits(1 << (bits + 1), n_samples)
 
 
 class TestLargestThatFits:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secure_kmeans.job import digest_of_keys
 from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.protocols import read_job
 from secure_kmeans.protocols.shk.job import ShkJob
@@ -20,11 +21,11 @@ OTHER_VALUES = {
     "centroids": "[[1, 2.5], [100, 50.000001]]",
     "precision_bits": "19",
     "engine": '"secure"',
-    "resolution": "[1, 0.50000001]",
-    "disclose": '{ centroids = "nobody" }',
     "reveal_inertia": "true",
     "reveal_mean_distance": "false",
     "timeout": "12.5",
+    "purpose": '"opening hours"',
+    "contact": '""',
 }
 OTHER_TEXTS = {
     "parties": [
@@ -60,11 +61,15 @@ class TestDigest:
         self.check_difference(job, read(MINIMAL.replace("n_clusters = 3", "n_clusters = 4")), "n_clusters")
         secret = MINIMAL.replace("n_clusters = 3", "n_clusters = 3\nhide_counts = true")
         self.check_difference(job, read(secret), "hide_counts")
+        coarse = read(f"resolution = [1, 0.5]\n{secret}")
+        self.check_difference(read(secret), coarse, "resolution")
+        self.check_difference(coarse, read(f"resolution = [1, 0.50000001]\n{secret}"), "resolution")
+        self.check_difference(job, read(f'{MINIMAL}\n[disclose]\ncentroids = "nobody"\n'), "disclose")
         prediction = read(PREDICTION)
         self.check_difference(prediction, read(PREDICTION.replace(SESSION, "0" * 64)), "model")
         self.check_difference(prediction, prediction.model_copy(update={"task": "fit"}), "task")
         tested = {*OTHER_VALUES, *OTHER_TEXTS, "bounds_from_data", "n_clusters", "protocol", "hide_counts"}
-        tested |= {"task", "model"}
+        tested |= {"task", "model", "resolution", "disclose"}
         assert tested == set(ShkJob.model_fields)
 
     @staticmethod
@@ -117,9 +122,9 @@ class TestDigest:
             "min_cluster_size": "5",
             "disclose": "{}",
             "precision_bits": str(choose_precision_bits(2, 3, 1.0)),
-            "reveal_inertia": "true",
             "reveal_mean_distance": "false",
             "timeout": "60",
+            "purpose": '""',
             "dealer": "{}",
         }
         written = data.draw(st.lists(st.sampled_from(sorted(defaults)), unique=True))
@@ -129,6 +134,11 @@ class TestDigest:
         (folder / "one.toml").write_text("\n".join(data.draw(st.permutations(lines))))
         (folder / "other.toml").write_text(MINIMAL)
         assert read_job(folder / "one.toml").digest == read_job(folder / "other.toml").digest
+
+    def test_it_follows_from_the_keys_and_values_alone(self, read: Read) -> None:
+        job = read(FULL)
+        assert digest_of_keys(json.loads(job.model_dump_json())) == job.digest
+        assert digest_of_keys(json.loads(job.model_dump_json()) | {"seed": 12}) != job.digest
 
     def test_it_stays_the_same_from_one_version_to_the_next(self, read: Read) -> None:
         values = json.loads(read(FULL).model_dump_json())

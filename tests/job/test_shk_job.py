@@ -51,6 +51,18 @@ class TestEngine:
 
 
 class TestDisclose:
+    def test_the_inertia_is_disclosed_where_neither_sizes_nor_centroids_stay_secret(self) -> None:
+        assert job_with().discloses_inertia
+        assert not job_with(reveal_inertia=False).discloses_inertia
+        assert not job_with(hide_counts=True).discloses_inertia
+        assert not job_with(disclose=Disclose(centroids="nobody")).discloses_inertia
+
+    def test_where_they_do_nobody_may_ask_for_it(self) -> None:
+        assert refusal(job_with, hide_counts=True, reveal_inertia=True).startswith("reveal_inertia: with it the sizes")
+        for loss in ("reveal_inertia", "reveal_mean_distance"):
+            message = refusal(job_with, disclose=Disclose(centroids="nobody"), **{loss: True})
+            assert message.startswith("disclose: the losses are made from the centroids")
+
     def test_all_learn_the_centroids_unless_nobody_does(self) -> None:
         assert job_with().discloses_centroids
         assert not job_with(disclose=Disclose(centroids="nobody")).discloses_centroids
@@ -61,22 +73,24 @@ class TestDisclose:
 
 class TestResolution:
     def test_one_number_for_each_column(self) -> None:
-        assert job_with(resolution=(0.5, 0.25)).resolution == (0.5, 0.25)
-        assert refusal(job_with, resolution=(0.5,)) == "resolution: 1 numbers, but there are 2 columns"
-        assert refusal(job_with, resolution=(0.5, 0.5, 0.5)) == "resolution: 3 numbers, but there are 2 columns"
+        assert job_with(hide_counts=True, resolution=(0.5, 0.25)).resolution == (0.5, 0.25)
+        for numbers, said in (((0.5,), "1 number"), ((0.5, 0.5, 0.5), "3 numbers")):
+            message = refusal(job_with, hide_counts=True, resolution=numbers)
+            assert message == f"resolution: {said} for 2 columns; give one for each"
+
+    def test_public_sizes_have_none(self) -> None:
+        assert refusal(job_with, resolution=(0.5, 0.5)).startswith("resolution: without hidden sizes")
 
     @pytest.mark.parametrize("number", [0.0, -1.0, float("inf"), float("nan"), "secretname"])
     def test_a_number_that_is_not_allowed(self, number: object) -> None:
-        message = refusal(job_with, resolution=(0.5, number))
+        message = refusal(job_with, hide_counts=True, resolution=(0.5, number))
         assert message.startswith("resolution.1: ")
         assert "secretname" not in message
 
     def test_a_step_is_no_larger_than_its_column(self) -> None:
         scaling = Scaling.of(lower=(0.0, -4.0), upper=(8.0, -2.0))
-        assert job_with(scaling=scaling, resolution=(8.0, 2.0)).resolution == (8.0, 2.0)
-        assert refusal(job_with, scaling=scaling, resolution=(8.0, 2.5)) == (
-            'resolution: the step of column "y" is larger than the range of its bounds'
-        )
+        assert shifts(100, scaling=scaling, resolution=(8.0, 2.0)) == [20, 18]
+        assert shifts(100, scaling=scaling, resolution=(1e300, 2.5)) == [20, 18]
 
     def test_a_constant_column_may_have_any_step(self) -> None:
         scaling = Scaling.of(lower=(0.0, 3.0), upper=(8.0, 3.0))
@@ -88,7 +102,6 @@ class TestCentroidShifts:
 
     def test_no_bit_stays_secret_where_the_sizes_are_public(self) -> None:
         assert job_with().centroid_shifts(100) is None
-        assert job_with(resolution=(0.5, 0.5)).centroid_shifts(100) is None
 
     @pytest.mark.parametrize(
         ("method", "n_samples", "resolution", "expected"),

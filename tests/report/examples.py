@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,9 @@ CLUSTERING: dict[str, Any] = {
     "columns": ("x", "y"),
     "n_clusters": 2,
     "n_init": 3,
-    "min_cluster_size": 2,
     "scaling": Scaling.of(lower=(0.0, 0.0), upper=(4.0, 4.0)),
     "precision_bits": 24,
+    "min_cluster_size": 1,
 }
 
 
@@ -54,11 +54,17 @@ def job_with(**values: Any) -> ShkJob:
     return a_job_of(ShkJob, "a", "b", **(CLUSTERING | {"seed": 5} | values))
 
 
+def prediction() -> ShkJob:
+    """The job that labels rows by the model of the encrypted run, if that had stayed in shares."""
+    return job_with().prediction("5e" * 32)
+
+
 def model_with(**values: Any) -> KMeansModel:
     """What all parties learned: the clusters stand in the other order than those in the clear."""
     keys: dict[str, Any] = {
         "centroids": [[4.0, 1.5], [1.0, 1.53125]],
-        "grid_centroids": [[1 << 24, 3 << 21], [1 << 22, 49 << 17]],
+        "grid_centroids": [[4 << 22, 3 << 21], [1 << 22, 49 << 17]],
+        "tie_order": [1, 0],
         "withheld": [],
         "sizes": [2, 3],
         "inertia": 1.0009765625,
@@ -86,6 +92,8 @@ def result_of(party: str, seconds: float, by_iteration: list[float], **values: A
         own=KMeansOwn(labels=labels[party], seconds_by_iteration=by_iteration),
         ledger=LEDGER,
         started=STARTED,
+        ended=STARTED + timedelta(seconds=seconds),
+        table_digest=TABLES[party].digest.hex(),
         seconds=seconds,
         session="0a" * 16,
         costs=COSTS,

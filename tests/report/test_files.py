@@ -24,6 +24,7 @@ from tests.report.examples import (
     clear_report,
     clear_with,
     job_with,
+    prediction,
     report_with,
     results_with,
 )
@@ -204,7 +205,7 @@ class TestPictureThatFails:
 
 
 def test_a_prediction_has_labels_and_a_report(tmp_path: Path) -> None:
-    job = job_with(task="predict", model="5e" * 32)
+    job = prediction()
     results = [
         KMeansResult(**(vars(result) | {"common": None, "own": KMeansOwn(labels=result.own.labels)}))
         for result in results_with()

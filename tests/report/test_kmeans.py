@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -23,12 +24,13 @@ from tests.report.examples import (
     clear_with,
     clustering_with,
     job_with,
+    prediction,
     report_with,
     results_with,
 )
 
 RESULT_KEYS = [
-    *("cluster_centers", "grid_centers", "centroid_grid", "cluster_names", "withheld", "min_cluster_size"),
+    *("cluster_centers", "grid_centers", "tie_order", "centroid_grid", "cluster_names", "withheld", "min_cluster_size"),
     *("counts", "counts_by_iteration", "inertia", "mean_distance"),
     *("n_iter", "converged", "n_clusters", "init", "n_init", "max_iter", "tol", "seed", "scaling", "precision_bits"),
     *("best_restart", "engine", "remarks"),
@@ -45,20 +47,23 @@ class TestEncrypted:
             "protocol": "shk",
             "session": "0a" * 16,
             "started": "2026-03-04T05:06:07Z",
+            "ended": "2026-03-04T05:06:10.500000Z",
             "roles": [
                 {"name": "a", "kind": "party", "fingerprint": None},
                 {"name": "b", "kind": "party", "fingerprint": None},
                 {"name": "dealer", "kind": "dealer", "fingerprint": None},
             ],
             "n_samples": {"a": 3, "b": 2},
+            "table_digests": {party: table.digest.hex() for party, table in TABLES.items()},
             "columns": ["x", "y"],
             "result": {
                 "cluster_centers": [[4.0, 1.5], [1.0, 1.53125]],
                 "grid_centers": [[16777216, 6291456], [4194304, 6422528]],
+                "tie_order": [1, 0],
                 "centroid_grid": None,
                 "cluster_names": None,
                 "withheld": [],
-                "min_cluster_size": 2,
+                "min_cluster_size": 1,
                 "counts": [2, 3],
                 "counts_by_iteration": [[None, 4], [2, 3]],
                 "inertia": 1.0009765625,
@@ -201,7 +206,7 @@ class TestEncrypted:
 
 class TestPrediction:
     def test_every_value(self) -> None:
-        job = job_with(task="predict", model="5e" * 32)
+        job = prediction()
         results = [
             KMeansResult(**(vars(result) | {"common": None, "own": KMeansOwn(labels=result.own.labels)}))
             for result in results_with()
@@ -278,13 +283,19 @@ class TestInTheClear:
         apply = Scaling.apply
 
         def counted(scaling: Scaling, rows: np.ndarray) -> np.ndarray:
-            if scaling == job_with().scaling:  # final means are computed in units of each column's own range
+            if len(rows) < 5:  # the rows of a single party
                 scaled.append(len(rows))
             return apply(scaling, rows)
 
         monkeypatch.setattr(Scaling, "apply", counted)
         tables = {party: replace(table) for party, table in TABLES.items()}  # as they were read
         InTheClear.of(clustering_with(), tables, 8)
-        assert sorted(scaled) == [2, 3]  # each party's rows
+        assert sorted(scaled) == [2, 3]
         InTheClear.of(clustering_with(), tables, 8)
         assert sorted(scaled) == [2, 3], "rows are scaled once, however often they are clustered"
+
+
+def test_times_and_tables_of_a_run_in_the_clear() -> None:
+    report = clear_report()
+    assert report.ended == STARTED + timedelta(seconds=0.5)
+    assert report.table_digests == {party: table.digest.hex() for party, table in TABLES.items()}

@@ -91,8 +91,14 @@ class TestClusters:
         [(None, ["Cluster 0 (2)", "Cluster 1 (3)"]), (["Target", "Miser"], ["Target (2)", "Miser (3)"])],
     )
     def test_legend(self, figures: list[Figure], names: list[str] | None, shown: list[str]) -> None:
-        draw([Panel("Encrypted", CENTERS, LABELS)], names=names)
+        draw([Panel("Encrypted", CENTERS, LABELS, [2, 3])], names=names)
         assert legend_of(figures[0]) == [*shown, " ", "centroid", "rows of a", "rows of b"]
+
+    def test_sizes_that_are_not_disclosed_are_not_counted_from_the_labels(self, figures: list[Figure]) -> None:
+        draw([Panel("Encrypted", CENTERS, LABELS)])
+        draw([Panel("Encrypted", CENTERS, LABELS, [3, None])])
+        assert legend_of(figures[0])[:2] == ["Cluster 0", "Cluster 1"]
+        assert legend_of(figures[1])[:2] == ["Cluster 0 (3)", "Cluster 1"]
 
     def test_one_column_has_a_line_for_each_party(self, figures: list[Figure]) -> None:
         draw([Panel("Encrypted", CENTERS[:, :1], LABELS)], [rows[:, :1] for rows in ROWS], columns="x")
@@ -116,9 +122,9 @@ class TestClusters:
 
     def test_no_more_than_20000_rows_are_drawn(self, figures: list[Figure]) -> None:
         rows = np.random.default_rng(0).random((20_001, 2))
-        draw([Panel("Encrypted", CENTERS, np.zeros(20_001, dtype=int))], [rows[:5], rows[5:]])
+        draw([Panel("Encrypted", CENTERS, np.zeros(20_001, dtype=int), [20_001, 0])], [rows[:5], rows[5:]])
         assert sum(len(points) for points in points_of(figures[0].axes[0])[:2]) == 20_000
-        assert legend_of(figures[0])[0] == "Cluster 0 (20001)"
+        assert legend_of(figures[0])[0] == "Cluster 0 (20,001)"
 
 
 class TestConvergence:
@@ -165,7 +171,7 @@ class TestConvergence:
         results = results_with(**HIDDEN, inertia=None)
         draw_convergence(Path("nowhere"), report_of_kmeans(job_with(hide_counts=True), results))
         (sizes,) = figures[0].axes
-        assert sizes.get_title() == "Cluster sizes: encrypted ones are hidden"
+        assert sizes.get_title() == "Cluster sizes: hidden"
         assert list(sizes.get_yticks()) == []
         assert [len(np.asarray(line.get_ydata())) for line in sizes.lines] == [0, 0]
 

@@ -26,7 +26,8 @@ STARTING_ROWS: Final = Disclosure(
     "which rows the starts begin at",
     ALL,
     When.BEFORE,
-    "only with a public `seed`, which a comparison with a run in the clear needs; their numbers, not their content",
+    "only in a rehearsal with a `seed`, which a comparison with a run in the clear needs: with the sizes it says where "
+    "these rows lie, so that parties on machines of their own refuse it",
 )
 SMALL_CLUSTERS: Final = Disclosure(
     "which clusters are smaller than min_cluster_size",
@@ -71,7 +72,8 @@ INERTIA: Final = Disclosure(
     "inertia",
     ALL,
     When.END,
-    "one number over the rows of all clusters that are not withheld; `reveal_inertia = false` keeps it hidden",
+    "one number over the rows of all clusters that are not withheld; `reveal_inertia = false` keeps it hidden; not with "
+    "`hide_counts`, since the sizes could follow from it",
 )
 MEAN_DISTANCE: Final = Disclosure(
     "mean-distance loss",
@@ -120,7 +122,7 @@ def disclosures(job: ShkJob | None) -> tuple[Disclosure, ...]:
         WITHHELD: fits and (job.discloses_centroids or not job.hide_counts),
         FINAL_CENTROIDS: fits and job.discloses_centroids,
         FINAL_SIZES: fits and not job.hide_counts,
-        INERTIA: fits and job.reveal_inertia and job.discloses_centroids,
+        INERTIA: fits and job.discloses_inertia,
         MEAN_DISTANCE: fits and job.reveal_mean_distance and job.discloses_centroids,
         OWN_LABELS: True,
     }
