@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from secure_kmeans.app.commands.values import Verified
+from secure_kmeans.words import counted
 
 
 def verify(path: Path) -> Verified:
@@ -34,7 +35,7 @@ def verify(path: Path) -> Verified:
     statements = (
         f"session {report.session}, from {report.started:%Y-%m-%d %H:%M:%S} to {ended:%Y-%m-%d %H:%M:%S} UTC",
         f"version {report.program} of the program",
-        f'table of "{signer.name}": {report.n_samples.get(signer.name, 0):,} rows, digest '
+        f'table of "{signer.name}": {counted(report.n_samples.get(signer.name, 0), "row")}, digest '
         f"{report.table_digests[signer.name]}",
     )
     caveats = (
