@@ -45,7 +45,7 @@ class TestPublishing:
         with ResultsFolder(tmp_path) as folder:
             fill(folder)
             folder.publish()
-        assert Report.load(tmp_path / "report.json").version == 2
+        assert Report.load(tmp_path / "report.json").version == 3
         assert (tmp_path / "notes.txt").read_text() == "mine"
 
     def test_the_report_can_be_written_again(self, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ class TestLabelsOfAnEarlierRun:
             results.publish()
         return names_in(folder)
 
-    @pytest.mark.parametrize("version", [1, 2])
+    @pytest.mark.parametrize("version", [1, 2, 3])
     def test_are_removed_with_a_report_of_either_version(self, tmp_path: Path, version: int) -> None:
         earlier = json.dumps({"version": version, "n_samples": {"c": 7, "a": 2}})
         assert self.publish_over(tmp_path, earlier) == FILES
@@ -76,7 +76,7 @@ class TestLabelsOfAnEarlierRun:
             "before",
             "[]",
             "{}",
-            '{"version": 3, "n_samples": {"c": 7}}',
+            '{"version": 4, "n_samples": {"c": 7}}',
             '{"version": 2, "n_samples": ["c"]}',
             '{"version": 2, "n_samples": {"d": 7}}',
             "[" * 10**5,

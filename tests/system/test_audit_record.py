@@ -24,7 +24,7 @@ def test_a_report_is_signed_and_names_its_own_table_alone(calm: Apart) -> None:
     for party in PARTIES:
         signed = verify(report_of(calm.folder, party))
         assert (signed.signer.name, signed.signer.fingerprint) == (party, job.role(party).fingerprint)
-        report = signed.report
+        report = signed.record
         table = read_table(calm.folder / f"{party}.csv")
         assert report.table_digests == {party: table.digest.hex()}
         assert report.job.digest == job.digest.hex()
