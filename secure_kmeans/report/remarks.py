@@ -22,8 +22,8 @@ def remarks_on(
     if not converged:
         iterations = counted(clustering.max_iter, "iteration")
         remarks.append(
-            f"The run stopped after {iterations}, its limit, while centroids still moved: more iterations may find better "
-            "clusters."
+            f"The run stopped after {iterations}, its limit, while centroids still moved: more iterations may find "
+            "better clusters."
         )
     if withheld:
         least = clustering.min_cluster_size
