@@ -75,7 +75,7 @@ def check_means(clustering: Clustering, rows: np.ndarray, seed: int = 0) -> Plai
             continue
         assert model.sizes[number] == len(own) >= clustering.min_cluster_size
         for column, found in enumerate(centroid):
-            mean = sum(map(Fraction, own[:, column].tolist())) / len(own)
+            mean = sum(map(Fraction, own[:, column].tolist()), Fraction(0)) / len(own)
             low, high = clustering.scaling.lower[column], clustering.scaling.upper[column]
             error = abs(Fraction(found) - mean)
             assert error <= Fraction(units * (high - low)) + Fraction(2.0**-50 * max(abs(low), abs(high)))
@@ -178,10 +178,10 @@ class TestWithheld:
         # 3 and 10: four rows and two. Their means are 2.25 and 8.5, to which three rows each are nearest.
         model = conclude(*run_from(rows, (3.0, 10.0), max_iter=1, min_cluster_size=3))
         assert (model.withheld, model.sizes) == ([1], [3, None])
-        assert model.centroids[0] == [pytest.approx(2.25, abs=1e-10)]
+        assert model.centroids[0] == pytest.approx([2.25], abs=1e-10)
         shown = conclude(*run_from(rows, (3.0, 10.0), max_iter=1, min_cluster_size=2))
         assert (shown.withheld, shown.sizes) == ([], [3, 3])
-        assert shown.centroids[1] == [pytest.approx(8.5, abs=1e-10)]
+        assert shown.centroids[1] == pytest.approx([8.5], abs=1e-10)
 
     def test_all_of_them(self) -> None:
         model = conclude(*run_from(self.ROWS, (0.0, 8.0, 4.0), min_cluster_size=13))
