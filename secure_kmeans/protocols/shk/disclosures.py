@@ -53,7 +53,7 @@ WITHHELD: Final = Disclosure(
     "which clusters are withheld",
     ALL,
     When.END,
-    "those of fewer rows than `min_cluster_size`, of the best start",
+    "those of fewer rows than `min_cluster_size`, now or in the last iteration, of the best start",
 )
 FINAL_CENTROIDS: Final = Disclosure(
     "final centroids",
