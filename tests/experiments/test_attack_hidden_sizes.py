@@ -71,10 +71,9 @@ def test_the_true_sizes_are_always_possible(case: str, grid: attack.Grid) -> Non
 
 
 def test_the_inertia_with_all_its_digits_leaves_few_sizes() -> None:
-    runs = [run("resolution", seed=seed) for seed in range(9)]
-    ways = [attack.attacked(found, np.random.default_rng(1)) for found in runs]
+    ways = [attack.attacked(run("resolution", seed=seed), np.random.default_rng(1)) for seed in range(20)]
     assert all(each["own rows"] > 90 for each in ways)
-    assert np.median([each["inertia"] for each in ways]) <= 2
+    assert [each["inertia"] for each in ways].count(1.0) >= 10
 
 
 def test_an_inertia_that_no_sizes_have_leaves_none() -> None:
