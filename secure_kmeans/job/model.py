@@ -21,6 +21,8 @@ class KMeansModel(Common):
         discloses no centroid.
     grid_centroids : (n_clusters, n_features) lists of int, or None
         The centroids on the grid of the fixed point, by which rows are labelled; None as in ``centroids``.
+    tie_order : list of int
+        A number for each cluster: a row that is equally near to several belongs to the one with the lowest number.
     withheld : list of int
         Clusters of fewer rows than ``min_cluster_size``.
     sizes : n_clusters ints or None
@@ -42,6 +44,7 @@ class KMeansModel(Common):
 
     centroids: list[list[float] | None] | None
     grid_centroids: list[list[int] | None] | None
+    tie_order: list[int] = Field(default_factory=list)
     withheld: list[int]
     sizes: list[int | None] | None
     inertia: float | None
@@ -81,8 +84,9 @@ class KMeansOwn(Own):
     labels : list of int
         Of this party's rows, in the order of its table.
     model_share : base64 text
-        This party's share of the grid centroids where the parties do not know all of them, int64, little-endian; else
-        empty. It is uniformly random without the other parties' shares.
+        Where the parties do not know all grid centroids: for each cluster this party's share of its grid centroid, and
+        its number in the ``tie_order``, int64, little-endian. Else empty. A share is uniformly random without the other
+        parties' shares.
     seconds_by_iteration : list of float
     """
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris, make_blobs
 
-from secure_kmeans.errors import ProtocolError, RoleError, StateError
+from secure_kmeans.errors import ProtocolError, RoleError
 from secure_kmeans.job import Party, Role, Scaling
 from secure_kmeans.job.coins import SecretCoins
 from secure_kmeans.job.fixed_point import FixedPoint, choose_precision_bits
@@ -310,41 +310,3 @@ def test_ties_between_means_are_broken_alike_in_every_run() -> None:
     start = ((3.0,), (7.0,), (12.0,))
     labels = {tuple(labels_of(fit(job_for(rows, 3, 3, centroids=start), rows))) for _ in range(4)}
     assert len(labels) == 1
-
-
-def test_predict_tells_each_party_the_labels_of_its_own_rows() -> None:
-    job = ShkJob.of(
-        task="predict",
-        model="0" * 64,
-        parties=Party.named("party_0", "party_1", "party_2"),
-        columns=("a", "b"),
-        n_clusters=2,
-        scaling=Scaling(lower=(0.0, 0.0), upper=(10.0, 10.0)),
-        precision_bits=22,
-    )
-    rows = [np.array([[1.0, 1.0], [9.0, 9.5], [5.0, 5.0]]), np.empty((0, 2)), np.array([[300.0, -2.0]])]
-    tables = {name: Table(name, job.columns, own) for name, own in zip(job.names, rows, strict=True)}
-    results, _ = run_protocol(job, tables, models=models_of(job, [[0.0, 0.0], [1.0, 1.0]]))
-    assert [result.own.labels for result in results] == [[0, 1, 0], [], [1]]  # (5, 5) ties: the lowest index
-    assert [result.common for result in results] == [None] * 3
-    told = [(entry.what, entry.to) for entry in results[2].ledger if entry.to != "dealer"]
-    assert told == [(may.ROW_COUNTS.what, ALL), (may.OWN_LABELS.what, "party_0"), (may.OWN_LABELS.what, "party_2")]
-
-
-def models_of(job: ShkJob, scaled: list[list[float]]) -> dict[str, bytes]:
-    """Shares of centroids in scaled units."""
-    grid = FixedPoint(job.precision_bits).encode(np.array(scaled))
-    shares = np.random.default_rng(1).integers(-(2**62), 2**62, (len(job.parties) - 1, *grid.shape))
-    return {name: share.tobytes() for name, share in zip(job.names, [grid - shares.sum(axis=0), *shares], strict=True)}
-
-
-def test_a_prediction_without_any_row() -> None:
-    job = predicting(job_for(BLOBS, 2, 1))
-    tables = {name: Table(name, job.columns, np.empty((0, 3))) for name in job.names}
-    results, _ = run_protocol(job, tables, models=models_of(job, [[0.0, 0.0, 0.0]]))
-    assert [result.own.labels for result in results] == [[], []]
-
-
-def test_a_prediction_without_a_share_of_the_model() -> None:
-    with pytest.raises(StateError, match="no share of the model"):
-        run_protocol(predicting(job_for(BLOBS, 2, 3)), tables_of(job_for(BLOBS, 2, 3), BLOBS))

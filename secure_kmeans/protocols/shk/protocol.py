@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -73,6 +74,22 @@ class Shk(Protocol[ShkJob, KMeansResult]):
     def state_bytes(self, job: ShkJob) -> int:
         """Bytes for shares of the centroids now and before, and the sizes of each iteration."""
         return 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter)
+
+    def model_taken(self, job: ShkJob) -> str | None:
+        """The job's ``model``, which only a prediction has."""
+        return job.model
+
+    def prediction(self, fitted: ShkJob, session: str) -> ShkJob:
+        """See :meth:`~secure_kmeans.job.KMeansJob.prediction`."""
+        return fitted.prediction(session)
+
+    def check_model(self, job: ShkJob, fitted: ShkJob) -> None:
+        """See :meth:`~secure_kmeans.job.KMeansJob.check_model_of`."""
+        job.check_model_of(fitted)
+
+    def model_kept(self, result: KMeansResult) -> bytes | None:
+        """The party's share of the centroids, where not all of them are public."""
+        return base64.b64decode(result.own.model_share) or None
 
     def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
         """Start the ranks by CrypTen's ``run_multiprocess``."""

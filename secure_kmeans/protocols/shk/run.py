@@ -7,8 +7,6 @@ deals follows from shapes, which are public.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from secure_kmeans.errors import ProtocolError, StateError
@@ -198,6 +196,7 @@ class _Part:
             KMeansModel(
                 centroids=found.centroids,
                 grid_centroids=found.grid_centroids,
+                tie_order=found.order,
                 withheld=found.withheld,
                 sizes=found.sizes,
                 inertia=losses.get("inertia"),
@@ -223,7 +222,7 @@ class _Part:
         if found.centroids is None:
             return losses
         longest, bound = float(self.job.scaling.diagonal), float(sum(self.counts))
-        if self.job.reveal_inertia:
+        if self.job.discloses_inertia:
             own = 0.0 if self.engine.is_dealer else inertia(self.rows, found.labels, found.centroids)
             losses["inertia"] = self.sharing.reveal_sum(own, may.INERTIA, bound=bound * longest**2)
         if self.job.reveal_mean_distance:
@@ -247,26 +246,32 @@ class _Part:
 
     def _labels_of_new_rows(self) -> np.ndarray:
         sharing, engine = self.sharing, self.engine
-        C = sharing.enter_share(self._model_share())
+        share, order = self._model()
+        C = sharing.enter_share(share)
         rows = engine.execute(engine.enter(sharing.enter_rows(self.scaled, self.counts), RING_BITS))
         H = engine.execute(rows.label(engine.execute(engine.centroids(C)), RING_BITS))
         numbers, _ = engine.execute(rows.labels(H))
-        return sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
+        labels = sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
+        return order[labels]
 
-    def _model_share(self) -> np.ndarray:
-        """This party's share of the model, (1, k, d); zeros at the dealer.
+    def _model(self) -> tuple[np.ndarray, np.ndarray]:
+        """This party's share of the model in the order that decides ties, (1, k, d), and its clusters' numbers, (k,).
+
+        At the dealer all are 0.
 
         Raises
         ------
         StateError
         """
-        shape = 1, self.job.n_clusters, len(self.job.columns)
+        k, d = self.job.n_clusters, len(self.job.columns)
         if self.engine.is_dealer:
-            return np.zeros(shape, dtype=np.int64)
-        kept = self.context.model or b""
-        if len(kept) != 8 * math.prod(shape):
+            return np.zeros((1, k, d), dtype=np.int64), np.zeros(k, dtype=np.int64)
+        kept = np.frombuffer(self.context.model or b"", dtype=np.uint8)
+        if len(kept) != 8 * k * (d + 1):
             raise StateError("there is no share of the model that the job names; name the folder of the run's states")
-        return np.frombuffer(kept, dtype="<i8").reshape(shape).astype(np.int64)
+        rows = kept.view("<i8").reshape(k, d + 1).astype(np.int64)
+        order = rows[:, d].argsort(kind="stable")
+        return rows[None, order, :d], order
 
     def _result(self, common: KMeansModel | None, own: KMeansOwn) -> KMeansResult:
         entries: list[Entry] = list(self.context.ledger.entries)
