@@ -371,7 +371,7 @@ def main(
     else:
         click.echo("Public starts up to which an attack is not shown to be better than chance:")
         for title, limit in limits.items():
-            click.echo(f"  {limit:>4}  {title}")
+            click.echo(f"  {'any' if limit and title.endswith('simulation') else limit:>4}  {title}")
         click.echo(f"\nWith public rows the attack {'works' if works else 'does not work in every case'}.")
         click.echo(f"With secret rows it {'does no better than chance' if fails else 'works'}.")
     sys.exit(0 if works and fails else 1)
