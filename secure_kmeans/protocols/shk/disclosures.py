@@ -30,7 +30,7 @@ STARTING_ROWS: Final = Disclosure(
     "these rows lie, so that parties on machines of their own refuse it",
 )
 SMALL_CLUSTERS: Final = Disclosure(
-    "which clusters are smaller than min_cluster_size",
+    "which clusters are too small",
     ALL,
     When.EACH,
     "of each start that is still running; not with `hide_counts`, nor with a minimum of 1",
@@ -72,8 +72,8 @@ INERTIA: Final = Disclosure(
     "inertia",
     ALL,
     When.END,
-    "one number over the rows of all clusters that are not withheld; `reveal_inertia = false` keeps it hidden; not with "
-    "`hide_counts`, since the sizes could follow from it",
+    "one number over the rows of all clusters that are not withheld; `reveal_inertia = false` keeps it hidden; not "
+    "with `hide_counts`, since the sizes could follow from it",
 )
 MEAN_DISTANCE: Final = Disclosure(
     "mean-distance loss",
