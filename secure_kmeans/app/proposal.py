@@ -14,6 +14,7 @@ from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.protocols.kmeans_checks import check_digits
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.tables import Table, bounds_of, check_together
+from secure_kmeans.words import counted, within
 
 J = TypeVar("J", bound=KMeansJob)
 
@@ -60,7 +61,7 @@ def propose_job(
     DataError, JobError
     """
     if parties and len(parties) != len(tables):
-        raise JobError(f"there are {len(tables)} tables for {len(parties)} parties; give one for each")
+        raise JobError(f"there are {counted(len(tables), 'table')} for {len(parties)} parties; give one for each")
     clustering = _common_keys(tables, n_clusters, scaling, bounds, centroids, keys)
     names = Party.named(*(parties or party_names(len(tables))))
     return ShkJob.of(parties=names, bounds_from_data=bounds is None, **clustering)
@@ -110,8 +111,14 @@ def _common_keys(
     lower, upper = bounds_of(tables) if bounds is None else bounds
     columns = tables[0].columns
     if len(lower) != len(columns):
-        raise JobError(f"there are bounds for {len(lower)} columns and {len(columns)} columns; give one pair for each")
-    agreed = Scaling.of(method=scaling or Scaling.default_of("method"), lower=lower, upper=upper)
+        many = counted(len(lower), "column")
+        raise JobError(
+            f"scaling: there are bounds for {many}, but {len(columns)} to cluster by; give one pair for each"
+        )
+    try:
+        agreed = Scaling.of(method=scaling or Scaling.default_of("method"), lower=lower, upper=upper)
+    except JobError as error:
+        raise JobError(within("scaling", error.marked)) from None
     bits = choose_precision_bits(len(columns), n_clusters, agreed.largest)
     check_digits(agreed, bits, tables)
     if keys.get("init") == "k-means++" and centroids is None:

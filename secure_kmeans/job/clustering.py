@@ -13,6 +13,7 @@ from secure_kmeans.job.agreed import Agreed, Numbers
 from secure_kmeans.job.fixed_point import LEAST_PRECISION_BITS, choose_precision_bits, mean_bits
 from secure_kmeans.job.job import Job
 from secure_kmeans.job.scaling import Scaling
+from secure_kmeans.words import column_title, counted
 
 Init = Literal["farthest", "k-means++", "random"]
 
@@ -81,9 +82,9 @@ class Clustering(Agreed):
     def _check_shapes(self) -> Self:
         d = len(self.columns)
         if len(set(self.columns)) != d or not all(self.columns):
-            raise ValueError("every column needs a name of its own")
+            raise ValueError("columns: every column needs a name of its own")
         if len(self.scaling.lower) != d:
-            raise ValueError(f"bounds for {len(self.scaling.lower)} columns, but there are {d}")
+            raise ValueError(f"scaling: bounds for {counted(len(self.scaling.lower), 'column')}, but there are {d}")
         if self.centroids is None:
             return self
         if self.task == "predict":
@@ -92,9 +93,10 @@ class Clustering(Agreed):
                 "`secure-kmeans predict REPORT` labels rows by the public centroids of a report"
             )
         if [len(centroid) for centroid in self.centroids] != [d] * self.n_clusters:
-            raise ValueError(f"centroids must have {self.n_clusters} rows of {d} numbers")
+            rows, numbers = counted(self.n_clusters, "row"), counted(d, "number")
+            raise ValueError(f"centroids: there must be {rows} of {numbers}")
         if outside := self.outside(np.array(self.centroids)):
-            raise ValueError(outside)
+            raise ValueError(f"centroids: {outside}")
         return self
 
     def outside(self, centroids: np.ndarray) -> str:
@@ -104,7 +106,7 @@ class Clustering(Agreed):
         if not beyond.any():
             return ""
         number, column = np.argwhere(beyond)[0]
-        return f'centroid {number} lies outside the bounds of column "{self.columns[column]}"'
+        return f"centroid {number} lies outside the bounds of {column_title(self.columns, int(column))}"
 
 
 class KMeansJob(Job, Clustering):

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from secure_kmeans.errors import JobError
+from secure_kmeans.words import counted, key
 
 RING_BITS: Final = 64
 MOST_PRECISION_BITS: Final = 24
@@ -91,8 +92,8 @@ def choose_precision_bits(n_features: int, n_clusters: int, largest: float) -> i
     bits = min(MOST_PRECISION_BITS, (RING_BITS - 2 - magnitude) // 2)
     if bits < LEAST_PRECISION_BITS:
         raise JobError(
-            f"the bounds are too large for the fixed point with {n_features} columns and {n_clusters} clusters; "
-            'use the scaling "uniform" or "minmax"'
+            f"the bounds are too large for the fixed point with {counted(n_features, 'column')} and "
+            f'{counted(n_clusters, "cluster")}; use {key("scaling.method")} "uniform" or "minmax"'
         )
     return bits
 
@@ -115,7 +116,8 @@ def division_bits(largest: int, most: int) -> int:
     """
     extra = _division_bits(most)
     if bits_to_hold(2.0 * largest + 2) + extra > _MOST_QUOTIENT_BITS:
-        raise JobError(f"precision_bits: too many for {most} rows; the ring has no room to divide exactly")
+        rows = counted(most, "row")
+        raise JobError(f"precision_bits: the ring has no room to divide sums of {rows} exactly; use fewer rows")
     return extra
 
 

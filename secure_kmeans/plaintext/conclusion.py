@@ -52,16 +52,20 @@ def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun) -> PlainM
     """
     n, least, scaling = len(rows), clustering.min_cluster_size, clustering.scaling
     fixed_point = FixedPoint(clustering.precision_bits)
+    X = fixed_point.encode(scaling.apply(rows))
     grid, labels = fixed_point.encode(run.centroids), run.labels
+    averaged = np.array(run.sizes_by_iteration[-1])  # the rows of which the centroids are the means
     shifts = clustering.centroid_shifts(n)
     if shifts is None:
-        centroids = _means_by_column(clustering, rows, labels, run.sizes)
+        averaged_labels, _ = nearest_centroids(X, fixed_point.encode(run.centroids_by_iteration[-1]))
+        centroids = _means_by_column(clustering, rows, averaged_labels, averaged)
     else:
         grid = grid + (1 << shifts >> 1) >> shifts << shifts
-        labels, _ = nearest_centroids(fixed_point.encode(scaling.apply(rows)), grid)
+        labels, _ = nearest_centroids(X, grid)
         centroids = scaling.invert(fixed_point.decode(grid))
-    shown = run.sizes >= least
-    known_sizes = [int(size) if each else None for size, each in zip(run.sizes, shown, strict=True)]
+    sizes = np.bincount(labels, minlength=len(grid))
+    shown = np.minimum(sizes, averaged) >= least
+    known_sizes = [int(size) if each else None for size, each in zip(sizes, shown, strict=True)]
     known = [centroid if each else None for centroid, each in zip(centroids.tolist(), shown, strict=True)]
     order = usual_order(known_sizes if shifts is None else None, known)
     return PlainModel(
@@ -72,8 +76,8 @@ def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun) -> PlainM
         withheld=np.flatnonzero(~shown[order]).tolist(),
         labels=np.argsort(order)[labels],
         sizes_by_iteration=[
-            [sizes[number] if sizes[number] >= least or least == 1 else None for number in order]
-            for sizes in run.sizes_by_iteration
+            [found[number] if found[number] >= least or least == 1 else None for number in order]
+            for found in run.sizes_by_iteration
         ],
     )
 

@@ -89,7 +89,7 @@ class Lloyd:
     ----------
     C : (r, k, d) encrypted tensor
     C_before : (r, k, d) encrypted tensor
-        The centroids one iteration earlier.
+        The centroids one iteration earlier, of each start: ``C`` are the means of the rows that they label.
     tally : Tally
     moved : bool
         Whether an iteration has been labelled, so that ``C_before`` counts.
@@ -193,7 +193,8 @@ class Lloyd:
             means, sizes = self._means_by_sizes_of_large_ones(H, C, running, self.revealed.sizes)
         if self.engine.takes_part:
             self.tally.count(sizes)
-            self.C_before, self.C = self.C, self._replaced(means, batch, running)  # step 7
+            self.C_before = self._replaced(self.C_before, self._of(self.C, batch), batch, running)
+            self.C = self._replaced(self.C, means, batch, running)  # step 7
 
     def _means_by_public_sizes(
         self, H: Assignment, C: Shared, running: np.ndarray, disclosure: Disclosure
@@ -250,12 +251,12 @@ class Lloyd:
         """The part of a tensor that belongs to the starts of a batch."""
         return tensor if len(batch) == self._shape[0] else tensor[torch.from_numpy(batch)]
 
-    def _replaced(self, means: Shared, batch: np.ndarray, running: np.ndarray) -> Shared:
-        """The centroids, with the means in the place of those of the starts that go on."""
+    def _replaced(self, old: Shared, new: Shared, batch: np.ndarray, running: np.ndarray) -> Shared:
+        """Centroids of all starts, with new ones in the place of those of the batch's starts that go on."""
         if running.all() and len(batch) == self._shape[0]:
-            return means
-        C = self.C.clone()
-        C[torch.from_numpy(batch[running])] = means[torch.from_numpy(np.flatnonzero(running))]
+            return new
+        C = old.clone()
+        C[torch.from_numpy(batch[running])] = new[torch.from_numpy(np.flatnonzero(running))]
         return C
 
     def best(self) -> int:

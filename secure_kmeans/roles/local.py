@@ -28,7 +28,9 @@ from secure_kmeans.errors import DataError, JobError, ProtocolError, RoleError, 
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import Entry
 from secure_kmeans.job.result import Costs, Progress, Result, no_progress
+from secure_kmeans.private_files import missing_folders
 from secure_kmeans.protocols import protocol_of
+from secure_kmeans.roles.core_dumps import switch_off_core_dumps
 from secure_kmeans.roles.files import LOG, SOCKET, RehearsalFolder
 from secure_kmeans.tables import Table
 
@@ -55,7 +57,7 @@ def run_local(
     resume: bool = False,
     models: Sequence[bytes] = (),
 ) -> list[Result]:
-    """Run every role of a job on this machine.
+    """Run every role of a job on this machine. This process leaves no core dump from now on: it holds the rows.
 
     Parameters
     ----------
@@ -88,12 +90,13 @@ def run_local(
     ProtocolError
         Where the parties' results differ, or the run disclosed more than the job announces.
     """
+    switch_off_core_dumps()
     protocol = protocol_of(job.protocol)
     protocol.check_installed()
     assert bool(models) == (protocol.model_taken(job) is not None), "a job that takes a model needs each party's share"
     began = time.perf_counter()
     path = Path(tempfile.mkdtemp(prefix="secure-kmeans-", dir=_short_temporary_folder()))  # only its owner may enter it
-    made = [] if states is None else _missing_of(states) or [states]
+    made = [] if states is None else missing_folders(states) or [states]
     try:
         folder = RehearsalFolder(path)
         folder.write(job, tables, states, resume, models)
@@ -107,11 +110,6 @@ def run_local(
                 each.rmdir()
     _check_agreement(results)
     return results
-
-
-def _missing_of(path: Path) -> list[Path]:
-    """The folders of a path that do not exist, the innermost first."""
-    return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
 def _short_temporary_folder() -> str:

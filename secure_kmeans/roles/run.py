@@ -41,10 +41,18 @@ from."""
 SaveAside = Callable[[Result], None]
 """Callback(result): saves a party's result to a temporary place before the party reports completion."""
 
+Begin = Callable[[bytes], None]
+"""Callback(session): called after all roles have met, before the first message that discloses something."""
+
 
 def save_nothing(result: Result) -> None:
     """Save no result aside."""
     del result
+
+
+def note_nothing(session: bytes) -> None:
+    """Note no beginning."""
+    del session
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ class RoleRun:
         A party's share of the model that the job takes.
     save_aside : SaveAside
         An exception in it fails the run for all roles, which can then be resumed.
+    begin : Begin
+        Called at a party. An exception in it fails the run for all roles, before anything was disclosed.
     """
 
     job: Job
@@ -77,6 +87,7 @@ class RoleRun:
     resume: bool = False
     save_aside: SaveAside = save_nothing
     model: bytes | None = None
+    begin: Begin = note_nothing
 
     def run(self, meet: Meet) -> Result | None:
         """Take part, from the meeting to the end.
@@ -108,8 +119,14 @@ class RoleRun:
                 raise StateError(_NOTHING_IN_COMMON)
             result = self._take_part(mesh)
             if result is not None:
-                seconds = time.perf_counter() - began
-                result = result.finished(session=mesh.session.hex(), started=started, seconds=seconds)
+                assert self.table is not None
+                result = result.finished(
+                    session=mesh.session.hex(),
+                    started=started,
+                    ended=datetime.now(UTC),
+                    seconds=time.perf_counter() - began,
+                    table_digest=self.table.digest.hex(),
+                )
                 self._keep_model(result)
                 self.save_aside(result)
             done = mesh.finish()
@@ -151,6 +168,8 @@ class RoleRun:
             keep=self._keep(mesh),
             model=self.model,
         )
+        if self.table is not None:
+            self.begin(mesh.session)
         with contextlib.nullcontext() if self.table is not None else _logging_now_and_then(mesh):
             result = protocol.run(context)
         assert (result is None) == (self.table is None), "every party has a result, and no helper has one"

@@ -17,8 +17,10 @@ from secure_kmeans.app.commands.values import (
     Predicted,
     RoleFiles,
     Run,
+    Verified,
     no_announcement,
 )
+from secure_kmeans.app.commands.verification import verify
 from secure_kmeans.app.inputs import Options
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Predicted",
     "RoleFiles",
     "Run",
+    "Verified",
     "check",
     "cluster",
     "cluster_in_the_clear",
@@ -41,4 +44,5 @@ __all__ = [
     "predict_on_shares",
     "rehearse",
     "take_part",
+    "verify",
 ]

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from secure_kmeans.job import Agreed, Endpoint, Kind, KMeansJob
 from secure_kmeans.job.fixed_point import bits_to_hold
+from secure_kmeans.words import counted, key
 
 DEALER = "dealer"
 """The name of the role that deals correlated randomness."""
@@ -80,10 +81,11 @@ class ShkJob(KMeansJob):
             raise ValueError("hide_counts: the mean-distance loss is made from the cluster sizes; leave it out")
         if not self.hide_counts and self.min_cluster_size > LARGEST_PUBLIC_MINIMUM:
             raise ValueError(
-                f"min_cluster_size: more than {LARGEST_PUBLIC_MINIMUM} only with hidden sizes; set hide_counts"
+                f"min_cluster_size: more than {LARGEST_PUBLIC_MINIMUM} only with hidden sizes; set {key('hide_counts')}"
             )
         if self.resolution is not None and len(self.resolution) != len(self.columns):
-            raise ValueError(f"resolution: {len(self.resolution)} numbers, but there are {len(self.columns)} columns")
+            numbers, columns = counted(len(self.resolution), "number"), counted(len(self.columns), "column")
+            raise ValueError(f"resolution: {numbers} for {columns}; give one for each")
         return self
 
     @model_validator(mode="after")
