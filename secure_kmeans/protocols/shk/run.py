@@ -222,7 +222,7 @@ class _Part:
         if found.centroids is None:
             return losses
         longest, bound = float(self.job.scaling.diagonal), float(sum(self.counts))
-        if self.job.reveal_inertia:
+        if self.job.discloses_inertia:
             own = 0.0 if self.engine.is_dealer else inertia(self.rows, found.labels, found.centroids)
             losses["inertia"] = self.sharing.reveal_sum(own, may.INERTIA, bound=bound * longest**2)
         if self.job.reveal_mean_distance:
