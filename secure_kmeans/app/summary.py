@@ -55,7 +55,7 @@ def print_run(run: Run, *, of_job_file: bool = False) -> None:
     _print_files(run.files)
     if run.kept is not None:
         console.out.print(
-            f"\nThe share of the model that labels new rows is kept in {escape(str(run.kept))}", soft_wrap=True
+            f"\nThe share of the model that labels new rows is kept in {plain(str(run.kept))}", soft_wrap=True
         )
 
 
