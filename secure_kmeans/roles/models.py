@@ -148,6 +148,6 @@ def _read(file: Path) -> KeptModel:
     try:
         content = msgspec.msgpack.decode(data[_CHECK_BYTES:], type=_Content)
         job = protocol_of(json.loads(content.job)["protocol"]).Job.model_validate_json(content.job)
-    except (msgspec.MsgspecError, ValueError, KeyError, JobError):
+    except (msgspec.MsgspecError, ValueError, TypeError, KeyError, JobError):
         raise StateError(f"{file}: another version of the program wrote this share of a model") from None
     return KeptModel(job, content.party, content.session, datetime.fromtimestamp(content.started, UTC), content.share)
