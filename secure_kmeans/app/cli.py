@@ -79,8 +79,8 @@ def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
     type=FILE,
     metavar="DIR",
     help="Where a party keeps its shares after each iteration, to resume from, and its share of a model that is not "
-    "public; of a prediction, where its share of the model is.  [default: state/JOB or state/JOB/NAME; of a prediction, "
-    "every folder of state]",
+    "public; of a prediction, where its share of the model is.  [default: state/JOB or state/JOB/NAME; of a "
+    "prediction, all folders below state]",
 )
 @option("--listen", metavar="HOST:PORT", help="Listen here, not at the job's address: behind a router, say.")
 @option(

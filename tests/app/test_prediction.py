@@ -120,7 +120,7 @@ class TestByAReport:
             "with all parties' states, or start the roles with the job file whose name ends in -predict.toml"
         )
 
-    @pytest.mark.parametrize("far", [1 << 40, -(1 << 62), 10**30, 10**400])
+    @pytest.mark.parametrize("far", [1 << 40, -(1 << 62), 10**30, 10**400], ids=["40", "62", "1e30", "1e400"])
     def test_a_centroid_far_outside_the_bounds(self, far: int) -> None:
         self.change("grid_centers", lambda grid: [grid[0], [far, 0], grid[2]])
         assert "lies outside the bounds" in self.refusal()

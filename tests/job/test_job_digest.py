@@ -11,7 +11,6 @@ from secure_kmeans.protocols.shk.job import ShkJob
 from tests.job.job_files import FINGERPRINTS, FULL, MINIMAL, Read, changed
 
 OTHER_VALUES = {
-    "task": '"predict"',
     "columns": '["age", "weight"]',
     "n_init": "8",
     "init": '"random"',

@@ -10,6 +10,7 @@ from secure_kmeans.protocols import read_job
 from secure_kmeans.protocols.shk.job import ShkJob
 from tests.job.job_files import FINGERPRINTS, FULL, MINIMAL, Read, Refusal, changed
 
+SESSION = "5e" * 32
 NO_ADDRESSES = ["clinic.example", "clinic.example:", ":7100", "h:0", "h:70000", "h:65536", "h:-1", "[::1]"]
 NO_ADDRESSES += ["::1:7100", "[::1]7100", "[host]:7100", "https://h:7100", "h:7100/", "h:0x10", "h:7100 ", "h h:1", ""]
 NO_TOML = ["columns = ", "columns == 1", "[scaling\n", "a = 1\na = 2", 'a = "secretname', "a = secretname", "\x00"]
@@ -55,8 +56,8 @@ class TestReading:
         assert set(re.findall(r"(?m)^(?:\[)?(\w+)(?: =|\])", FULL)) >= set(ShkJob.model_fields) - {"bounds_from_data"}
 
     def test_a_prediction(self, read: Read) -> None:
-        job = read(changed(task='"predict"', centroids="[[1, 1], [500, 1]]"))
-        assert (job.task, job.centroids) == ("predict", ((1.0, 1.0), (500.0, 1.0)))
+        job = read(f'task = "predict"\nmodel = "{SESSION}"' + MINIMAL)
+        assert (job.task, job.model, job.precision_bits) == ("predict", SESSION, read(MINIMAL).precision_bits)
 
     def test_line_ends_of_another_system(self, read: Read) -> None:
         assert read(FULL.replace("\n", "\r\n").encode()) == read(FULL)
@@ -80,7 +81,25 @@ class TestRefused:
             ('protocol = "plaintext"', "protocol: there is no protocol of this name; it should be one of"),
             ("protocol = 1", "protocol: Input should be a valid string"),
             ("task = 1", "task: Input should be 'fit' or 'predict'"),
-            ('task = "predict"', "a prediction needs centroids"),
+            ('task = "predict"', "model: a prediction needs the session of the run whose model it takes"),
+            (f'model = "{SESSION}"', "model: a fit takes no model; leave it out"),
+            ('task = "predict"\nmodel = "5E"', "model: String should match pattern"),
+            ('task = "predict"\ncentroids = [[1, 1], [2, 2], [3, 3]]', "centroids: a job's prediction takes its model"),
+            *(
+                (f'task = "predict"\nmodel = "{SESSION}"\n{line}', f"{line.split()[0]}: a prediction has no use for")
+                for line in (
+                    'disclose = { centroids = "nobody" }',
+                    "hide_counts = true",
+                    'init = "random"',
+                    "max_iter = 9",
+                    "min_cluster_size = 1",
+                    "n_init = 1",
+                    "reveal_inertia = false",
+                    "reveal_mean_distance = true",
+                    "seed = 1",
+                    "tol = 1e-3",
+                )
+            ),
             ('n_init = "5"', "n_init: "),
             ("n_init = 5.0", "n_init: "),
             ("n_init = true", "n_init: "),
