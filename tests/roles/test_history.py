@@ -13,7 +13,7 @@ from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.roles.history import History, advice_on_repetitions
 from secure_kmeans.tables import Table
-from tests.report.examples import job_with
+from tests.report.examples import job_with, prediction
 
 SESSION = bytes(range(32))
 JOB = job_with()
@@ -136,7 +136,7 @@ class TestWarning:
         ("job", "warned"),
         [
             (job_with(n_clusters=3, seed=9, hide_counts=True), True),
-            (job_with(task="predict", centroids=((1.0, 1.0), (2.0, 2.0))), False),
+            (prediction(), False),
             (job_with(columns=("x", "z")), False),
         ],
         ids=["other clusters", "a prediction", "other columns"],
@@ -146,7 +146,7 @@ class TestWarning:
         assert bool(advice(path, ALMOST, job)) == warned
 
     def test_a_prediction_shows_nobody_else_anything_to_subtract(self, path: Path) -> None:
-        job = job_with(task="predict", centroids=((1.0, 1.0), (2.0, 2.0)))
+        job = prediction()
         recorded(path, TABLE, job=job)
         assert advice(path, ALMOST, job) == ()
 
