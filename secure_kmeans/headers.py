@@ -40,6 +40,8 @@ class Columns:
         Whether each name was text where it was read; a number was given by a program.
     has_first_line : bool
         Whether the names are the first line of a file.
+    is_file : bool
+        Whether the table is a file, whose columns its reader can name.
     """
 
     source: str
@@ -47,13 +49,15 @@ class Columns:
     of_values: tuple[bool, ...]
     written: tuple[bool, ...]
     has_first_line: bool
+    is_file: bool
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, source: str, *, has_first_line: bool) -> Self:
+    def of(cls, frame: pd.DataFrame, source: str, *, has_first_line: bool = False, is_file: bool = True) -> Self:
         """The columns of a frame."""
         names = tuple(map(str, frame.columns))
         of_values = tuple(_is_of_values(frame.iloc[:, position]) for position in range(len(names)))
-        return cls(source, names, of_values, tuple(isinstance(name, str) for name in frame.columns), has_first_line)
+        written = tuple(isinstance(name, str) for name in frame.columns)
+        return cls(source, names, of_values, written, has_first_line, is_file)
 
     @property
     def look_like_data(self) -> bool:
@@ -95,7 +99,8 @@ class Columns:
         by_name = {column for column in chosen if column in self.names}
         numbers = {column for column in by_name if self._is_number_of_column(column)}
         if self.look_like_data and (not chosen or numbers or len(by_name) < len(set(chosen))):
-            raise DataError(f"{self.source}: {self._suspicion()}, or name each column with {key('columns')}")
+            otherwise = f", or name each column with {key('columns')}" if self.is_file else ""
+            raise DataError(f"{self.source}: {self._suspicion()}{otherwise}")
         for position in positions:
             name = self.names[position]
             if not name.strip():

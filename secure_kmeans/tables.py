@@ -134,7 +134,7 @@ def table_from_frame(frame: pd.DataFrame, columns: Sequence[str] = (), *, source
         For an unknown or doubled column, names that look like a row of data, no rows, and a cell that is empty, text,
         infinite or above :data:`LARGEST_MAGNITUDE`.
     """
-    return _table_of(frame, Columns.of(frame, source, has_first_line=False), columns)
+    return _table_of(frame, Columns.of(frame, source, is_file=False), columns)
 
 
 def _table_of(frame: pd.DataFrame, found: Columns, chosen: Sequence[str]) -> Table:

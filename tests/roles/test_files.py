@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from secure_kmeans.roles.files import RehearsalFolder
-from secure_kmeans.tables import Table
+from secure_kmeans.tables import Table, split_table
 from tests.protocols.toy.installed import COLUMNS, PARTIES, install_for_test, job_of_mean, tables
 from tests.protocols.toy.mean import Above, MeanJob, MeanResult, Means
 
@@ -37,6 +37,13 @@ def test_a_party_takes_its_rows_once(folder: RehearsalFolder) -> None:
         assert (taken.source, taken.columns, taken.digest) == (table.source, COLUMNS, table.digest)
         assert taken.rows.tobytes() == table.rows.tobytes()
     assert not list(folder.path.glob("*.npy"))
+
+
+def test_rows_keep_the_numbers_that_they_have_in_their_file(folder: RehearsalFolder) -> None:
+    parts = split_table(Table("t.csv", COLUMNS, np.zeros((5, 3))), len(PARTIES))
+    folder.write(JOB, parts, None, False)
+    taken = [folder.take_table(party, folder.read_settings().headers[party]).first_row for party in PARTIES]
+    assert taken == [1, 3, 5]
 
 
 def test_a_party_may_have_no_rows(folder: RehearsalFolder) -> None:
