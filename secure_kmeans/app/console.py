@@ -33,8 +33,9 @@ PHASES: Final = {"set-up": "Set-up", "initialisation": "Initialisation", "iterat
 _LINE_SECONDS: Final = 30.0
 _WANTED_LINE_SECONDS: Final = 2.0
 """Between two lines of a run where no bar can move; the second where progress was asked for."""
+_NARROW: Final = 50
 _WIDE: Final = 90
-"""Characters from which on a bar has its usual length."""
+"""Characters from which on there is a bar, and one of its usual length."""
 
 out: Final = Console(highlight=False, soft_wrap=False, emoji=False)
 error_out: Final = Console(stderr=True, highlight=False, emoji=False)
@@ -106,12 +107,12 @@ def _moving(*columns: str) -> Iterator[Bars]:
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
+    shown = [SpinnerColumn(), TextColumn("{task.description:<15}"), *map(TextColumn, columns)]
+    if error_out.width >= _NARROW:
+        shown[2:2] = [BarColumn(None if error_out.width < _WIDE else 40)]
+        shown.append(TimeElapsedColumn())
     bars = Bars(
-        SpinnerColumn(),
-        TextColumn("{task.description:<15}"),
-        BarColumn(None if error_out.width < _WIDE else 40),
-        *map(TextColumn, columns),
-        TimeElapsedColumn(),
+        *shown,
         console=error_out,
         transient=True,
         redirect_stdout=False,

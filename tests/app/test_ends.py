@@ -1,11 +1,13 @@
 """How a run ends for a person: the words of the command, the reason in the log, and what is said of states."""
 
+import io
 import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from secure_kmeans.app import cli, commands, console
 from secure_kmeans.app.forms import FormOfOptions
@@ -162,3 +164,13 @@ class TestLines:
         for found, moves in ((object(), True), (None, False)):
             monkeypatch.setattr("importlib.util.find_spec", {"ipywidgets": found}.get)
             assert console._can_move() is moves
+
+    @pytest.mark.parametrize("width", [40, 60, 100])
+    def test_bars_fit_the_terminal(self, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+        page = io.StringIO()
+        monkeypatch.setattr(console, "error_out", Console(file=page, width=width, force_terminal=True))
+        with console.showing_progress() as progress:
+            progress("iterations", 12, 100)
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", page.getvalue())
+        assert "12 of at most 100" in text
+        assert "…" not in text
