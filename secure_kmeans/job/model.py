@@ -38,6 +38,9 @@ class KMeansModel(Common):
     sizes_by_iteration : list of n_clusters ints
         Of the best start; an entry is None where the cluster had fewer rows than ``min_cluster_size``. Empty where the
         job hides them.
+    precedence : list of int
+        All clusters in the order in which they win ties: a row that is as near to two grid centroids belongs to the
+        cluster that comes first. Empty: 0, 1, ...
     """
 
     centroids: list[list[float] | None] | None
@@ -51,6 +54,7 @@ class KMeansModel(Common):
     best_restart: int
     seed: int | None
     sizes_by_iteration: list[list[int | None]]
+    precedence: list[int] = Field(default_factory=list)
 
 
 def usual_order(sizes: Sequence[int | None] | None, centroids: Sequence[Sequence[float] | None] | None) -> list[int]:
@@ -81,8 +85,9 @@ class KMeansOwn(Own):
     labels : list of int
         Of this party's rows, in the order of its table.
     model_share : base64 text
-        This party's share of the grid centroids where the parties do not know all of them, int64, little-endian; else
-        empty. It is uniformly random without the other parties' shares.
+        Where the parties do not know all grid centroids, this party's share of them, (n_clusters, n_features), then
+        the ``precedence`` of the clusters: int64, little-endian; else empty. The share is uniformly random without the
+        other parties' shares.
     seconds_by_iteration : list of float
     """
 

@@ -27,6 +27,8 @@ class PlainModel:
     withheld : list of int
     labels : (n_samples,) int64
     sizes_by_iteration : list of lists of int, or None where a cluster was too small
+    precedence : list of int
+        All clusters in the order in which they win ties.
     """
 
     centroids: list[list[float] | None]
@@ -35,6 +37,7 @@ class PlainModel:
     withheld: list[int]
     labels: np.ndarray
     sizes_by_iteration: list[list[int | None]]
+    precedence: list[int]
 
 
 def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun) -> PlainModel:
@@ -61,16 +64,18 @@ def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun) -> PlainM
     known_sizes = [int(size) if each else None for size, each in zip(run.sizes, shown, strict=True)]
     known = [centroid if each else None for centroid, each in zip(centroids.tolist(), shown, strict=True)]
     order = usual_order(known_sizes if shifts is None else None, known)
+    position = np.argsort(order)
     return PlainModel(
         centroids=[known[number] for number in order],
         grid_centroids=[grid[number].tolist() if shown[number] else None for number in order],
         sizes=[known_sizes[number] for number in order],
         withheld=np.flatnonzero(~shown[order]).tolist(),
-        labels=np.argsort(order)[labels],
+        labels=position[labels],
         sizes_by_iteration=[
             [sizes[number] if sizes[number] >= least or least == 1 else None for number in order]
             for sizes in run.sizes_by_iteration
         ],
+        precedence=position.tolist(),
     )
 
 
@@ -83,7 +88,12 @@ def _means_by_column(clustering: Clustering, rows: np.ndarray, labels: np.ndarra
     return scaling.invert(fixed_point.decode((sums + divisors // 2) // divisors))
 
 
-def label_rows(clustering: Clustering, grid_centroids: Sequence[Sequence[int] | None], rows: np.ndarray) -> np.ndarray:
+def label_rows(
+    clustering: Clustering,
+    grid_centroids: Sequence[Sequence[int] | None],
+    rows: np.ndarray,
+    precedence: Sequence[int] = (),
+) -> np.ndarray:
     """The number of the nearest known centroid of each row, (n,) int64: of rows of the fit, the labels of the run.
 
     Parameters
@@ -93,8 +103,10 @@ def label_rows(clustering: Clustering, grid_centroids: Sequence[Sequence[int] | 
         As a run disclosed them; at least one is known.
     rows : (n, n_features) float64, original units
         Within reach of the fixed point; see :func:`~secure_kmeans.tables.check_reach`.
+    precedence : sequence of int
+        All clusters in the order in which they win ties; 0, 1, ... if empty.
     """
-    known = [number for number, centroid in enumerate(grid_centroids) if centroid is not None]
+    known = [number for number in precedence or range(len(grid_centroids)) if grid_centroids[number] is not None]
     X = FixedPoint(clustering.precision_bits).encode(clustering.scaling.apply(rows))
     labels, _ = nearest_centroids(X, np.array([grid_centroids[number] for number in known], dtype=np.int64))
     numbers: np.ndarray = np.array(known, dtype=np.int64)[labels]

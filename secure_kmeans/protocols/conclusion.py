@@ -64,6 +64,8 @@ class Conclusion:
     labels : (n of this party,) int64
     order : list of int
         The loop's number of each cluster.
+    precedence : list of int
+        All clusters in the order of the loop, in which they win ties.
     model_share : str
     """
 
@@ -73,6 +75,7 @@ class Conclusion:
     withheld: list[int]
     labels: np.ndarray
     order: list[int]
+    precedence: list[int]
     model_share: str
 
 
@@ -186,7 +189,7 @@ class Conclude:
         known_sizes = None if sizes is None else _spread(sizes, shown)
         order = usual_order(known_sizes, centroids) or list(range(len(shown)))
         position = np.argsort(order)
-        share = "" if grid is not None and shown.all() else self._kept(C, order)
+        share = "" if grid is not None and shown.all() else self._kept(C, order, position)
         return Conclusion(
             centroids=_ordered(centroids, order),
             grid_centroids=None if grid is None else _ordered(_spread(grid, shown), order),
@@ -194,14 +197,15 @@ class Conclude:
             withheld=np.flatnonzero(~shown[order]).tolist(),
             labels=position[labels],
             order=order,
+            precedence=position.tolist(),
             model_share=share,
         )
 
     @staticmethod
-    def _kept(C: Shared, order: list[int]) -> str:
-        """This party's share of the centroids by which rows were labelled."""
-        share = crypten.share_of(C)[0][order]
-        return base64.b64encode(share.astype("<i8").tobytes()).decode()
+    def _kept(C: Shared, order: list[int], precedence: np.ndarray) -> str:
+        """This party's share of the centroids by which rows were labelled, and how ties are broken."""
+        numbers = np.append(crypten.share_of(C)[0][order], precedence)
+        return base64.b64encode(numbers.astype("<i8").tobytes()).decode()
 
 
 def _index(shown: np.ndarray) -> torch.Tensor:

@@ -7,8 +7,6 @@ deals follows from shapes, which are public.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from secure_kmeans.errors import ProtocolError, StateError
@@ -208,6 +206,7 @@ class _Part:
                     [None if sizes[number] < 0 else sizes[number] for number in found.order]
                     for sizes in tally.sizes[best]
                 ],
+                precedence=found.precedence,
             ),
             KMeansOwn(labels=found.labels.tolist(), model_share=found.model_share, seconds_by_iteration=tally.seconds),
         )
@@ -245,26 +244,32 @@ class _Part:
 
     def _labels_of_new_rows(self) -> np.ndarray:
         sharing, engine = self.sharing, self.engine
-        C = sharing.enter_share(self._model_share())
+        share, precedence = self._kept_model()
+        C = sharing.enter_share(share[:, precedence])  # the first of the nearest wins
         rows = engine.execute(engine.enter(sharing.enter_rows(self.scaled, self.counts), RING_BITS))
         H = engine.execute(rows.label(engine.execute(engine.centroids(C)), RING_BITS))
         numbers, _ = engine.execute(rows.labels(H))
-        return sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
+        found = sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
+        return precedence[found]
 
-    def _model_share(self) -> np.ndarray:
-        """This party's share of the model, (1, k, d); zeros at the dealer.
+    def _kept_model(self) -> tuple[np.ndarray, np.ndarray]:
+        """This party's share of the model, (1, k, d), zeros at the dealer; and the clusters in order of precedence.
 
         Raises
         ------
         StateError
         """
-        shape = 1, self.job.n_clusters, len(self.job.columns)
+        k, d = self.job.n_clusters, len(self.job.columns)
         if self.engine.is_dealer:
-            return np.zeros(shape, dtype=np.int64)
+            return np.zeros((1, k, d), dtype=np.int64), np.arange(k)
         kept = self.context.model or b""
-        if len(kept) != 8 * math.prod(shape):
+        if len(kept) != 8 * k * (d + 1):
             raise StateError("there is no share of the model that the job names; name the folder of the run's states")
-        return np.frombuffer(kept, dtype="<i8").reshape(shape).astype(np.int64)
+        numbers = np.frombuffer(kept, dtype="<i8").astype(np.int64)
+        precedence = numbers[k * d :]
+        if sorted(precedence) != list(range(k)):
+            raise StateError("the share of the model that the job names cannot be read; was it changed?")
+        return numbers[: k * d].reshape(1, k, d), precedence
 
     def _result(self, common: KMeansModel | None, own: KMeansOwn) -> KMeansResult:
         entries: list[Entry] = list(self.context.ledger.entries)
