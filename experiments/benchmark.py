@@ -29,7 +29,7 @@ from secure_kmeans.mpc.session import open_session
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import lloyd
-from secure_kmeans.protocols.distances import bits_of_a_difference
+from secure_kmeans.protocols.bounds import bits_of_a_difference
 from secure_kmeans.protocols.lloyd import Lloyd, Revealed
 from secure_kmeans.protocols.lookahead import ScheduleLine
 from secure_kmeans.protocols.shk import SHK, ShkJob

@@ -95,7 +95,7 @@ def start(
         The folder that :func:`prepare` filled, and the current folder of the process.
     role : str
     options : str
-        Options besides job, role, identity and table; ``--resume`` for parties alone, which keep states.
+        Options besides job, role, identity, table and consent; ``--resume`` for parties alone, which keep states.
     run : str
         The first part of the names of its two output files.
     before : callable, optional
@@ -104,7 +104,8 @@ def start(
     table = () if role not in PARTIES or "--table" in options else ("--table", f"{role}.csv")
     if role not in PARTIES:
         options = tuple(option for option in options if option != "--resume")
-    arguments = ["launcher.py", "job.toml", "--party", role, "--identity", role, *table, *options]
+    consent = ("--yes",) if role in PARTIES and "--accept" not in options else ()
+    arguments = ["launcher.py", "job.toml", "--party", role, "--identity", role, *table, *consent, *options]
     out, log = folder / f"{run}.{role}.out", folder / f"{run}.{role}.log"
     for path in (out, log):
         path.write_bytes(b"")

@@ -5,21 +5,52 @@ SecureKMeansError
 ├── DataError            (ValueError)    a table cannot be used as it is
 ├── IdentityError        (ValueError)    a key or a certificate cannot be used as it is
 ├── StateError           (ValueError)    a run cannot be resumed from what the state folder holds
+├── ConsentError         (ValueError)    a party does not agree to what a run would disclose
+├── SignatureError       (ValueError)    a report is not signed, or not by the party whose report it is
 ├── MissingPackageError  (ImportError)   a package that a protocol needs is not installed
 ├── ProtocolError        (RuntimeError)  the computation on shares failed, there is no result
 └── RoleError            (RuntimeError)  a role failed, died or stopped answering
 
 A message says who, what was found, what was expected and the remedy. It never holds a value of a table, a share or a
-key.
+key. Where it names a key of the job (:func:`secure_kmeans.words.key`), an option or a parameter can be shown instead.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from secure_kmeans.words import named, with_marked_lead
 
 
 class SecureKMeansError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Attributes
+    ----------
+    names : mapping or None
+        What the user calls the keys that the message names, see :func:`secure_kmeans.words.named`. A caller that
+        made a job of its user's options sets it.
+    """
+
+    names: Mapping[str, str] | None = None
+
+    def __str__(self) -> str:
+        return named(self.marked, self.names)
+
+    @property
+    def marked(self) -> str:
+        """The message, with its keys still marked: for another error that repeats it."""
+        return super().__str__()
 
 
 class JobError(SecureKMeansError, ValueError):
-    """The job or an option asks for something impossible."""
+    """The job or an option asks for something impossible.
+
+    A message about one key begins with its name: ``n_init: ...``.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(with_marked_lead(message))
 
 
 class DataError(SecureKMeansError, ValueError):
@@ -32,6 +63,14 @@ class IdentityError(SecureKMeansError, ValueError):
 
 class StateError(SecureKMeansError, ValueError):
     """A run cannot be resumed from what the state folder holds."""
+
+
+class ConsentError(SecureKMeansError, ValueError):
+    """A party does not agree to what a run would disclose."""
+
+
+class SignatureError(SecureKMeansError, ValueError):
+    """A report is not signed, or not by the party whose report it is, or it has changed since."""
 
 
 class MissingPackageError(SecureKMeansError, ImportError):

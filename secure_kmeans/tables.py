@@ -1,6 +1,7 @@
 """A party's table: read it, choose its columns, refuse what cannot be clustered.
 
-An error names file, column, row and remedy, and never a value. Rows are counted from 1, the first below the header.
+An error names file, column, row and remedy, and never a value. Rows are counted from 1, the first below the header;
+blank lines of a file do not count.
 pandas and PyArrow, slow to import, are imported where a file is read: checked rows can be saved and loaded without
 them.
 """
@@ -24,7 +25,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from secure_kmeans.errors import DataError
+from secure_kmeans.headers import Columns
 from secure_kmeans.job import LARGEST_MAGNITUDE, Scaling
+from secure_kmeans.words import column_title, counted, listed, may_be_value, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +49,14 @@ class Table:
     columns : tuple of str
     rows : (n, len(columns)) float64, finite
         In original units.
+    first_row : int
+        The number of the first row in its source, for messages.
     """
 
     source: str
     columns: tuple[str, ...]
     rows: np.ndarray
+    first_row: int = 1
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,7 +88,7 @@ class Table:
             np.save(file, self.rows, allow_pickle=False)
 
 
-def load_rows(path: str | Path, columns: Sequence[str], source: str) -> Table:
+def load_rows(path: str | Path, columns: Sequence[str], source: str, first_row: int = 1) -> Table:
     """Load a table that :meth:`Table.save_rows` saved: the rows are neither parsed nor checked again.
 
     Parameters
@@ -90,13 +96,14 @@ def load_rows(path: str | Path, columns: Sequence[str], source: str) -> Table:
     path : path
     columns : sequence of str
     source : str
+    first_row : int
         See :class:`Table`.
     """
     rows = np.load(path, allow_pickle=False)
     assert rows.dtype == np.float64
     assert rows.ndim == 2
     assert rows.shape[1] == len(columns)
-    return Table(source, tuple(columns), rows)
+    return Table(source, tuple(columns), rows, first_row)
 
 
 def read_table(path: str | Path, columns: Sequence[str] = ()) -> Table:
@@ -114,7 +121,8 @@ def read_table(path: str | Path, columns: Sequence[str] = ()) -> Table:
     DataError
     """
     path = Path(path)
-    return table_from_frame(_read(path), columns, source=str(path))
+    frame = _read(path)
+    return _table_of(frame, Columns.of(frame, printable(str(path)), has_first_line=not _is_parquet(path)), columns)
 
 
 def table_from_frame(frame: pd.DataFrame, columns: Sequence[str] = (), *, source: str) -> Table:
@@ -123,15 +131,18 @@ def table_from_frame(frame: pd.DataFrame, columns: Sequence[str] = (), *, source
     Raises
     ------
     DataError
-        For an unknown or doubled column, no rows, and a cell that is empty, text, infinite or above
-        :data:`LARGEST_MAGNITUDE`.
+        For an unknown or doubled column, names that look like a row of data, no rows, and a cell that is empty, text,
+        infinite or above :data:`LARGEST_MAGNITUDE`.
     """
-    positions = _positions_of(frame, columns, source)
+    return _table_of(frame, Columns.of(frame, source, has_first_line=False), columns)
+
+
+def _table_of(frame: pd.DataFrame, found: Columns, chosen: Sequence[str]) -> Table:
+    positions = found.choose(chosen)
     if frame.empty:
-        raise DataError(f"{source}: there are no rows below the header; a table needs at least one")
-    names = tuple(str(frame.columns[position]) for position in positions)
-    values = [_numbers(frame.iloc[:, position], name, source) for position, name in zip(positions, names, strict=True)]
-    return Table(source, names, np.column_stack(values))
+        raise DataError(f"{found.source}: there are no rows below the header; a table needs at least one")
+    values = [_numbers(frame.iloc[:, position], found.title(position, chosen), found.source) for position in positions]
+    return Table(found.source, tuple(found.names[position] for position in positions), np.column_stack(values))
 
 
 def split_table(table: Table, parties: int) -> list[Table]:
@@ -143,8 +154,13 @@ def split_table(table: Table, parties: int) -> list[Table]:
         Where there are fewer rows than parties.
     """
     if len(table) < parties:
-        raise DataError(f"{table.source}: {len(table)} rows do not suffice for {parties} parties; use fewer parties")
-    return [Table(table.source, table.columns, rows) for rows in np.array_split(table.rows, parties)]
+        rows = counted(len(table), "row does", "rows do")
+        raise DataError(f"{table.source}: {rows} not suffice for {parties} parties; use fewer parties")
+    slices = np.array_split(np.arange(len(table)), parties)
+    return [
+        Table(table.source, table.columns, table.rows[own[0] : own[-1] + 1], table.first_row + int(own[0]))
+        for own in slices
+    ]
 
 
 def check_together(tables: Sequence[Table], n_clusters: int) -> None:
@@ -158,14 +174,36 @@ def check_together(tables: Sequence[Table], n_clusters: int) -> None:
     first, *others = tables
     for other in others:
         if other.columns != first.columns:
-            raise DataError(
-                f"{other.source}: columns {_listed(other.columns)} differ from {_listed(first.columns)} of "
-                f"{first.source}; name the same columns for all tables"
-            )
-    rows = sum(len(table) for table in tables)
+            what = _difference(other, first)
+            raise DataError(f"{other.source}: {what} {first.source}; name the same columns for all tables")
+    sources = ", ".join(dict.fromkeys(table.source for table in tables))
+    check_enough_rows(sum(len(table) for table in tables), n_clusters, f"{sources}: ")
+
+
+def _difference(other: Table, first: Table) -> str:
+    """How the columns of two tables differ; no name is shown that could be a value."""
+    if any(map(may_be_value, (*other.columns, *first.columns))):
+        if len(other.columns) != len(first.columns):
+            return f"{counted(len(other.columns), 'column')}, not {len(first.columns)} as"
+        differing = (
+            number
+            for number, (own, others) in enumerate(zip(other.columns, first.columns, strict=True), start=1)
+            if own != others
+        )
+        return f"column {next(differing)} has another name than in"
+    return f"columns {listed(other.columns)} differ from {listed(first.columns)} of"
+
+
+def check_enough_rows(rows: int, n_clusters: int, source: str = "") -> None:
+    """Refuse fewer rows than clusters.
+
+    Raises
+    ------
+    DataError
+    """
     if rows < n_clusters:
-        sources = ", ".join(dict.fromkeys(table.source for table in tables))
-        raise DataError(f"{sources}: n_samples={rows} should be >= n_clusters={n_clusters}; use fewer clusters")
+        few, many = counted(rows, "row does", "rows do"), counted(n_clusters, "cluster")
+        raise DataError(f"{source}{few} not suffice for {many}; use fewer clusters")
 
 
 def check_bounds(table: Table, scaling: Scaling) -> None:
@@ -177,11 +215,9 @@ def check_bounds(table: Table, scaling: Scaling) -> None:
     """
     outside = (table.rows < np.array(scaling.lower)) | (table.rows > np.array(scaling.upper))
     if outside.any():
-        row, position = np.argwhere(outside)[0]
-        raise _cell_error(
-            table.source,
-            table.columns[position],
-            int(row),
+        raise _error_in_table(
+            table,
+            np.argwhere(outside)[0],
             "the number is outside the agreed bounds, too large or too small for the fixed point",
             "agree on wider bounds, or correct it",
         )
@@ -203,9 +239,8 @@ def check_reach(table: Table, scaling: Scaling, reach: float) -> None:
     """
     beyond = np.abs(table.scaled(scaling)) > reach
     if beyond.any():
-        row, position = np.argwhere(beyond)[0]
         what = "the number is too far outside the bounds that the model was fitted with"
-        raise _cell_error(table.source, table.columns[position], int(row), what, "correct it or leave the row out")
+        raise _error_in_table(table, np.argwhere(beyond)[0], what, "correct it or leave the row out")
 
 
 def bounds_of(tables: Sequence[Table]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -219,31 +254,52 @@ def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
+    shown = printable(str(path))
     if path.is_dir():
-        raise DataError(f"{path}: this is a folder; name a CSV or Parquet file")
+        raise DataError(f"{shown}: this is a folder; name a CSV or Parquet file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            if path.suffix.lower() in _PARQUET_SUFFIXES:
-                return pd.read_parquet(path).reset_index(drop=True)
+            if _is_parquet(path):
+                return _with_index(pd.read_parquet(path), shown)
             return _read_csv(path)
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
+        raise DataError(f"{shown}: there is no such file") from None
     except PermissionError:
-        raise DataError(f"{path}: you may not read this file; change its permissions") from None
+        raise DataError(f"{shown}: you may not read this file; change its permissions") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path}: this is not text in UTF-8; save it as a UTF-8 CSV or as Parquet") from None
+        raise DataError(f"{shown}: this is not text in UTF-8; save it as a UTF-8 CSV or as Parquet") from None
     except pd.errors.EmptyDataError:
-        raise DataError(f"{path}: the file is empty; it needs a header and rows") from None
+        raise DataError(f"{shown}: the file is empty; it needs a header and rows") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning):
         raise DataError(
-            f"{path}: this is not a table with as many cells in every row as in its header; "
+            f"{shown}: this is not a table with as many cells in every row as in its header; "
             "save it as CSV with commas, or as Parquet"
         ) from None
     except (*_UNREADABLE, pa.ArrowException):
-        raise DataError(f"{path}: the file cannot be read as a table; save it as CSV or Parquet") from None
+        raise DataError(f"{shown}: the file cannot be read as a table; save it as CSV or Parquet") from None
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in _PARQUET_SUFFIXES
+
+
+def _with_index(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """The frame with each level of its index that has a name as a column, the first ones."""
+    levels = [
+        (str(name), frame.index.get_level_values(number))
+        for number, name in enumerate(frame.index.names)
+        if name is not None and str(name).strip()
+    ]
+    names = [name for name, _ in levels]
+    if len(set(names)) < len(names) or set(names) & set(map(str, frame.columns)):
+        raise DataError(f"{source}: a level of its index has the name of another column; rename it")
+    found = frame.reset_index(drop=True)
+    for position, (name, cells) in enumerate(levels):
+        found.insert(position, name, cells)
+    return found
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -257,45 +313,20 @@ def _read_csv(path: Path) -> pd.DataFrame:
         rows.columns = pd.Index(header)
         return rows
     if ";" in header[0] or "\t" in header[0]:
-        raise DataError(f"{path}: the columns are not separated by commas; save it as CSV with commas")
+        raise DataError(f"{printable(str(path))}: the columns are not separated by commas; save it as CSV with commas")
     # In a table of one column a blank line is a missing value, unless only blank lines follow.
     lines: pd.DataFrame = pd.read_csv(path, header=None, names=header, dtype=str, skip_blank_lines=False, **options)
     written = lines.index[lines[header[0]].notna()]
     return lines.loc[written[0] + 1 : written[-1]].reset_index(drop=True)
 
 
-def _positions_of(frame: pd.DataFrame, columns: Sequence[str], source: str) -> list[int]:
-    """Positions of the chosen columns in the frame, from 0."""
-    names = [str(name) for name in frame.columns]
-    positions = [_position_of(column, names, source) for column in columns] if columns else list(range(len(names)))
-    for position in positions:
-        name = names[position]
-        if not name.strip():
-            raise DataError(
-                f"{source}: column {position + 1} has no name; choose the columns to cluster by, or name it"
-            )
-        if positions.count(position) > 1:
-            raise DataError(f'{source}: column "{name}" is named twice; name each column once')
-        if names.count(name) > 1:
-            raise DataError(f'{source}: {names.count(name)} columns are called "{name}"; rename them')
-    return positions
-
-
-def _position_of(column: str, names: list[str], source: str) -> int:
-    if column in names:
-        return names.index(column)
-    if column.isascii() and column.isdigit() and len(column) < 10 and 1 <= int(column) <= len(names):
-        return int(column) - 1
-    raise DataError(f'{source}: there is no column "{column}"; {_described(names)}')
-
-
-def _numbers(column: pd.Series, name: str, source: str) -> np.ndarray:
+def _numbers(column: pd.Series, title: str, source: str) -> np.ndarray:
     """The numbers of one column, (n,) float64; refuses a cell that holds none."""
     import pandas as pd
 
     types = pd.api.types
     if types.is_bool_dtype(column.dtype) or types.is_complex_dtype(column.dtype):
-        raise _cell_error(source, name, 0, "this is not a number", "use 0 and 1, or choose other columns")
+        raise _cell_error(source, title, 1, "this is not a number", "use 0 and 1, or choose other columns")
     if types.is_numeric_dtype(column.dtype):
         numeric = column
     elif types.is_object_dtype(column.dtype) or types.is_string_dtype(column.dtype):
@@ -311,7 +342,7 @@ def _numbers(column: pd.Series, name: str, source: str) -> np.ndarray:
         (np.abs(values) > LARGEST_MAGNITUDE, "the number is too large for the fixed point", "use a larger unit"),
     ):
         if found.any():
-            raise _cell_error(source, name, int(found.argmax()), what, remedy)
+            raise _cell_error(source, title, int(found.argmax()) + 1, what, remedy)
     return values
 
 
@@ -320,25 +351,12 @@ def _number_or_none(cell: object) -> object:
     return cell if isinstance(cell, str | numbers.Real | Decimal) and not isinstance(cell, bool) else None
 
 
-def _cell_error(source: str, column: str, row: int, what: str, remedy: str) -> DataError:
-    return DataError(f'{source}: column "{column}", row {row + 1}: {what}; {remedy}')
+def _cell_error(source: str, title: str, row: int, what: str, remedy: str) -> DataError:
+    """An error of one cell; rows count from 1."""
+    return DataError(f"{source}: {title}, row {row}: {what}; {remedy}")
 
 
-def _described(names: list[str]) -> str:
-    """The names of the columns for a message, unless they may be the values of the first row."""
-    if any(_is_number(name) for name in names):
-        return f"it has {len(names)}, numbered from 1; some are called by numbers: is its first line a header?"
-    return f"it has {_listed(names)}, numbered from 1"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f'"{name}"' for name in names[:8])
-    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown
+def _error_in_table(table: Table, cell: np.ndarray, what: str, remedy: str) -> DataError:
+    """An error of the cell (row, column) of a table, both from 0."""
+    row, position = map(int, cell)
+    return _cell_error(table.source, column_title(table.columns, position), table.first_row + row, what, remedy)

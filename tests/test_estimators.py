@@ -135,7 +135,7 @@ class TestParameters:
         assert model.random_state == 0
 
     def test_fewer_rows_than_clusters(self) -> None:
-        with pytest.raises(DataError, match=r"^X: n_samples=4 should be >= n_clusters=5; use fewer clusters$"):
+        with pytest.raises(DataError, match=r"^X: 4 rows do not suffice for 5 clusters; use fewer clusters$"):
             PlaintextKMeans(5).fit(FOUR)
 
     @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ class TestTogether:
     def test_fewer_rows_than_clusters(self, sources: tuple[str, str], shown: str) -> None:
         with pytest.raises(DataError) as caught:
             check_together([self.table(source, ("x",), 2) for source in sources], 5)
-        assert str(caught.value) == f"{shown}: n_samples=4 should be >= n_clusters=5; use fewer clusters"
+        assert str(caught.value) == f"{shown}: 4 rows do not suffice for 5 clusters; use fewer clusters"
 
 
 class TestBounds:

@@ -13,11 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secure_kmeans.errors import DataError
-from secure_kmeans.job import LARGEST_MAGNITUDE
-from secure_kmeans.tables import (
-    read_table,
-    table_from_frame,
-)
+from secure_kmeans.job import LARGEST_MAGNITUDE, Scaling
+from secure_kmeans.tables import check_bounds, read_table, split_table, table_from_frame
 
 NUMBER = "987654321.125"
 WORD = "secretname"
@@ -152,7 +149,7 @@ class TestColumns:
         assert table.rows.tolist() == rows
 
     def test_a_name_beats_a_number(self, tmp_path: Path) -> None:
-        path = written(tmp_path, "t.csv", "2,1,x\n10,20,30\n")
+        path = written(tmp_path, "t.csv", "2,1,x,y,z\n10,20,30,40,50\n")
         assert read_table(path, ["1"]).rows.tolist() == [[20.0]]
         assert read_table(path, ["2"]).rows.tolist() == [[10.0]]
         assert read_table(path, ["3"]).rows.tolist() == [[30.0]]
@@ -185,8 +182,7 @@ class TestColumns:
     def test_a_file_without_a_header_shows_none_of_its_first_row(self, tmp_path: Path) -> None:
         said = refusal(written(tmp_path, "t.csv", f"{NUMBER},2\n3,4\n"), ["income"])
         assert said == (
-            'there is no column "income"; it has 2, numbered from 1; some are called by numbers: '
-            "is its first line a header?"
+            'there is no column "income"; its first line looks like a row of data, not a header; add a header line'
         )
 
 
@@ -275,6 +271,14 @@ class TestCells:
         with pytest.raises(DataError) as caught:
             table_from_frame(frame, source="X")
         assert str(caught.value) == f'X: column "a", row 2: {MISSING}'
+
+    def test_rows_of_a_slice_are_counted_as_in_the_file(self, tmp_path: Path) -> None:
+        table = read_table(written(tmp_path, "t.csv", "a,b\n" + "1,2\n" * 5 + f"1,{NUMBER}\n"))
+        parts = split_table(table, 3)
+        assert [part.first_row for part in parts] == [1, 3, 5]
+        with pytest.raises(DataError) as caught:
+            check_bounds(parts[2], Scaling.of(lower=(0.0, 0.0), upper=(9.0, 9.0)))
+        assert str(caught.value).startswith(f'{table.source}: column "b", row 6: the number is outside')
 
     def test_names_of_a_frame_need_not_be_text(self) -> None:
         frame = pd.DataFrame([[1.0, 2.0]], columns=[10, 20])

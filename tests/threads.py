@@ -14,7 +14,7 @@ from secure_kmeans.errors import RoleError
 from secure_kmeans.job import Job, Role
 from secure_kmeans.job.ledger import Ledger
 from secure_kmeans.job.result import Progress, no_progress
-from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.net.mesh import Mesh, refuse_a_second_key
 from secure_kmeans.net.messages import Checkpoint, decode_object, encode_object
 from secure_kmeans.net.watch import Traffic
 from secure_kmeans.protocols import protocol_of
@@ -42,6 +42,7 @@ class MemoryMesh:
         self._post, self.me, self.roles, self.session = post, me, post.roles, post.session
         self.checkpoint = post.checkpoint
         self.traffic = Traffic()
+        self._given: set[tuple[str, str]] = set()
 
     def _put(self, peer: str, value: Any) -> None:
         self._post.sent.setdefault((self.me, peer), []).append(value)
@@ -84,6 +85,11 @@ class MemoryMesh:
         return decode_object(payload)
 
     def key(self, peer: str, purpose: str) -> bytes:
+        refuse_a_second_key(self._given, peer, purpose)
+        return self.key_for(peer, purpose)
+
+    def key_for(self, peer: str, purpose: str) -> bytes:
+        """The key, as often as it is asked for."""
         pair = repr(sorted([peer, self.me]))
         return hashlib.sha256(self.session + pair.encode() + purpose.encode()).digest()
 
@@ -162,6 +168,7 @@ def run_protocol(
     tables: Mapping[str, Table],
     *,
     resumed: Mapping[str, bytes] | None = None,
+    models: Mapping[str, bytes] | None = None,
     keep: Callable[[str], Keep] | None = None,
     progress: Progress = no_progress,
     **options: Any,
@@ -183,6 +190,7 @@ def run_protocol(
             ledger=Ledger(protocol.disclosures(job)),
             progress=progress if role.name == job.names[0] else no_progress,
             resumed=None if resumed is None else resumed.get(role.name),
+            model=None if models is None else models.get(role.name),
             keep=(lambda _iteration, _state: None) if keep is None else keep(role.name),
         )
         return protocol.run(context)

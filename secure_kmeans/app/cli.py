@@ -12,78 +12,37 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import get_completion_class
 
+from secure_kmeans.app.audit import consent_options, history_option, refuse_two_answers, verify
+from secure_kmeans.app.forms import Form, FormOfOptions, Forms, message_of, noting_the_end, print_error, run_command
 from secure_kmeans.app.inputs import Options
 from secure_kmeans.app.options import FILE, FOLDER, SETTINGS, option, shared_options
-from secure_kmeans.errors import DataError, IdentityError, JobError, RoleError, SecureKMeansError, StateError
 from secure_kmeans.version import VERSION
 
 if TYPE_CHECKING:
     from secure_kmeans.app.commands import Run
+    from secure_kmeans.errors import RoleError
 
 _SHELLS = ("bash", "zsh", "fish")
+_OF_A_PARTY = ("yes", "accept", "history")
 _FORMS = """\b
 Other forms:
   JOB.toml ...             a job file: all its roles here, or one of them with --party
   check JOB.toml ...       whether a table and an identity fit a job
   new-identity NAME ...    a key and a certificate for a role
+  verify REPORT.json       whether a party's report is signed by it and has not changed
   predict REPORT.json ...  labels of new rows by the clusters of an earlier run
   completion SHELL         a script that lets a shell complete all of this
 Each has a --help of its own. For completion in bash: eval "$(secure-kmeans completion bash)"."""
 
 
-class Forms(click.Group):
-    """A group that is called by options alone, by a job file, or by the name of a command.
-
-    Parameters
-    ----------
-    alone : click.Command
-        For options, or nothing.
-    with_file : click.Command
-        For a first argument that is neither an option nor the name of a command.
-    """
-
-    def __init__(self, *, alone: click.Command, with_file: click.Command, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.alone, self.with_file = alone, with_file
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        """The context of the form that the arguments choose; the group's own to complete a first argument."""
-        if not args and extra.get("resilient_parsing"):
-            return super().make_context(info_name, args, parent, **extra)
-        command, name, rest = self.alone, info_name, args
-        if args and args[0] in self.commands:
-            command, name, rest = self.commands[args[0]], f"{info_name} {args[0]}", args[1:]
-        elif args and not args[0].startswith("-"):
-            command = self.with_file
-        return command.make_context(name, rest, parent, **extra)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:  # noqa: ARG002
-        """Parse nothing: only completion asks for the group's own context."""
-        return args
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the form whose context this is."""
-        return ctx.command.invoke(ctx)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a first argument: an option, a command or a file."""
-        if incomplete.startswith("-"):
-            alone = self.alone.make_context(ctx.info_name, [], resilient_parsing=True)
-            return self.alone.shell_complete(alone, incomplete)
-        named = [CompletionItem(name) for name in sorted(self.commands) if name.startswith(incomplete)]
-        return [*named, CompletionItem(incomplete, type="file")]
-
-
-@click.command(context_settings=SETTINGS, epilog=_FORMS)
-@shared_options("data", "parties", "clusters", "algorithm")
+@click.command(cls=FormOfOptions, context_settings=SETTINGS, epilog=_FORMS)
+@shared_options("data", "parties", "hiding", "clusters", "algorithm")
 @option("--skip-plaintext", is_flag=True, help="Do not run the plaintext baseline on all rows for comparison.")
 @shared_options("output")
 @click.version_option(VERSION, message="secure_kmeans %(version)s")
@@ -102,7 +61,7 @@ def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
     _print_summary(run)
 
 
-@click.command(context_settings=SETTINGS)
+@click.command(cls=Form, context_settings=SETTINGS)
 @click.argument("job", type=FILE)
 @option("--party", metavar="NAME", help="Run this role alone, a party or a helper such as the dealer.  [default: all]")
 @option(
@@ -128,6 +87,8 @@ def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
     metavar="SECONDS",
     help="How long to wait for roles that have not connected.  [default: without a limit]",
 )
+@consent_options
+@history_option
 @option("--log", type=FILE, metavar="FILE", help="Write the log there.  [default: standard error]")
 @option("--skip-plaintext", is_flag=True, help="With all roles: no plaintext run for comparison.")
 @click.pass_context
@@ -140,6 +101,8 @@ def job_file(
     log: Path | None,
     skip_plaintext: bool,
     state: Path | None,
+    yes: bool,
+    accept: Path | None,
     **files: Any,
 ) -> None:
     """Run a job file: all its roles on this machine, as a rehearsal, or with --party one of them.
@@ -148,34 +111,45 @@ def job_file(
     job names. The first to start waits for the others.
     """
     from secure_kmeans.app import commands, console
+    from secure_kmeans.app.consent import check_consent
 
+    form = ctx.command
+    assert isinstance(form, Form)
     if party is None:
-        _refuse(ctx, "is for one role: name it with --party", "identity", "listen", "wait", "log")
+        _refuse(ctx, "is for one role: name it with --party", "identity", "listen", "wait", "log", *_OF_A_PARTY)
         named = _named_tables(table)
         own = commands.RoleFiles(output=files["output"], states=state, resume=files["resume"])
-        with console.showing_run() as (announce, progress):
+        states = state or Path("state") / job.stem
+        with noting_the_end(form, states, logged=False), console.showing_run() as (announce, progress):
             run = commands.rehearse(job, named, own, compare=not skip_plaintext, announce=announce, progress=progress)
-        _print_summary(run)
+        _print_summary(run, of_job_file=True)
         return
     _refuse(ctx, "is for all roles on this machine, without --party", "skip_plaintext")
     if len(table) > 1:
         raise click.UsageError("--table: with --party, name one file")
+    refuse_two_answers(yes, accept)
     own = commands.RoleFiles(table=Path(table[0]) if table else None, states=state, **files)
+
+    def announce_and_ask(announcement: commands.Announcement) -> None:
+        console.print_announcement(announcement)
+        check_consent(announcement, yes=yes, accepted=accept)
 
     def give_up(error: RoleError) -> None:
         if log is not None:
-            _print_error(str(error))
+            print_error(message_of(error))
         os._exit(1)
 
-    with console.operator_log(party, log), _terminable():
-        run = commands.take_part(job, party, own, announce=console.print_announcement, give_up=give_up)
-    _print_summary(run)
+    states = state or Path("state") / job.stem / party
+    ending = noting_the_end(form, states, logged=log is not None)
+    with console.operator_log(party, log), ending, _terminable():
+        run = commands.take_part(job, party, own, announce=announce_and_ask, give_up=give_up)
+    _print_summary(run, of_job_file=True)
 
 
-def _print_summary(run: Run) -> None:
+def _print_summary(run: Run, *, of_job_file: bool = False) -> None:
     from secure_kmeans.app import summary
 
-    summary.print_run(run)
+    summary.print_run(run, of_job_file=of_job_file)
 
 
 def _refuse(ctx: click.Context, why: str, *names: str) -> None:
@@ -215,7 +189,7 @@ def _terminable() -> Iterator[None]:
 launcher = Forms(alone=tables, with_file=job_file, name="secure-kmeans")
 
 
-@launcher.command(context_settings=SETTINGS)
+@launcher.command(cls=Form, context_settings=SETTINGS)
 @click.argument("name")
 @option("--folder", type=FILE, metavar="DIR", help="Where it goes.  [default: NAME]")
 def new_identity(name: str, folder: Path | None) -> None:
@@ -229,19 +203,20 @@ def new_identity(name: str, folder: Path | None) -> None:
     console.print_identity(commands.new_identity(name, folder))
 
 
-@launcher.command(context_settings=SETTINGS)
+@launcher.command(cls=Form, context_settings=SETTINGS)
 @click.argument("job", type=FILE)
 @option("--party", metavar="NAME", help="The role to check for.  [default: the one whose identity it is]")
 @option("--table", type=FILE, metavar="FILE", help="The party's rows.")
 @option("--identity", type=FILE, metavar="DIR", help="The folder that new-identity made.")
-def check(job: Path, party: str | None, table: Path | None, identity: Path | None) -> None:
+@history_option
+def check(job: Path, party: str | None, table: Path | None, identity: Path | None, history: Path | None) -> None:
     """Check whether a table and an identity fit a job, and show what a run discloses. Nothing is sent anywhere."""
     from secure_kmeans.app import commands, console
 
-    console.print_check(commands.check(job, party, commands.RoleFiles(table=table, identity=identity)))
+    console.print_check(commands.check(job, party, commands.RoleFiles(table=table, identity=identity, history=history)))
 
 
-@launcher.command(context_settings=SETTINGS)
+@launcher.command(cls=Form, context_settings=SETTINGS)
 @click.argument("report", type=FILE)
 @option(
     "--data",
@@ -260,7 +235,10 @@ def predict(report: Path, data: tuple[Path, ...], output: Path | None) -> None:
         click.echo(path)
 
 
-@launcher.command(context_settings=SETTINGS)
+launcher.add_command(verify)
+
+
+@launcher.command(cls=Form, context_settings=SETTINGS)
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> None:
     """Print a script that lets SHELL complete options, commands and files.
@@ -273,7 +251,7 @@ def completion(shell: str) -> None:
     click.echo(script(launcher, {}, name, f"_{name}_COMPLETE".replace("-", "_").replace(".", "_").upper()).source())
 
 
-@click.command(context_settings=SETTINGS)
+@click.command(cls=FormOfOptions, context_settings=SETTINGS)
 @shared_options("data", "clusters", "algorithm")
 @option("--elbow", is_flag=True, help="Run 1 to 10 clusters and draw the elbow instead.")
 @shared_options("output")
@@ -290,7 +268,7 @@ def in_the_clear(elbow: bool, output: Path | None, **options: Any) -> None:
         _print_summary(commands.cluster_in_the_clear(Options(**options), output))
 
 
-@click.command(context_settings=SETTINGS)
+@click.command(cls=FormOfOptions, context_settings=SETTINGS)
 @shared_options("data", "parties", "algorithm", "output")
 @option("--skip-encrypted", is_flag=True, help="Only the plaintext runs.")
 def elbow(skip_encrypted: bool, output: Path | None, **options: Any) -> None:
@@ -324,31 +302,3 @@ def launch_in_the_clear() -> None:
 def launch_elbow() -> None:
     """``experiments/elbow.py``."""
     run_command(elbow)
-
-
-def run_command(command: click.Command) -> None:
-    """Run a command with this process's arguments. A mistake or a failure is one line on standard error.
-
-    Exit status: 0 done, 1 a run failed, 2 wrong options, tables, identities or states, 130 interrupted.
-    """
-    try:
-        command.main(prog_name=Path(sys.argv[0]).name, standalone_mode=False)
-    except click.ClickException as error:
-        _end(error.format_message(), 2)
-    except (DataError, JobError, IdentityError, StateError) as error:
-        _end(str(error), 2)
-    except SecureKMeansError as error:
-        _end(str(error), 1)
-    except OSError as error:
-        _end(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
-    except (click.Abort, KeyboardInterrupt):
-        _end("interrupted; nothing was written", 130)
-
-
-def _end(message: str, status: int) -> NoReturn:
-    _print_error(message)
-    sys.exit(status)
-
-
-def _print_error(message: str) -> None:
-    click.echo(f"{Path(sys.argv[0]).name}: {' '.join(message.split())}", err=True)

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
+import click
+from rich.console import Console, Group
 from rich.table import Table as Grid
 
-from secure_kmeans.app.commands import Announce, Announcement, Checked, NewIdentity
+from secure_kmeans.app.commands import Announce, Announcement, Checked, NewIdentity, Verified
+from secure_kmeans.app.consent import RECIPIENTS
+from secure_kmeans.app.grids import Column, fitted, plain
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
 from secure_kmeans.job.result import Progress
+from secure_kmeans.words import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-_RECIPIENTS: Final = {ALL: "all parties", OWNER: "each party"}
-
 PHASES: Final = {"set-up": "Set-up", "initialisation": "Initialisation", "iterations": "Iterations"}
 """Phases of a run, with their names for people. A protocol may have others."""
+
+_LINE_SECONDS: Final = 30.0
+_WANTED_LINE_SECONDS: Final = 2.0
+"""Between two lines of a run where no bar can move; the second where progress was asked for."""
+_WIDE: Final = 90
+"""Characters from which on a bar has its usual length."""
 
 out: Final = Console(highlight=False, soft_wrap=False)
 error_out: Final = Console(stderr=True, highlight=False)
@@ -36,10 +44,9 @@ error_out: Final = Console(stderr=True, highlight=False)
 def showing_run() -> Iterator[tuple[Announce, Progress]]:
     """Callbacks for a command: the announcement goes to standard output, then bars move on standard error.
 
-    On no terminal there are no bars.
+    Where no bar can move, a line follows now and then.
     """
-    with _moving("{task.fields[count]:<17}") as bars:
-        phases = _Phases(bars)
+    with _phases(_LINE_SECONDS) as phases:
 
         def announce(announcement: Announcement) -> None:
             print_announcement(announcement)
@@ -50,9 +57,8 @@ def showing_run() -> Iterator[tuple[Announce, Progress]]:
 
 @contextmanager
 def showing_progress() -> Iterator[Progress]:
-    """The bars alone, for a run that announces nothing."""
-    with _moving("{task.fields[count]:<17}") as bars:
-        phases = _Phases(bars)
+    """The bars alone, for a run that announces nothing; also in a notebook. Where no bar can move, lines."""
+    with _phases(_WANTED_LINE_SECONDS) as phases:
         phases.start()
         yield phases.show
 
@@ -60,6 +66,11 @@ def showing_progress() -> Iterator[Progress]:
 @contextmanager
 def showing_steps(description: str) -> Iterator[tuple[Announce, Progress]]:
     """The same for several runs: one bar, which a progress callback moves by whole runs."""
+    if not _can_move():
+        with _lines(_LINE_SECONDS) as lines:
+            lines.start()
+            yield print_announcement, lines.show
+        return
     with _moving() as bars:
         task = bars.add_task(description, total=None)
 
@@ -74,6 +85,21 @@ def showing_steps(description: str) -> Iterator[tuple[Announce, Progress]]:
         yield announce, progress
 
 
+def _can_move() -> bool:
+    """Whether bars can move: on a terminal, or in a notebook with the package that this takes there."""
+    return error_out.is_terminal or (error_out.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
+
+
+@contextmanager
+def _phases(seconds: float) -> Iterator[_Phases | _Lines]:
+    if not _can_move():
+        with _lines(seconds) as lines:
+            yield lines
+        return
+    with _moving("{task.fields[count]:<17}") as bars:
+        yield _Phases(bars)
+
+
 @contextmanager
 def _moving(*columns: str) -> Iterator[Bars]:
     """Bars on standard error, with further columns of text. They show once they are started, and vanish in the end."""
@@ -83,12 +109,11 @@ def _moving(*columns: str) -> Iterator[Bars]:
     bars = Bars(
         SpinnerColumn(),
         TextColumn("{task.description:<15}"),
-        BarColumn(),
+        BarColumn(None if error_out.width < _WIDE else 40),
         *map(TextColumn, columns),
         TimeElapsedColumn(),
         console=error_out,
         transient=True,
-        disable=not error_out.is_terminal,
         redirect_stdout=False,
         redirect_stderr=False,
     )
@@ -96,6 +121,40 @@ def _moving(*columns: str) -> Iterator[Bars]:
         yield bars
     finally:
         bars.stop()
+
+
+@contextmanager
+def _lines(seconds: float) -> Iterator[_Lines]:
+    lines = _Lines(seconds)
+    try:
+        yield lines
+    finally:
+        lines.ended.set()
+
+
+class _Lines:
+    """One line on standard error every so many seconds, from the start on: how far a run is."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.text = seconds, "set-up"
+        self.ended = threading.Event()
+        self.began = time.monotonic()
+
+    def start(self) -> None:
+        """Start to write lines."""
+        threading.Thread(target=self._write, name="progress", daemon=True).start()
+
+    def show(self, phase: str, done: int, total: int) -> None:
+        """Keep what the next line says."""
+        self.text = f"{phase} {_count(phase, done, total)}"
+
+    def _write(self) -> None:
+        while not self.ended.wait(self.seconds):
+            click.echo(f"{self.text}, after {time.monotonic() - self.began:.0f} s", err=True)
+
+
+def _count(phase: str, done: int, total: int) -> str:
+    return f"{done} of at most {total}" if phase == "iterations" else f"{done} of {total}"
 
 
 class _Phases:
@@ -124,8 +183,7 @@ class _Phases:
             else:
                 self.bars.update(self.tasks[earlier], visible=False)
         self.bars.start_task(self.tasks[phase])
-        count = f"{done} of at most {total}" if phase == "iterations" else f"{done} of {total}"
-        self.bars.update(self.tasks[phase], completed=done, total=total, count=count)
+        self.bars.update(self.tasks[phase], completed=done, total=total, count=_count(phase, done, total))
 
 
 def print_announcement(announcement: Announcement) -> None:
@@ -138,47 +196,41 @@ def print_announcement(announcement: Announcement) -> None:
 
 def _print_disclosures(job: Job, disclosures: Sequence[Disclosure], title: str) -> None:
     out.print()
+    for key in ("purpose", "contact"):
+        if text := getattr(job, key):
+            out.print(f"[bold]{key}[/bold]  {plain(text)}", soft_wrap=True, emoji=False)
     out.print(_grid_of(disclosures, title, starts=getattr(job, "restarts", 1)))
     if getattr(job, "engine", None) == "crypten":
         out.print("[yellow]The engine is CrypTen's own circuits: for comparison only, many times slower.[/yellow]")
 
 
-def _grid_of(announced: Sequence[Disclosure], title: str, *, starts: int) -> Grid:
+def _grid_of(announced: Sequence[Disclosure], title: str, *, starts: int) -> Grid | Group:
     """What is disclosed, by recipient and time; an iteration's disclosures are made for each of the starts."""
-    grid = grid_with(title)
-    grid.add_column("to")
-    grid.add_column("when", no_wrap=True)
-    grid.add_column("what")
     groups: dict[tuple[str, When], list[str]] = {}
     for recipient in dict.fromkeys([ALL, OWNER, *(each.to for each in announced)]):
         for when in When:
             whats = [each.what for each in announced if (each.to, each.when) == (recipient, when)]
             if whats:
                 groups[recipient, when] = whats
-    earlier = None
+    rows, earlier = [], None
     for (recipient, when), whats in groups.items():
-        name = _RECIPIENTS.get(recipient, recipient) if recipient != earlier else ""
+        name = RECIPIENTS.get(recipient, recipient) if recipient != earlier else ""
         of_all = f" of {starts} starts" if when is When.EACH and starts > 1 else ""
-        grid.add_row(escape(name), f"{when}{of_all}", escape("; ".join(whats)))
+        rows.append((name, f"{when}{of_all}", "; ".join(whats)))
         earlier = recipient
-    return grid
-
-
-def grid_with(title: str) -> Grid:
-    """An empty table with a title."""
-    return Grid(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    return fitted(title, [Column("to"), Column("when"), Column("what")], rows, out.width)
 
 
 def print_advice(advice: Sequence[str]) -> None:
     """Print advice, one line each."""
     for line in advice:
-        out.print(f"[yellow]consider[/yellow] {escape(line)}", soft_wrap=True)
+        out.print(f"[yellow]consider[/yellow] {plain(line)}", soft_wrap=True)
 
 
 def print_identity(identity: NewIdentity) -> None:
     """Print where a new identity is, and what of it goes into the job."""
-    folder = escape(str(identity.folder))
-    out.print(f'The identity of "{escape(identity.name)}" is in {folder}/; nobody else may see key.pem.')
+    folder = plain(str(identity.folder))
+    out.print(f'The identity of "{plain(identity.name)}" is in {folder}/; nobody else may see key.pem.')
     out.print("Its fingerprint, for the job:\n")
     out.print(identity.fingerprint, soft_wrap=True)
 
@@ -186,16 +238,34 @@ def print_identity(identity: NewIdentity) -> None:
 def print_check(checked: Checked) -> None:
     """Print what fits, what is worth a thought, and what the job discloses."""
     for finding in checked.findings:
-        out.print(f"[green]fits[/green]     {escape(finding)}", soft_wrap=True)
+        out.print(f"[green]fits[/green]     {plain(finding)}", soft_wrap=True)
     print_advice(checked.advice)
     _print_disclosures(checked.job, checked.disclosures, "A run will disclose this, and nothing else")
+    out.print("Every role also learns all that the job says, how many rounds and bytes each role sent, and when.")
+
+
+class _OneLine(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's name
+        return printable(super().formatMessage(record))
+
+
+def print_verified(verified: Verified) -> None:
+    """Print what a signature proves, what the report says, and what remains to be checked."""
+    out.print(f"[bold]{plain(str(verified.path))}[/bold]", soft_wrap=True)
+    for word, style, lines in (
+        ("verified", "green", verified.findings),
+        ("it says", "bold", verified.statements),
+        ("unknown", "yellow", verified.caveats),
+    ):
+        for line in lines:
+            out.print(f"[{style}]{word:8}[/{style}] {plain(line)}", soft_wrap=True, emoji=False)
 
 
 @contextmanager
 def operator_log(role: str, path: Path | None) -> Iterator[None]:
     """Write the package's log, one line for each event, to standard error or to the end of a file."""
     handler = logging.StreamHandler() if path is None else logging.FileHandler(path, encoding="utf-8")
-    line = logging.Formatter(f"%(asctime)sZ {role} %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    line = _OneLine(f"%(asctime)sZ {role} %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     line.converter = time.gmtime
     handler.setFormatter(line)
     logger = logging.getLogger("secure_kmeans")

@@ -17,6 +17,7 @@ from secure_kmeans.job import RESERVED_NAMES, USUAL_CLUSTERS, Clustering, Init, 
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
 from secure_kmeans.tables import Table, read_table, split_table
+from secure_kmeans.words import counted, printable
 
 INITS: Final[tuple[Init, ...]] = get_args(Init)
 SUFFIXES: Final = ("csv", "parquet", "pq")
@@ -38,11 +39,11 @@ class Options:
         None: one for each file, or two.
     init : str
         An initialisation, or the path of a file of centroids.
-    seed, n_init, max_iter, tol, min_cluster_size
+    seed, n_init, max_iter, tol
         As in a :class:`~secure_kmeans.job.Clustering` and its job.
     scale : "uniform", "minmax" or "none"
     bounds : (lower, upper) or None
-    timeout, engine, hide_counts, resolution
+    timeout, engine, hide_counts, min_cluster_size, resolution
         As in a :class:`~secure_kmeans.protocols.shk.job.ShkJob`. A run in the clear ignores them.
     """
 
@@ -55,12 +56,12 @@ class Options:
     n_init: int = Clustering.default_of("n_init")
     max_iter: int = Clustering.default_of("max_iter")
     tol: float = Clustering.default_of("tol")
-    min_cluster_size: int = Clustering.default_of("min_cluster_size")
     scale: ScalingMethod = Scaling.default_of("method")  # noqa: RUF009 -- a constant
     bounds: Bounds | None = None
     timeout: float = ShkJob.default_of("timeout")
     engine: Engine = ShkJob.default_of("engine")  # noqa: RUF009
     hide_counts: bool = ShkJob.default_of("hide_counts")
+    min_cluster_size: int = ShkJob.default_of("min_cluster_size")
     resolution: tuple[float, ...] | None = ShkJob.default_of("resolution")
 
     def clustering_keys(self, columns: tuple[str, ...]) -> dict[str, Any]:
@@ -71,12 +72,7 @@ class Options:
         DataError, JobError
             Where the file of centroids does not fit.
         """
-        keys: dict[str, Any] = {
-            "scaling": self.scale,
-            "max_iter": self.max_iter,
-            "tol": self.tol,
-            "min_cluster_size": self.min_cluster_size,
-        }
+        keys: dict[str, Any] = {"scaling": self.scale, "max_iter": self.max_iter, "tol": self.tol}
         if self.init in INITS:
             return keys | {"init": self.init, "n_init": self.n_init}
         return keys | {"n_init": 1, "centroids": _read_centroids(Path(self.init), columns, self.clusters)}
@@ -88,6 +84,7 @@ class Options:
             "timeout": self.timeout,
             "engine": self.engine,
             "hide_counts": self.hide_counts,
+            "min_cluster_size": self.min_cluster_size,
             "resolution": self.resolution,
         }
 
@@ -95,7 +92,8 @@ class Options:
 def _read_centroids(path: Path, columns: tuple[str, ...], clusters: int) -> np.ndarray:
     table = read_table(path, columns)
     if len(table) != clusters:
-        raise JobError(f"{path}: there are {len(table)} centroids for {clusters} clusters; give one row for each")
+        few, many = counted(len(table), "centroid"), counted(clusters, "cluster")
+        raise JobError(f"{printable(str(path))}: {few} for {many}; give one row for each")
     return table.rows
 
 
@@ -149,7 +147,7 @@ def read_inputs(options: Options, *, split: bool = True) -> Inputs:
         return Inputs(paths[0].stem, dict(zip(party_names(len(tables)), tables, strict=True)), bounds)
     if options.parties not in (None, len(paths)):
         raise JobError(
-            f"there are {len(paths)} files for {options.parties} parties; give one file, or one for each party"
+            f"parties: there are {len(paths)} files for {options.parties} parties; give one file, or one for each party"
         )
     names = _names_of_files(paths)
     tables = [read_table(path, columns) for path in paths]

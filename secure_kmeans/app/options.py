@@ -112,7 +112,7 @@ def option(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, show_envvar=True, **settings)
 
 
-Group = Literal["data", "clusters", "algorithm", "parties", "output"]
+Group = Literal["data", "clusters", "algorithm", "parties", "hiding", "output"]
 _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "data": [
         option(
@@ -200,14 +200,6 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             help="Stop when the squared movements of all centroids add up to no more than this part of the mean "
             "variance of the columns; 0: when no centroid moves any more.",
         ),
-        option(
-            "--min-cluster-size",
-            type=_Whole(min=1),
-            default=USUAL.min_cluster_size,
-            metavar="N",
-            show_default=True,
-            help="Withhold centroid and size of a cluster of fewer rows.",
-        ),
     ],
     "parties": [
         option(
@@ -233,11 +225,21 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             show_default=True,
             help="What computes on the shares; crypten, CrypTen's own circuits, is for comparison only.",
         ),
+    ],
+    "hiding": [
         option(
             "--hide-counts",
             is_flag=True,
             default=USUAL.hide_counts,
             help="Nobody learns the cluster sizes, not even at the end.",
+        ),
+        option(
+            "--min-cluster-size",
+            type=_Whole(min=1),
+            default=USUAL.min_cluster_size,
+            metavar="N",
+            show_default=True,
+            help="Withhold centroid and size of a cluster of fewer rows.",
         ),
         option(
             "--resolution",

@@ -11,9 +11,10 @@ from secure_kmeans.errors import JobError
 from secure_kmeans.job import Clustering, KMeansJob, Party, Scaling, ScalingMethod
 from secure_kmeans.job.coins import DrawGrid
 from secure_kmeans.job.fixed_point import choose_precision_bits
-from secure_kmeans.protocols.kmeans_checks import are_too_close
+from secure_kmeans.protocols.kmeans_checks import check_digits
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.tables import Table, bounds_of, check_together
+from secure_kmeans.words import counted, within
 
 J = TypeVar("J", bound=KMeansJob)
 
@@ -60,7 +61,7 @@ def propose_job(
     DataError, JobError
     """
     if parties and len(parties) != len(tables):
-        raise JobError(f"there are {len(tables)} tables for {len(parties)} parties; give one for each")
+        raise JobError(f"there are {counted(len(tables), 'table')} for {len(parties)} parties; give one for each")
     clustering = _common_keys(tables, n_clusters, scaling, bounds, centroids, keys)
     names = Party.named(*(parties or party_names(len(tables))))
     return ShkJob.of(parties=names, bounds_from_data=bounds is None, **clustering)
@@ -92,9 +93,7 @@ def propose_prediction(fitted: J, session: str) -> J:
     session : str
         Of its run, in hexadecimal.
     """
-    return fitted.model_copy(
-        update={"task": "predict", "model": session, "centroids": None, "seed": None, "bounds_from_data": False}
-    )
+    return fitted.prediction(session)
 
 
 def _common_keys(
@@ -112,14 +111,16 @@ def _common_keys(
     lower, upper = bounds_of(tables) if bounds is None else bounds
     columns = tables[0].columns
     if len(lower) != len(columns):
-        raise JobError(f"there are bounds for {len(lower)} columns and {len(columns)} columns; give one pair for each")
-    agreed = Scaling.of(method=scaling or Scaling.default_of("method"), lower=lower, upper=upper)
-    bits = choose_precision_bits(len(columns), n_clusters, agreed.largest)
-    if are_too_close(agreed, bits, tables):
+        many = counted(len(lower), "column")
         raise JobError(
-            "the rows lose their digits in the fixed point, so close are they; agree on narrower bounds, or do not use "
-            'the scaling "none"'
+            f"scaling: there are bounds for {many}, but {len(columns)} to cluster by; give one pair for each"
         )
+    try:
+        agreed = Scaling.of(method=scaling or Scaling.default_of("method"), lower=lower, upper=upper)
+    except JobError as error:
+        raise JobError(within("scaling", error.marked)) from None
+    bits = choose_precision_bits(len(columns), n_clusters, agreed.largest)
+    check_digits(agreed, bits, tables)
     if keys.get("init") == "k-means++" and centroids is None:
         DrawGrid.fitting(sum(map(len, tables)), len(columns), agreed.largest)  # refuses where it has no room
     return {key: _plain(value) for key, value in keys.items()} | {

@@ -5,30 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rich.markup import escape
+from rich.console import Group
 from rich.table import Table as Grid
 
 from secure_kmeans.app import console
 from secure_kmeans.app.commands import Elbow, Run
-from secure_kmeans.app.console import grid_with, print_advice
+from secure_kmeans.app.console import print_advice
+from secure_kmeans.app.grids import Column, fitted, plain
 from secure_kmeans.job import Kind
 from secure_kmeans.job.ledger import ALL, Disclosure, Entry, When
 from secure_kmeans.report.kmeans import ElbowPoint
 from secure_kmeans.report.report import Report, Section
 from secure_kmeans.report.sections import KMeansReport, PredictionReport
+from secure_kmeans.words import counted, figure, figures
 
 
-def print_run(run: Run) -> None:
-    """Print all that a person wants to know of a run, and where its files are. A helper's run prints nothing."""
+def print_run(run: Run, *, of_job_file: bool = False) -> None:
+    """Print all that a person wants to know of a run, and where its files are. A helper's run prints nothing.
+
+    Parameters
+    ----------
+    run : Run
+    of_job_file : bool
+        The job was a file, and so has its seed, not an option.
+    """
     report = run.report
     if report is None:
         return
     if not run.disclosures:  # else the announcement ended with an empty line
         console.out.print()
-    console.out.print(f"[bold]{escape(_title(report))}[/bold]")
+    console.out.print(f"[bold]{plain(_title(report))}[/bold]")
     if isinstance(report, KMeansReport):
         console.out.print(_clusters(report))
-        console.out.print(_quality(report))
+        console.out.print(_quality(report, of_job_file=of_job_file))
     elif not isinstance(report, PredictionReport):
         for name, section in (("result", report.result), ("plaintext", report.plaintext)):
             if section is not None:
@@ -47,12 +56,12 @@ def print_run(run: Run) -> None:
 
 
 def _title(report: Report) -> str:
-    rows = sum(report.n_samples.values())
-    parties = f"{rows:,} rows of {len(report.parties)} parties"
+    rows = counted(sum(report.n_samples.values()), "row")
+    parties = f"{rows} of {counted(len(report.parties), 'party', 'parties')}"
     if isinstance(report, PredictionReport):
         return f"Labels of {parties}; only its owner learned the label of a row"
     if report.protocol is None:
-        return f"Plaintext k-means on {rows:,} rows"
+        return f"Plaintext k-means on {rows}"
     if isinstance(report, KMeansReport):
         return f"Encrypted k-means on {parties}"
     return f'Protocol "{report.protocol}" on {parties}'
@@ -64,10 +73,10 @@ def _print_remarks(report: KMeansReport) -> None:
             "The bounds were taken from the tables; agree on them with --bounds and nobody learns these values.\n"
         )
     for remark in report.result.remarks:
-        console.out.print(f"[yellow]{escape(remark)}[/yellow]\n")
+        console.out.print(f"[yellow]{plain(remark)}[/yellow]\n")
     if report.result.centroid_grid is not None:
         steps = ", ".join(
-            f"{_number(step)} ({escape(column)})"
+            f"{figure(step)} ({plain(column)})"
             for step, column in zip(report.result.centroid_grid, report.columns, strict=True)
         )
         console.out.print(f"Since the sizes are hidden, the centroids are multiples of {steps}.\n")
@@ -90,20 +99,19 @@ def print_elbow(elbow: Elbow) -> None:
 def _print_files(files: Sequence[Path]) -> None:
     console.out.print("Files")
     for path in files:
-        console.out.print(f"  {escape(str(path))}", soft_wrap=True)
+        console.out.print(f"  {plain(str(path))}", soft_wrap=True)
 
 
-def _learned(report: Report, announced: Sequence[Disclosure]) -> Grid:
+def _learned(report: Report, announced: Sequence[Disclosure]) -> Grid | Group:
     """What each role learned, from the ledger."""
-    grid = grid_with("What each role learned besides its own rows")
-    grid.add_column("to")
-    grid.add_column("when", no_wrap=True)
-    grid.add_column("what")
     when_of = {each.what: each.when for each in announced}
-    for name, groups in _learned_by_role(report, when_of):
-        for number, (when, whats) in enumerate(groups.items()):
-            grid.add_row(escape(name) if number == 0 else "", when, escape("; ".join(whats)))
-    return grid
+    rows = [
+        (name if number == 0 else "", when, "; ".join(whats))
+        for name, groups in _learned_by_role(report, when_of)
+        for number, (when, whats) in enumerate(groups.items())
+    ]
+    columns = [Column("to"), Column("when"), Column("what")]
+    return fitted("What each role learned besides its own rows", columns, rows, console.out.width)
 
 
 def _learned_by_role(report: Report, when_of: Mapping[str, When]) -> Iterator[tuple[str, dict[str, list[str]]]]:
@@ -142,47 +150,46 @@ def _iterations(entries: Sequence[Entry], report: Report) -> str:
     return f"iterations 1 to {last}{of_all}" if last > 1 else f"in the iteration{of_all}"
 
 
-def _costs(report: Report) -> Grid:
+def _costs(report: Report) -> Grid | Group:
     """What each role sent."""
-    grid = grid_with("\nWhat each role sent")
-    grid.add_column("role")
-    grid.add_column("rounds", justify="right")
-    grid.add_column("MB sent", justify="right")
-    for role, sent in report.communication.items():
-        grid.add_row(escape(role), f"{sent.rounds:,}", f"{sent.bytes_sent / 1e6:,.3f}")
-    return grid
+    columns = [Column("role"), Column("rounds", is_number=True), Column("MB sent", is_number=True)]
+    rows = [(role, f"{sent.rounds:,}", figure(sent.bytes_sent / 1e6)) for role, sent in report.communication.items()]
+    return fitted("\nWhat each role sent", columns, rows, console.out.width)
 
 
-def _clusters(report: KMeansReport) -> Grid:
+def _clusters(report: KMeansReport) -> Grid | Group:
     """The clusters of a fit."""
     result = report.result
-    grid = grid_with("Clusters (original units)")
-    grid.add_column("cluster", justify="right")
-    if result.cluster_names:
-        grid.add_column("segment")
-    grid.add_column("rows", justify="right")
-    shown = report.columns if len(report.columns) <= 6 else report.columns[:4]
-    for column in shown:
-        grid.add_column(escape(column), justify="right")
-    if len(report.columns) > len(shown):
-        grid.add_column("…")
+    known = result.cluster_centers is not None
+    most = (len(report.columns) if len(report.columns) <= 6 else 4) if known else 0
+    names = result.cluster_names
+    columns = [
+        Column("cluster", is_number=True),
+        *([Column("segment")] if names else []),
+        Column("rows", is_number=True),
+    ]
+    columns += [Column(name, is_number=True) for name in report.columns[:most]]
+    if known and len(report.columns) > most:
+        columns.append(Column("…"))
     hidden: list[int | None] = [None] * result.n_clusters
     sizes = ["hidden" if size is None else f"{size:,}" for size in result.counts or hidden]
+    centers = _shown_centers(report, most)
+    rows = []
     for number, size in enumerate(sizes):
-        center = None if result.cluster_centers is None else result.cluster_centers[number]
-        name = [escape(result.cluster_names[number])] if result.cluster_names else []
-        if number in result.withheld:
-            grid.add_row(str(number), *name, "withheld")
-            continue
-        if center is None:
-            grid.add_row(str(number), *name, size)
-            continue
-        rest = [f"{len(center) - len(shown)} more"] if len(center) > len(shown) else []
-        grid.add_row(str(number), *name, size, *(_number(value) for value in center[: len(shown)]), *rest)
-    return grid
+        shown = "withheld" if number in result.withheld else size
+        rows.append([str(number), *([names[number]] if names else []), shown, *centers.get(number, ())])
+    return fitted("Clusters (original units)", columns, rows, console.out.width)
 
 
-def _quality(report: KMeansReport) -> Grid:
+def _shown_centers(report: KMeansReport, most: int) -> dict[int, list[str]]:
+    """The first coordinates of each centroid that is known, and how many more there are."""
+    known = {number: center for number, center in enumerate(report.result.cluster_centers or ()) if center is not None}
+    by_column = [figures([center[column] for center in known.values()]) for column in range(most)]
+    more = [f"{len(report.columns) - most} more"] if len(report.columns) > most else []
+    return {number: [*cells, *more] for number, cells in zip(known, zip(*by_column, strict=True), strict=True)}
+
+
+def _quality(report: KMeansReport, *, of_job_file: bool) -> Grid:
     """Losses, agreement, time and seed of a fit."""
     result = report.result
     grid = Grid.grid(padding=(0, 3))
@@ -190,13 +197,14 @@ def _quality(report: KMeansReport) -> Grid:
     restarts = f", the best of {result.n_init} starts" if result.n_init > 1 else ""
     grid.add_row("iterations", f"{result.n_iter}, {ended}{restarts}")
     if result.inertia is not None:
-        grid.add_row("inertia", f"{result.inertia:,.3f}")
+        grid.add_row("inertia", figure(result.inertia))
     if result.mean_distance is not None:
-        grid.add_row("mean-distance loss", f"{result.mean_distance:,.3f}")
+        grid.add_row("mean-distance loss", figure(result.mean_distance))
     if report.plaintext and report.agreement:
-        plain, agreement = report.plaintext, report.agreement
-        grid.add_row("plaintext", f"inertia {plain.inertia:,.3f} after {plain.n_iter} iterations from the same start")
-        grid.add_row("", f"{plain.inertia_in_double_precision:,.3f} in double precision, without rounding")
+        plaintext, agreement = report.plaintext, report.agreement
+        iterations = counted(plaintext.n_iter, "iteration")
+        grid.add_row("plaintext", f"inertia {figure(plaintext.inertia)} after {iterations} from the same start")
+        grid.add_row("", f"{figure(plaintext.inertia_in_double_precision)} in double precision, without rounding")
         labels = f"{100 * agreement.label_agreement:.6g} % of the labels"
         grid.add_row("agreement", f"{labels}, adjusted Rand {agreement.adjusted_rand:.6g}")
         if agreement.max_centroid_error is not None:
@@ -207,35 +215,31 @@ def _quality(report: KMeansReport) -> Grid:
         seconds += f", {report.timing.per_iteration_s:.3g} s an iteration"
     grid.add_row("time", seconds)
     if result.seed is not None:
-        grid.add_row("repeat it with", f"--seed {result.seed}")
+        grid.add_row("repeat it with", f"seed = {result.seed} in the job" if of_job_file else f"--seed {result.seed}")
     return grid
 
 
-def _section(name: str, found: Section) -> Grid:
+def _section(name: str, found: Section) -> Grid | Group:
     """The keys of a section of any protocol's report."""
-    grid = grid_with(name)
-    grid.add_column("key")
-    grid.add_column("value")
+    rows = []
     for key, value in found.model_dump(mode="json").items():
-        text = _number(value) if isinstance(value, float) else str(value)
-        grid.add_row(escape(key), escape(text if len(text) <= 200 else f"{text[:199]}…"))
-    return grid
+        text = figure(value) if isinstance(value, float) else str(value)
+        rows.append((key, text if len(text) <= 200 else f"{text[:199]}…"))
+    return fitted(name, [Column("key"), Column("value")], rows, console.out.width)
 
 
-def _losses(points: Sequence[ElbowPoint]) -> Grid:
+def _losses(points: Sequence[ElbowPoint]) -> Grid | Group:
     """The losses of an elbow."""
     encrypted = all(point.encrypted_inertia is not None for point in points)
-    grid = grid_with("Elbow (original units)")
     names = ["clusters", "inertia", "mean-distance loss"]
-    for name in [*names, "encrypted inertia", "encrypted loss"] if encrypted else names:
-        grid.add_column(name, justify="right")
+    columns = [
+        Column(name, is_number=True)
+        for name in ([*names, "encrypted inertia", "encrypted loss"] if encrypted else names)
+    ]
+    rows = []
     for point in points:
         values = [point.inertia, point.mean_distance]
         if encrypted:
             values += [point.encrypted_inertia or 0.0, point.encrypted_mean_distance or 0.0]
-        grid.add_row(str(point.clusters), *(f"{value:,.3f}" for value in values))
-    return grid
-
-
-def _number(value: float) -> str:
-    return f"{value:,.2f}" if 0.1 <= abs(value) < 1e7 or value == 0 else f"{value:.4g}"
+        rows.append([str(point.clusters), *map(figure, values)])
+    return fitted("Elbow (original units)", columns, rows, console.out.width)

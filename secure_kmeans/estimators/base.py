@@ -41,13 +41,13 @@ class Fitted:
     clustering : Clustering
     grid_centroids : (n_clusters, n_features) lists of int, or None
         An entry is None where a cluster is withheld; all is None where nobody learned the centroids.
-    precedence : sequence of int
-        All clusters in the order in which they win ties.
+    tie_order : sequence of int
+        A number for each cluster: a row that is equally near to several belongs to the one with the lowest number.
     """
 
     clustering: Clustering
     grid_centroids: Sequence[Sequence[int] | None] | None
-    precedence: Sequence[int]
+    tie_order: Sequence[int]
 
     def hides_labels(self, labels: np.ndarray) -> bool:
         """Whether a row of the fit belongs to a cluster whose centroid is not known."""
@@ -104,7 +104,7 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
             if fitted.grid_centroids is None or fitted.hides_labels(self.labels_):
                 return self._labels_by_all(tables)
         rows = np.concatenate([table.rows for table in tables])
-        return label_rows(fitted.clustering, fitted.grid_centroids, rows, fitted.precedence)
+        return label_rows(fitted.clustering, fitted.grid_centroids, rows, fitted.tie_order)
 
     def transform(self, X: Any) -> np.ndarray:
         """The distance of each row to each center, in original units; NaN to a center that is withheld.
@@ -185,7 +185,7 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
     @property
     def _n_features_out(self) -> int:
         """The number of columns of :meth:`transform`, of which scikit-learn makes names."""
-        return len(self._fitted.precedence)
+        return len(self._fitted.tie_order)
 
     def _centers(self, method: str) -> np.ndarray:
         """The centers, NaN where withheld; refuses where nobody learned them."""

@@ -90,11 +90,11 @@ class PlaintextKMeans(KMeansBase):
         runs = run_in_the_clear(clustering, table.rows, fresh_seed() if seed is None else seed)
         run = runs[number_of_best(runs)]
         model = conclude(clustering, table.rows, run)
-        fitted = Fitted(clustering, model.grid_centroids, model.precedence)
+        fitted = Fitted(clustering, model.grid_centroids, model.tie_order)
         self._keep_model(fitted, model.centroids, model.sizes, model.withheld, model.labels)
         self.inertia_ = inertia(table.rows, model.labels, model.centroids)
         self.n_iter_ = run.n_iter
-        self._all_centroids = FixedPoint(clustering.precision_bits).encode(run.centroids)[np.argsort(model.precedence)]
+        self._all_centroids = FixedPoint(clustering.precision_bits).encode(run.centroids)[model.tie_order]
         remarks = remarks_on(
             clustering, cluster_centers=model.centroids, withheld=model.withheld, converged=run.converged
         )
@@ -108,4 +108,4 @@ class PlaintextKMeans(KMeansBase):
         """Label rows by all centroids, which here are known."""
         fitted = self._fitted
         (table,) = tables
-        return label_rows(fitted.clustering, self._all_centroids.tolist(), table.rows, fitted.precedence)
+        return label_rows(fitted.clustering, self._all_centroids.tolist(), table.rows, fitted.tie_order)

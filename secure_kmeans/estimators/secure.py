@@ -177,7 +177,7 @@ class SecureKMeans(KMeansBase):
         self._model_shares = [base64.b64decode(_own(result).model_share) for result in results]
         self.labels_by_party_ = [_labels(result) for result in results]
         self._keep_model(
-            Fitted(job, model.grid_centroids, model.precedence),
+            Fitted(job, model.grid_centroids, model.tie_order),
             model.centroids,
             model.sizes,
             model.withheld,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticUndefined
 
 from secure_kmeans.errors import JobError
+from secure_kmeans.words import shown
 
 Numbers = tuple[float, ...]
 
@@ -54,7 +55,6 @@ class Agreed(BaseModel):
 def explain(error: ValidationError) -> str:
     """The first finding of a validation, in one line, without the offending value."""
     first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part)[:100] for part in first["loc"])
-    where = "".join(character if character.isprintable() else "?" for character in where)
+    where = shown(".".join(str(part) for part in first["loc"]), 200)
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where else message

@@ -13,6 +13,7 @@ from secure_kmeans.job.agreed import Agreed, Numbers
 from secure_kmeans.job.fixed_point import LEAST_PRECISION_BITS, choose_precision_bits, mean_bits
 from secure_kmeans.job.job import Job
 from secure_kmeans.job.scaling import Scaling
+from secure_kmeans.words import column_title, counted
 
 Init = Literal["farthest", "k-means++", "random"]
 
@@ -20,9 +21,6 @@ USUAL_CLUSTERS: Final = 5
 """What the command line and the estimators take where nobody says how many clusters; a job file has to say it."""
 
 MOST_STARTS: Final = 1000
-
-MOST_PUBLIC_STARTS: Final = 5
-"""Starts that begin at rows whose numbers are public; see ``experiments/attack_public_sizes.py``."""
 
 _START_SLACK: Final = 0.01
 """Scaled units that a start may lie beyond the bounds: a rounding."""
@@ -84,17 +82,21 @@ class Clustering(Agreed):
     def _check_shapes(self) -> Self:
         d = len(self.columns)
         if len(set(self.columns)) != d or not all(self.columns):
-            raise ValueError("every column needs a name of its own")
+            raise ValueError("columns: every column needs a name of its own")
         if len(self.scaling.lower) != d:
-            raise ValueError(f"bounds for {len(self.scaling.lower)} columns, but there are {d}")
+            raise ValueError(f"scaling: bounds for {counted(len(self.scaling.lower), 'column')}, but there are {d}")
         if self.centroids is None:
             return self
         if self.task == "predict":
-            raise ValueError("centroids: a prediction takes its model from the parties' states; leave them out")
+            raise ValueError(
+                "centroids: a job's prediction takes its model from the parties' states; leave them out. "
+                "`secure-kmeans predict REPORT` labels rows by the public centroids of a report"
+            )
         if [len(centroid) for centroid in self.centroids] != [d] * self.n_clusters:
-            raise ValueError(f"centroids must have {self.n_clusters} rows of {d} numbers")
+            rows, numbers = counted(self.n_clusters, "row"), counted(d, "number")
+            raise ValueError(f"centroids: there must be {rows} of {numbers}")
         if outside := self.outside(np.array(self.centroids)):
-            raise ValueError(outside)
+            raise ValueError(f"centroids: {outside}")
         return self
 
     def outside(self, centroids: np.ndarray) -> str:
@@ -104,7 +106,7 @@ class Clustering(Agreed):
         if not beyond.any():
             return ""
         number, column = np.argwhere(beyond)[0]
-        return f'centroid {number} lies outside the bounds of column "{self.columns[column]}"'
+        return f"centroid {number} lies outside the bounds of {column_title(self.columns, int(column))}"
 
 
 class KMeansJob(Job, Clustering):
@@ -121,6 +123,11 @@ class KMeansJob(Job, Clustering):
 
     NOT_IN_A_FILE: ClassVar[frozenset[str]] = frozenset({"bounds_from_data"})
 
+    FIT_KEYS: ClassVar[frozenset[str]] = frozenset(
+        {"init", "n_init", "max_iter", "tol", "min_cluster_size", "centroids", "seed", "bounds_from_data"}
+    )
+    """Keys that a prediction has no use for."""
+
     bounds_from_data: bool = False
     model: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
@@ -135,12 +142,35 @@ class KMeansJob(Job, Clustering):
             raise ValueError(
                 "model: a prediction needs it, the session of the run whose model it takes, and no fit does"
             )
-        if self.starts_are_public and self.n_init > MOST_PUBLIC_STARTS:
-            raise ValueError(
-                f"n_init: with a public seed at most {MOST_PUBLIC_STARTS} starts: the sizes of more would give away "
-                "the rows at which they begin; leave the seed out, or take fewer starts"
-            )
+        if self.task == "predict":
+            for key in sorted(self.FIT_KEYS):
+                if getattr(self, key) != self.default_of(key):
+                    raise ValueError(f"{key}: a prediction has no use for this key of a fit; leave it out")
         return self
+
+    def prediction(self, session: str) -> Self:
+        """The job that labels new rows by the model that the parties keep of a run of this job.
+
+        Parameters
+        ----------
+        session : str
+            Of the run, in hexadecimal.
+        """
+        defaults = {key: self.default_of(key) for key in self.FIT_KEYS}
+        return self.model_copy(update=defaults | {"task": "predict", "model": session})
+
+    def check_model_of(self, fitted: KMeansJob) -> None:
+        """Refuse to label rows by the model of a run whose job differs in what the model depends on.
+
+        Raises
+        ------
+        JobError
+        """
+        if self.names != fitted.names:
+            raise JobError(f"parties: the model is of {', '.join(fitted.names)}; a prediction needs the same parties")
+        for key in ("columns", "n_clusters", "scaling", "precision_bits"):
+            if getattr(self, key) != getattr(fitted, key):
+                raise JobError(f"{key}: the job differs in it from the run whose model it takes; use the run's own")
 
     @classmethod
     def from_file(cls, values: Mapping[str, Any]) -> Self:

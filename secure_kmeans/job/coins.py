@@ -19,6 +19,7 @@ from secure_kmeans.errors import JobError
 from secure_kmeans.job.clustering import Init
 from secure_kmeans.job.fixed_point import bits_to_hold
 from secure_kmeans.job.job import SEEDS
+from secure_kmeans.words import counted
 
 _WORD_BITS = 64
 
@@ -149,7 +150,8 @@ class DrawGrid:
         row_bits = (61 - magnitude - draw_bits) // 2
         if row_bits < 6:
             raise JobError(
-                f'"k-means++" has no room in the ring for {n_samples} rows of {n_features} columns: use "farthest"'
+                f'init: "k-means++" has no room in the ring for {counted(n_samples, "row")} of '
+                f'{counted(n_features, "column")}; use "farthest"'
             )
         return cls(row_bits, draw_bits)
 

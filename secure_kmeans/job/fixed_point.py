@@ -9,11 +9,18 @@ from typing import Final
 import numpy as np
 
 from secure_kmeans.errors import JobError
+from secure_kmeans.words import counted, key
 
 RING_BITS: Final = 64
 MOST_PRECISION_BITS: Final = 24
 LEAST_PRECISION_BITS: Final = 8
 MOST_MEAN_BITS: Final = 40
+LARGEST_COUNT_BITS: Final = 24
+"""Secret counts lie below 2^24."""
+
+_MOST_QUOTIENT_BITS: Final = 61
+_SUM_ERROR: Final = 122
+"""At most 16 pairs of digits, which differ by at most 15, times factors that are off by half a unit; the rest is 2."""
 
 
 def bits_to_hold(bound: float) -> int:
@@ -85,18 +92,42 @@ def choose_precision_bits(n_features: int, n_clusters: int, largest: float) -> i
     bits = min(MOST_PRECISION_BITS, (RING_BITS - 2 - magnitude) // 2)
     if bits < LEAST_PRECISION_BITS:
         raise JobError(
-            f"the bounds are too large for the fixed point with {n_features} columns and {n_clusters} clusters; "
-            'use the scaling "uniform" or "minmax"'
+            f"the bounds are too large for the fixed point with {counted(n_features, 'column')} and "
+            f'{counted(n_clusters, "cluster")}; use {key("scaling.method")} "uniform" or "minmax"'
         )
     return bits
 
 
-def mean_bits(n_samples: int) -> int:
-    """Fractional bits of a final mean of up to n rows, in units of its column's range: what an exact division allows.
+def division_bits(largest: int, most: int) -> int:
+    """The least extra bits with which a scaled quotient is nearer to the true one than 1 / (2 t), for t <= ``most``.
 
-    :func:`~secure_kmeans.mpc.division.extra_bits` needs ``g + 2 + extra <= 61``.
+    See :func:`~secure_kmeans.mpc.division.quotient`.
+
+    Parameters
+    ----------
+    largest : int
+        Bound of |quotient|.
+    most : int
+
+    Raises
+    ------
+    JobError
+        Where the ring has no room for them.
     """
-    return max(LEAST_PRECISION_BITS, min(MOST_MEAN_BITS, 59 - bits_to_hold(2.0 * 123 * n_samples)))
+    extra = _division_bits(most)
+    if bits_to_hold(2.0 * largest + 2) + extra > _MOST_QUOTIENT_BITS:
+        rows = counted(most, "row")
+        raise JobError(f"precision_bits: the ring has no room to divide sums of {rows} exactly; use fewer rows")
+    return extra
+
+
+def _division_bits(most: int) -> int:
+    return bits_to_hold(2.0 * (_SUM_ERROR + 1) * most)
+
+
+def mean_bits(n_samples: int) -> int:
+    """The most fractional bits of the mean of up to n rows from 0 to 1, up to 40, that :func:`division_bits` allows."""
+    return max(LEAST_PRECISION_BITS, min(MOST_MEAN_BITS, _MOST_QUOTIENT_BITS - 2 - _division_bits(n_samples)))
 
 
 def largest_that_fits(bits: int, n_features: int, n_clusters: int) -> float:

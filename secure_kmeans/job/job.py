@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.job.agreed import Agreed, explain
@@ -22,6 +22,19 @@ SEEDS: Final = 2**53
 
 LONGEST_TIMEOUT: Final = 86400.0
 """Seconds."""
+
+LONGEST_TEXT: Final = 500
+"""Characters."""
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("write one line of printable characters")
+    return text
+
+
+FreeText = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_printable)]
+"""One line of text for people."""
 
 
 class Job(Agreed):
@@ -40,6 +53,10 @@ class Job(Agreed):
         Seed of the public coins; None: the parties toss it together.
     timeout : float
         Seconds after which a silent role counts as failed, up to a day.
+    purpose : str
+        What the run is for, in words.
+    contact : str
+        Who answers questions about the job.
     """
 
     HELPERS: ClassVar[Mapping[str, Kind]] = {}
@@ -52,6 +69,8 @@ class Job(Agreed):
     parties: tuple[Party, ...]
     seed: Annotated[int, Field(ge=0, lt=SEEDS)] | None = None
     timeout: Annotated[float, Field(ge=1, le=LONGEST_TIMEOUT)] = 60.0
+    purpose: FreeText = ""
+    contact: FreeText = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,25 +100,21 @@ class Job(Agreed):
     @property
     def digests(self) -> dict[str, bytes]:
         """SHA-256 of each key's value, which the roles compare; one for each element of a list of texts."""
-        digests = {}
-        for key, value in json.loads(self.model_dump_json()).items():
-            digests[key] = _digest_of(value)
-            if isinstance(value, list) and all(isinstance(element, str) for element in value):
-                digests |= {f"{key}.{number}": _digest_of(element) for number, element in enumerate(value, start=1)}
-        return digests
+        return digests_of_keys(json.loads(self.model_dump_json()))
 
     @property
     def digest(self) -> bytes:
         """SHA-256 of the whole job. Layout and comments of its file do not matter."""
-        return hashlib.sha256(b"".join(key.encode() + value for key, value in sorted(self.digests.items()))).digest()
+        return digest_of_keys(json.loads(self.model_dump_json()))
 
     @property
     def state_digest(self) -> bytes:
         """SHA-256 of all that a result follows from; a state to resume from is bound to it.
 
-        Endpoints and the timeout may change before a run is resumed.
+        Endpoints, the timeout and the texts for people may change before a run is resumed.
         """
-        bare = self.with_endpoints({}).model_copy(update={"timeout": self.default_of("timeout")})
+        free = {key: self.default_of(key) for key in ("timeout", "purpose", "contact")}
+        bare = self.with_endpoints({}).model_copy(update=free)
         return hashlib.sha256(b"state" + bare.digest).digest()
 
     def with_endpoints(self, endpoints: Mapping[str, Endpoint]) -> Self:
@@ -162,6 +177,22 @@ class Job(Agreed):
             return cls.model_validate_json(json.dumps(dict(values), default=lambda _date: {}))
         except ValidationError as error:
             raise JobError(explain(error)) from None
+
+
+def digests_of_keys(keys: Mapping[str, Any]) -> dict[str, bytes]:
+    """SHA-256 of each key's value, as JSON has it; one for each element of a list of texts."""
+    digests = {}
+    for key, value in keys.items():
+        digests[key] = _digest_of(value)
+        if isinstance(value, list) and all(isinstance(element, str) for element in value):
+            digests |= {f"{key}.{number}": _digest_of(element) for number, element in enumerate(value, start=1)}
+    return digests
+
+
+def digest_of_keys(keys: Mapping[str, Any]) -> bytes:
+    """The digest of the job that has these keys and values, as JSON has them."""
+    digests = digests_of_keys(keys)
+    return hashlib.sha256(b"".join(key.encode() + value for key, value in sorted(digests.items()))).digest()
 
 
 def _digest_of(value: object) -> bytes:

@@ -21,6 +21,8 @@ class KMeansModel(Common):
         discloses no centroid.
     grid_centroids : (n_clusters, n_features) lists of int, or None
         The centroids on the grid of the fixed point, by which rows are labelled; None as in ``centroids``.
+    tie_order : list of int
+        A number for each cluster: a row that is equally near to several belongs to the one with the lowest number.
     withheld : list of int
         Clusters of fewer rows than ``min_cluster_size``.
     sizes : n_clusters ints or None
@@ -38,13 +40,11 @@ class KMeansModel(Common):
     sizes_by_iteration : list of n_clusters ints
         Of the best start; an entry is None where the cluster had fewer rows than ``min_cluster_size``. Empty where the
         job hides them.
-    precedence : list of int
-        All clusters in the order in which they win ties: a row that is as near to two grid centroids belongs to the
-        cluster that comes first. Empty: 0, 1, ...
     """
 
     centroids: list[list[float] | None] | None
     grid_centroids: list[list[int] | None] | None
+    tie_order: list[int] = Field(default_factory=list)
     withheld: list[int]
     sizes: list[int | None] | None
     inertia: float | None
@@ -54,7 +54,6 @@ class KMeansModel(Common):
     best_restart: int
     seed: int | None
     sizes_by_iteration: list[list[int | None]]
-    precedence: list[int] = Field(default_factory=list)
 
 
 def usual_order(sizes: Sequence[int | None] | None, centroids: Sequence[Sequence[float] | None] | None) -> list[int]:
@@ -85,9 +84,9 @@ class KMeansOwn(Own):
     labels : list of int
         Of this party's rows, in the order of its table.
     model_share : base64 text
-        Where the parties do not know all grid centroids, this party's share of them, (n_clusters, n_features), then
-        the ``precedence`` of the clusters: int64, little-endian; else empty. The share is uniformly random without the
-        other parties' shares.
+        Where the parties do not know all grid centroids: for each cluster this party's share of its grid centroid, and
+        its number in the ``tie_order``, int64, little-endian. Else empty. A share is uniformly random without the other
+        parties' shares.
     seconds_by_iteration : list of float
     """
 

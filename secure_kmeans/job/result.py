@@ -66,6 +66,10 @@ class Result(BaseModel):
         When the roles had met, UTC.
     seconds : float
         From then to the end of this role's part; in a rehearsal from the start of its processes to their end.
+    ended : datetime
+        When this role's part ended, UTC.
+    table_digest : str
+        Of this role's rows, in hexadecimal; empty before the end.
     session : str
         Identifier of the session, in hexadecimal; empty before the end.
     costs : dict of str to Costs
@@ -81,6 +85,8 @@ class Result(BaseModel):
     ledger: list[Entry]
     started: datetime = datetime.fromtimestamp(0, UTC)
     seconds: float = 0.0
+    ended: datetime = datetime.fromtimestamp(0, UTC)
+    table_digest: str = ""
     session: str = ""
     costs: dict[str, Costs] = Field(default_factory=dict)
 

@@ -17,8 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from secure_kmeans.errors import JobError
-from secure_kmeans.job.fixed_point import RING_BITS, bits_to_hold
+from secure_kmeans.job.fixed_point import LARGEST_COUNT_BITS, RING_BITS, bits_to_hold, division_bits
 from secure_kmeans.mpc.cleartext import DIGIT_BITS, digits_of, top_bit_of
 from secure_kmeans.mpc.comparison import less_than
 from secure_kmeans.mpc.core import Core
@@ -26,11 +25,6 @@ from secure_kmeans.mpc.products import multiply
 from secure_kmeans.mpc.rounds import Opening, Step
 from secure_kmeans.mpc.truncation import shift_right, truncate
 
-_SUM_ERROR: Final = 122
-"""At most 16 pairs of digits, which differ by at most 15, times factors that are off by half a unit; the rest is 2."""
-
-LARGEST_COUNT_BITS: Final = 24
-"""Secret counts lie below 2^24."""
 _RECIPROCAL_BITS: Final = 29
 
 
@@ -100,7 +94,7 @@ def quotient(core: Core, of: Dividend, divisors: np.ndarray, largest: int, most:
     JobError
         Where the ring has no room for a quotient of this size by a count of this size.
     """
-    extra = extra_bits(largest, most)
+    extra = division_bits(largest, most)
     bits = 8 * of.size
     scaled = np.zeros(of.opened.shape, dtype=np.int64)
     if core.takes_part:
@@ -117,14 +111,6 @@ def quotient(core: Core, of: Dividend, divisors: np.ndarray, largest: int, most:
         scaled += ((core.public(digits_of(of.opened, of.size)) - of.digits) * factors).sum(axis=0)
     floors = yield from shift_right(core, scaled.reshape(-1), extra)
     return floors.reshape(scaled.shape) - core.public(np.full(scaled.shape, largest))
-
-
-def extra_bits(largest: int, most: int) -> int:
-    """g: the least number of extra bits with which the scaled quotient is nearer to the true one than 1 / (2 t)."""
-    extra = bits_to_hold(2.0 * (_SUM_ERROR + 1) * most)
-    if bits_to_hold(2.0 * largest + 2) + extra > 61:
-        raise JobError(f"precision_bits: too many for {most} rows; the ring has no room to divide exactly")
-    return extra
 
 
 def _rounded(dividend: int, divisor: int) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from secure_kmeans.errors import RoleError
+from secure_kmeans.errors import ProtocolError, RoleError
 from secure_kmeans.net.channel import Channel, room_for_object
 from secure_kmeans.net.handshake import common_checkpoint
 from secure_kmeans.net.messages import (
@@ -67,6 +67,7 @@ class Mesh:
         self.traffic: Traffic = watch.traffic
         self.traffic.lines = tuple(channels.values())
         self._sending: list[Channel] = []
+        self._given: set[tuple[str, str]] = set()
         self._pollers = {peer: self._poller(channel) for peer, channel in channels.items()}
 
     def _poller(self, channel: Channel) -> select.poll:
@@ -224,7 +225,17 @@ class Mesh:
     # -------------------------------------------------------- keys and the end
 
     def key(self, peer: str, purpose: str) -> bytes:
-        """32 bytes that only this role and ``peer`` know, different for each purpose and in each session."""
+        """32 bytes that only this role and ``peer`` know, different for each purpose and in each session.
+
+        Each key is given once. A second computation under the same keys would draw the same masks again, and open
+        X - A and Y - A.
+
+        Raises
+        ------
+        ProtocolError
+            Where this key was given before.
+        """
+        refuse_a_second_key(self._given, peer, purpose)
         return self._channels[peer].line.exported_key(purpose, self.session)
 
     def finish(self) -> dict[str, Done]:
@@ -257,6 +268,22 @@ class Mesh:
         self._watch.close()
         for channel in self._channels.values():
             channel.line.close()
+
+
+def refuse_a_second_key(given: set[tuple[str, str]], peer: str, purpose: str) -> None:
+    """Add a key's peer and purpose to those that were given before.
+
+    Raises
+    ------
+    ProtocolError
+        Where they are there already.
+    """
+    if (peer, purpose) in given:
+        raise ProtocolError(
+            f'the key with role "{peer}" for "{purpose}" was given before in this session, and the same masks would be '
+            "drawn again; let the roles meet anew for another computation"
+        )
+    given.add((peer, purpose))
 
 
 def _bytes_of(numbers: np.ndarray) -> memoryview:

@@ -23,21 +23,21 @@ class PlainModel:
         Original units.
     grid_centroids : list of lists of int, or None where a cluster is withheld
         Units of the fixed point.
+    tie_order : list of int
+        A number for each cluster: a row that is equally near to several belongs to the one with the lowest number.
     sizes : list of int, or None where a cluster is withheld
     withheld : list of int
     labels : (n_samples,) int64
     sizes_by_iteration : list of lists of int, or None where a cluster was too small
-    precedence : list of int
-        All clusters in the order in which they win ties.
     """
 
     centroids: list[list[float] | None]
     grid_centroids: list[list[int] | None]
+    tie_order: list[int]
     sizes: list[int | None]
     withheld: list[int]
     labels: np.ndarray
     sizes_by_iteration: list[list[int | None]]
-    precedence: list[int]
 
 
 def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun) -> PlainModel:
@@ -52,30 +52,33 @@ def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun) -> PlainM
     """
     n, least, scaling = len(rows), clustering.min_cluster_size, clustering.scaling
     fixed_point = FixedPoint(clustering.precision_bits)
+    X = fixed_point.encode(scaling.apply(rows))
     grid, labels = fixed_point.encode(run.centroids), run.labels
+    averaged = np.array(run.sizes_by_iteration[-1])  # the rows of which the centroids are the means
     shifts = clustering.centroid_shifts(n)
     if shifts is None:
-        centroids = _means_by_column(clustering, rows, labels, run.sizes)
+        averaged_labels, _ = nearest_centroids(X, fixed_point.encode(run.centroids_by_iteration[-1]))
+        centroids = _means_by_column(clustering, rows, averaged_labels, averaged)
     else:
         grid = grid + (1 << shifts >> 1) >> shifts << shifts
-        labels, _ = nearest_centroids(fixed_point.encode(scaling.apply(rows)), grid)
+        labels, _ = nearest_centroids(X, grid)
         centroids = scaling.invert(fixed_point.decode(grid))
-    shown = run.sizes >= least
-    known_sizes = [int(size) if each else None for size, each in zip(run.sizes, shown, strict=True)]
+    sizes = np.bincount(labels, minlength=len(grid))
+    shown = np.minimum(sizes, averaged) >= least
+    known_sizes = [int(size) if each else None for size, each in zip(sizes, shown, strict=True)]
     known = [centroid if each else None for centroid, each in zip(centroids.tolist(), shown, strict=True)]
     order = usual_order(known_sizes if shifts is None else None, known)
-    position = np.argsort(order)
     return PlainModel(
         centroids=[known[number] for number in order],
         grid_centroids=[grid[number].tolist() if shown[number] else None for number in order],
+        tie_order=order,
         sizes=[known_sizes[number] for number in order],
         withheld=np.flatnonzero(~shown[order]).tolist(),
-        labels=position[labels],
+        labels=np.argsort(order)[labels],
         sizes_by_iteration=[
-            [sizes[number] if sizes[number] >= least or least == 1 else None for number in order]
-            for sizes in run.sizes_by_iteration
+            [found[number] if found[number] >= least or least == 1 else None for number in order]
+            for found in run.sizes_by_iteration
         ],
-        precedence=position.tolist(),
     )
 
 
@@ -92,7 +95,7 @@ def label_rows(
     clustering: Clustering,
     grid_centroids: Sequence[Sequence[int] | None],
     rows: np.ndarray,
-    precedence: Sequence[int] = (),
+    tie_order: Sequence[int] = (),
 ) -> np.ndarray:
     """The number of the nearest known centroid of each row, (n,) int64: of rows of the fit, the labels of the run.
 
@@ -103,10 +106,12 @@ def label_rows(
         As a run disclosed them; at least one is known.
     rows : (n, n_features) float64, original units
         Within reach of the fixed point; see :func:`~secure_kmeans.tables.check_reach`.
-    precedence : sequence of int
-        All clusters in the order in which they win ties; 0, 1, ... if empty.
+    tie_order : sequence of int, optional
+        Of the run; without it a row that is equally near to several clusters belongs to the first.
     """
-    known = [number for number in precedence or range(len(grid_centroids)) if grid_centroids[number] is not None]
+    known = [number for number, centroid in enumerate(grid_centroids) if centroid is not None]
+    if tie_order:
+        known.sort(key=tie_order.__getitem__)
     X = FixedPoint(clustering.precision_bits).encode(clustering.scaling.apply(rows))
     labels, _ = nearest_centroids(X, np.array([grid_centroids[number] for number in known], dtype=np.int64))
     numbers: np.ndarray = np.array(known, dtype=np.int64)[labels]

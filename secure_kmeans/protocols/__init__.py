@@ -15,6 +15,7 @@ from typing import Any, Final
 from secure_kmeans.errors import JobError
 from secure_kmeans.job import Job
 from secure_kmeans.protocols.base import Protocol
+from secure_kmeans.words import printable
 
 PROTOCOLS: Final[dict[str, str]] = {
     "shk": "secure_kmeans.protocols.shk:SHK",
@@ -56,23 +57,24 @@ def read_job(path: str | Path) -> Job:
     JobError
         One line that names the file, the key and what is wrong with it.
     """
+    shown = printable(str(path))
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
         values = tomllib.loads(text)
     except OSError as error:
-        raise JobError(f"{path}: {error.strerror}") from None
+        raise JobError(f"{shown}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise JobError(f"{path}: this is not text in UTF-8") from None
+        raise JobError(f"{shown}: this is not text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise JobError(f"{path}: {error}") from None
+        raise JobError(f"{shown}: {error}") from None
     except (ValueError, RecursionError):
-        raise JobError(f"{path}: a number is too long, or its tables lie too deep in each other") from None
+        raise JobError(f"{shown}: a number is too long, or its tables lie too deep in each other") from None
     try:
         return job_of(values)
     except JobError as error:
-        raise JobError(f"{path}: {error}") from None
+        raise JobError(f"{shown}: {error.marked}") from None
     except (ValueError, OverflowError, RecursionError):
-        raise JobError(f"{path}: a number is too large, or its tables lie too deep in each other") from None
+        raise JobError(f"{shown}: a number is too large, or its tables lie too deep in each other") from None
 
 
 def job_of(values: dict[str, Any]) -> Job:

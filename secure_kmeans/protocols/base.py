@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 
-from secure_kmeans.errors import ProtocolError
+from secure_kmeans.errors import JobError, ProtocolError
 from secure_kmeans.job import SEEDS, Job, Role
 from secure_kmeans.job.ledger import ALL, Disclosure, Ledger
 from secure_kmeans.job.result import Progress, Result
@@ -117,8 +117,9 @@ class Context(Generic[J]):
         ProtocolError
             Names the party whose digest differs.
         """
-        for party, other in zip(self.parties, self._exchange_bytes(digest), strict=True):
-            if other != digest:
+        own = hashlib.sha256(self.mesh.session + digest).digest()
+        for party, other in zip(self.parties, self._exchange_bytes(own), strict=True):
+            if other != own:
                 raise ProtocolError(f'party "{party}" has other {what}: compare the versions of the program')
 
     def _exchange_bytes(self, own: bytes) -> list[bytes]:
@@ -191,6 +192,24 @@ class Protocol(ABC, Generic[J, R]):
         DataError, JobError
         """
 
+    def check_together(self, job: J, tables: Mapping[str, Table]) -> None:
+        """Refuse tables of all parties that do not fit each other, where they are on one machine.
+
+        Raises
+        ------
+        DataError, JobError
+        """
+        del job, tables
+
+    def check_apart(self, job: J) -> None:
+        """Refuse a job that can only be rehearsed, by all roles on one machine.
+
+        Raises
+        ------
+        JobError
+        """
+        del job
+
     def check_installed(self) -> None:
         """Refuse to run where a package is missing that :meth:`run` needs. Called before roles are started.
 
@@ -220,6 +239,46 @@ class Protocol(ABC, Generic[J, R]):
         """The most bytes that one kept state may take."""
         del job
         return 1 << 20
+
+    def model_taken(self, job: J) -> str | None:
+        """The session of the run whose kept model the job takes, in hexadecimal; None where the job takes none."""
+        del job
+        return None
+
+    def prediction(self, fitted: J, session: str) -> J:
+        """The job that labels new rows by the model that the parties keep of a run.
+
+        Parameters
+        ----------
+        fitted : Job
+            Of that run.
+        session : str
+            Of that run, in hexadecimal.
+
+        Raises
+        ------
+        JobError
+            Where the protocol keeps no models.
+        """
+        del fitted, session
+        raise JobError(f'protocol: "{self.name}" keeps no models to label new rows with')
+
+    def check_model(self, job: J, fitted: J) -> None:
+        """Refuse a job that takes a model of a run that it does not fit.
+
+        Raises
+        ------
+        JobError
+            Names the key in which the job differs from that of the run, ``fitted``.
+        """
+
+    def model_kept(self, result: R) -> bytes | None:
+        """What a party keeps of a run's model, to label new rows with; None where it keeps nothing.
+
+        A later run receives it as the context's ``model``.
+        """
+        del result
+        return None
 
     def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
         """Call ``role(0)``, ..., ``role(roles - 1)`` in a forked process each; return whether all ended well."""

@@ -1,11 +1,14 @@
 """The end of a k-means run on shares: which clusters are withheld, and the centroids, sizes and labels of the others.
 
 The sizes of the final clusters are compared with ``min_cluster_size`` before anything of the model is opened. Of a
-smaller cluster neither centroid nor size is disclosed.
+smaller cluster neither centroid nor size is disclosed. Nor is a centroid that is the mean of fewer rows: where a run
+ends before its centroids rest, the rows of which a centroid is the mean are not yet those that it labels.
 
-The rows of each cluster are averaged once more, now encoded at each column's own precision: in the loop, a column that
-is far narrower than the widest has few digits. The loop's centroids are disclosed, too, since rows were labelled by
-them. Where the sizes are hidden only centroids on a coarse grid are disclosed, and rows are labelled by these.
+The rows of which each centroid is the mean are averaged once more, now encoded at each column's own precision: in the
+loop, a column that is far narrower than the widest has few digits. The loop's centroids are disclosed, too, since rows
+were labelled by them. Both are means of the same rows. Means of the rows that they label would be the centroids of the
+next iteration, and the two together would show a row that changed its cluster alone. Where the sizes are hidden only
+centroids on a coarse grid are disclosed, and rows are labelled by these.
 """
 
 from __future__ import annotations
@@ -64,8 +67,6 @@ class Conclusion:
     labels : (n of this party,) int64
     order : list of int
         The loop's number of each cluster.
-    precedence : list of int
-        All clusters in the order of the loop, in which they win ties.
     model_share : str
     """
 
@@ -75,7 +76,6 @@ class Conclusion:
     withheld: list[int]
     labels: np.ndarray
     order: list[int]
-    precedence: list[int]
     model_share: str
 
 
@@ -109,30 +109,42 @@ class Conclude:
     def run(self, best: int) -> Conclusion:
         """Disclose the model of one start, and to each party the labels of its own rows."""
         sharing, engine, disclosed = self.sharing, self.engine, self.disclosed
-        C, H = self.lloyd.C[best : best + 1], self.lloyd.assignment_of(best)  # (1, k, d)
+        C = self.lloyd.C[best : best + 1]  # (1, k, d)
         shifts = self.clustering.centroid_shifts(self.n)
         exact = disclosed.centroids is not None and shifts is None
-        rows = self._rows_by_column() if exact else self.lloyd.rows
-        T, t = engine.execute(rows.sums(H, RING_BYTES))
-        shown = self._shown(t)
-        sizes = (
-            None if disclosed.sizes is None else sharing.reveal(t[0, _index(shown)], disclosed.sizes, size=LABEL_BYTES)
-        )
         if shifts is not None and disclosed.centroids is not None:
             C = self._rounded(C, shifts)
             H = self.lloyd.relabelled(C, RING_BITS)
+        else:
+            H = self.lloyd.assignment_of(best)
+        numbers, t = engine.execute(self.lloyd.rows.labels(H))
+        T, averaged = self._averaged(best, exact=exact)
+        shown = self._shown(t, averaged)
+        sizes = None if disclosed.sizes is None else sharing.reveal(t[_index(shown)], disclosed.sizes, size=LABEL_BYTES)
         grid = means = None
         if disclosed.centroids is not None:
             opened = C[0, _index(shown)]
             if exact:
-                assert sizes is not None
-                opened = crypten.cat([opened, self._means(T, shown, sizes)])
+                opened = crypten.cat([opened, self._means(T, shown, best)])
             revealed = sharing.reveal(opened, disclosed.centroids)
             grid = revealed[: shown.sum()]
             means = revealed[shown.sum() :] if exact else None
-        numbers, _ = engine.execute(self.lloyd.rows.labels(H))
         labels = sharing.reveal_to_owners(numbers, self.counts, disclosed.labels, size=LABEL_BYTES)
         return self._in_usual_order(C, shown, grid, means, sizes, labels)
+
+    def _averaged(self, best: int, *, exact: bool) -> tuple[Shared | None, Shared | None]:
+        """Sums (1, k, d) and numbers (k,) of the rows of which the centroids are the means.
+
+        The sums are of rows in units of each column's range; None where they are not needed. Both are None where no
+        centroid is disclosed.
+        """
+        if self.disclosed.centroids is None:
+            return None, None
+        H = self.lloyd.relabelled(self.lloyd.C_before[best : best + 1])
+        if not exact:
+            return None, self.engine.execute(self.lloyd.rows.labels(H))[1]
+        T, t = self.engine.execute(self._rows_by_column().sums(H, RING_BYTES))
+        return T, t[0]
 
     def _rows_by_column(self) -> RowsOfAnEngine:
         """The rows once more, each column in units of its own range."""
@@ -141,13 +153,20 @@ class Conclude:
         rows: RowsOfAnEngine = self.engine.execute(self.engine.enter(X, RING_BITS))
         return rows
 
-    def _shown(self, t: Shared) -> np.ndarray:
-        """The clusters that are not withheld, bool (k,). At a role that does not take part, all."""
+    def _shown(self, t: Shared, averaged: Shared | None) -> np.ndarray:
+        """The clusters that are not withheld, bool (k,). At a role that does not take part, all.
+
+        Withheld are those of fewer than ``min_cluster_size`` rows by t, or by ``averaged``.
+        """
         if self.disclosed.small is None:
-            return np.ones(t.size(1), dtype=bool)
-        least = self.clustering.min_cluster_size
-        below = self.engine.execute(sizes_below(self.engine, t[0], range(least, least + 1), self.n))[0]
-        shown: np.ndarray = self.sharing.reveal(below, self.disclosed.small) == 0
+            return np.ones(t.size(0), dtype=bool)
+        engine, least = self.engine, self.clustering.min_cluster_size
+        both = crypten.stack([t] if averaged is None else [t, averaged])
+        small = engine.execute(sizes_below(engine, both, range(least, least + 1), self.n))[0]
+        either = small[0]
+        if averaged is not None:
+            either = either + small[1] - engine.execute(engine.multiply(small[0], small[1]))
+        shown: np.ndarray = self.sharing.reveal(either, self.disclosed.small) == 0
         return shown
 
     def _rounded(self, C: Shared, shifts: np.ndarray) -> Shared:
@@ -161,11 +180,15 @@ class Conclude:
             columns.append(column)
         return crypten.stack(columns, dim=1).unsqueeze(0)
 
-    def _means(self, T: Shared, shown: np.ndarray, sizes: np.ndarray) -> Shared:
-        """The means of the clusters that are shown, with ``mean_bits`` in units of each column's range."""
+    def _means(self, T: Shared, shown: np.ndarray, best: int) -> Shared:
+        """The means of the clusters that are shown, with ``mean_bits`` in units of each column's range.
+
+        Their divisors are the sizes of the last iteration, which are public where they are not too small.
+        """
         engine, bits = self.engine, self.clustering.mean_bits(self.n)
         divisors = np.full((1, len(shown)), self.n, dtype=np.int64)
-        divisors[0, shown] = sizes.clip(1)
+        if engine.takes_part:
+            divisors[0, shown] = np.array(self.lloyd.tally.sizes[best][-1])[shown]
         divided = engine.execute(engine.divide(T, RING_BYTES))
         means: Shared = engine.execute(engine.divided(divided, divisors, 1 << bits, self.n))
         return means[0, _index(shown)]
@@ -189,7 +212,7 @@ class Conclude:
         known_sizes = None if sizes is None else _spread(sizes, shown)
         order = usual_order(known_sizes, centroids) or list(range(len(shown)))
         position = np.argsort(order)
-        share = "" if grid is not None and shown.all() else self._kept(C, order, position)
+        share = "" if grid is not None and shown.all() else self._kept(C, order)
         return Conclusion(
             centroids=_ordered(centroids, order),
             grid_centroids=None if grid is None else _ordered(_spread(grid, shown), order),
@@ -197,15 +220,15 @@ class Conclude:
             withheld=np.flatnonzero(~shown[order]).tolist(),
             labels=position[labels],
             order=order,
-            precedence=position.tolist(),
             model_share=share,
         )
 
     @staticmethod
-    def _kept(C: Shared, order: list[int], precedence: np.ndarray) -> str:
-        """This party's share of the centroids by which rows were labelled, and how ties are broken."""
-        numbers = np.append(crypten.share_of(C)[0][order], precedence)
-        return base64.b64encode(numbers.astype("<i8").tobytes()).decode()
+    def _kept(C: Shared, order: list[int]) -> str:
+        """This party's share of the centroids by which rows were labelled, and the order that decides ties."""
+        share = crypten.share_of(C)[0][order]
+        kept = np.concatenate([share, np.array(order)[:, None]], axis=1)
+        return base64.b64encode(kept.astype("<i8").tobytes()).decode()
 
 
 def _index(shown: np.ndarray) -> torch.Tensor:

@@ -26,7 +26,8 @@ from secure_kmeans.mpc.crypten_adapter import Shared
 from secure_kmeans.mpc.engine import Engine
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.sharing import Sharing
-from secure_kmeans.protocols.distances import bits_of_a_difference, squared_distances, squared_norms
+from secure_kmeans.protocols.bounds import bits_of_a_difference
+from secure_kmeans.protocols.distances import squared_distances, squared_norms
 from secure_kmeans.protocols.starts import Starts
 
 Chosen = Callable[[int, int], None]

@@ -10,12 +10,19 @@ from typing import Final
 
 import numpy as np
 
+from secure_kmeans.errors import JobError
 from secure_kmeans.job import Clustering, Scaling
+from secure_kmeans.job.coins import DrawGrid
 from secure_kmeans.job.fixed_point import FixedPoint, largest_that_fits
-from secure_kmeans.tables import Table, bounds_of, check_bounds, check_reach
+from secure_kmeans.job.tolerance import Tolerance
+from secure_kmeans.protocols.bounds import Bounds
+from secure_kmeans.tables import Table, bounds_of, check_bounds, check_enough_rows, check_reach, check_together
+from secure_kmeans.words import column_title, counted, key
 
 FEWEST_STEPS: Final = 2**10
 """Rows that lie within fewer steps of the fixed point than this lose their digits."""
+
+_MOST_TITLES: Final = 8
 
 
 def check_fit(clustering: Clustering, table: Table) -> list[str]:
@@ -39,7 +46,7 @@ def check_fit(clustering: Clustering, table: Table) -> list[str]:
     check_bounds(table, clustering.scaling)
     advice = advice_on_digits(clustering, [table])
     if len(table) < clustering.n_clusters:
-        rows = f"{len(table)} row" + "s" * (len(table) != 1)
+        rows = counted(len(table), "row")
         advice.append(f"{rows} for {clustering.n_clusters} clusters: some cluster will hold none of them")
     return advice
 
@@ -57,18 +64,67 @@ def check_prediction(clustering: Clustering, table: Table) -> list[str]:
     return []
 
 
+def check_rows(clustering: Clustering, n_samples: int, *, hidden: bool = False) -> None:
+    """Refuse a number of rows of all parties with which a fit cannot end, before anything of a row is disclosed.
+
+    Parameters
+    ----------
+    clustering : Clustering
+    n_samples : int
+    hidden : bool
+        Whether the cluster sizes stay secret.
+
+    Raises
+    ------
+    DataError, JobError
+    """
+    check_enough_rows(n_samples, clustering.n_clusters)
+    Bounds.of(clustering, n_samples, hidden=hidden)
+    Tolerance.of(clustering, n_samples)
+    if clustering.init == "k-means++" and clustering.centroids is None:
+        DrawGrid.fitting(n_samples, len(clustering.columns), clustering.scaling.largest)
+
+
+def check_all_tables(clustering: Clustering, tables: Sequence[Table], *, hidden: bool = False) -> None:
+    """Refuse tables that cannot be clustered with each other; parameters and errors as :func:`check_rows`."""
+    check_together(tables, clustering.n_clusters)
+    check_rows(clustering, sum(map(len, tables)), hidden=hidden)
+    check_digits(clustering.scaling, clustering.precision_bits, tables)
+
+
+def check_digits(scaling: Scaling, precision_bits: int, tables: Sequence[Table]) -> None:
+    """Refuse bounds so wide that the rows of all parties lose their digits.
+
+    Raises
+    ------
+    JobError
+    """
+    if are_too_close(scaling, precision_bits, tables):
+        raise JobError(
+            "the rows lose their digits in the fixed point, so close are they; agree on narrower bounds "
+            f'({key("scaling")}), or use another {key("scaling.method")} than "none"'
+        )
+
+
 def advice_on_digits(clustering: Clustering, tables: Sequence[Table]) -> list[str]:
     """Advice on columns that lose their digits in the fixed point, one line each."""
     advice = []
     if coarse := coarse_columns(clustering, tables):
         advice.append(
-            f"columns that lose most of their values in the fixed point: {', '.join(coarse)}; an outlier does that: "
-            "correct it or leave the row out; so does a column of far larger numbers: the scaling "
-            '"minmax" lets every column weigh the same'
+            f"columns that lose most of their values in the fixed point: {_titles(clustering.columns, coarse)}; an "
+            "outlier does that: correct it or leave the row out; so does a column of far larger numbers: scaled by "
+            '"minmax", every column weighs the same'
         )
     elif are_too_close(clustering.scaling, clustering.precision_bits, tables):
         advice.append("the rows lie so close to each other that they lose digits in the fixed point")
     return advice
+
+
+def _titles(columns: Sequence[str], named: Sequence[str]) -> str:
+    """At most eight columns for a message, by their names, or by their numbers where the names could be values."""
+    titles = [column_title(columns, columns.index(name)) for name in named[:_MOST_TITLES]]
+    more = f" and {len(named) - _MOST_TITLES} more" if len(named) > _MOST_TITLES else ""
+    return ", ".join(title.removeprefix("column ").strip('"') for title in titles) + more
 
 
 def coarse_columns(clustering: Clustering, tables: Sequence[Table]) -> list[str]:

@@ -23,7 +23,6 @@ number of the best.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -33,22 +32,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from secure_kmeans.errors import JobError
 from secure_kmeans.job import Clustering
 from secure_kmeans.job.fixed_point import RING_BITS, bits_to_hold
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.mpc.cleartext import bits_of
 from secure_kmeans.mpc.crypten_adapter import Shared
-from secure_kmeans.mpc.division import LARGEST_COUNT_BITS, extra_bits
 from secure_kmeans.mpc.engine import RowsOfAnEngine
-from secure_kmeans.mpc.packing import RING_BYTES, bytes_for
+from secure_kmeans.mpc.packing import RING_BYTES
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.rows import Assignment
 from secure_kmeans.mpc.sharing import Sharing
-from secure_kmeans.protocols.distances import bits_of_a_difference
+from secure_kmeans.protocols.bounds import Bounds, common_multiple
 from secure_kmeans.protocols.lookahead import Lookahead, ScheduleLine
 from secure_kmeans.protocols.tally import Resumption, Tally
-from secure_kmeans.protocols.withholding import common_multiple, dividends, sizes_below
+from secure_kmeans.protocols.withholding import dividends, sizes_below
 
 
 @dataclass(frozen=True)
@@ -74,50 +71,6 @@ class Revealed:
     best_restart: Disclosure
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """Public bounds of a clustering's numbers in the ring, which decide how many bits travel.
-
-    Attributes
-    ----------
-    score_bits : int
-        The difference of two scores of a row fits these bits, its sign included.
-    largest : int
-        Bound of a coordinate of a centroid.
-    most : int
-        Bound of a divisor.
-    sum_bytes : int
-        Sums and sizes are needed modulo 2^(8 sum_bytes).
-    """
-
-    score_bits: int
-    largest: int
-    most: int
-    sum_bytes: int
-
-    @classmethod
-    def of(cls, clustering: Clustering, n: int, *, hidden: bool) -> Bounds:
-        """The bounds for n rows.
-
-        Raises
-        ------
-        JobError
-            Where the ring has no room for so many rows.
-        """
-        largest = math.ceil(1.02 * clustering.scaling.largest * (1 << clustering.precision_bits))
-        most = n if hidden else max(n, common_multiple(clustering.min_cluster_size))
-        if hidden and bits_to_hold(float(n) + 1) > LARGEST_COUNT_BITS:
-            raise JobError(f"hide_counts: at most {(1 << LARGEST_COUNT_BITS) - 1:,} rows can be counted in secret")
-        if not hidden:
-            extra_bits(largest, most)
-        return cls(
-            score_bits=bits_of_a_difference(clustering, clustering.precision_bits),
-            largest=largest,
-            most=most,
-            sum_bytes=min(RING_BYTES, bytes_for(bits_to_hold(float(most) * largest) + 2)),
-        )
-
-
 class Lloyd:
     """Lloyd's iterations of r starts side by side.
 
@@ -136,7 +89,7 @@ class Lloyd:
     ----------
     C : (r, k, d) encrypted tensor
     C_before : (r, k, d) encrypted tensor
-        The centroids one iteration earlier.
+        The centroids one iteration earlier, of each start: ``C`` are the means of the rows that they label.
     tally : Tally
     moved : bool
         Whether an iteration has been labelled, so that ``C_before`` counts.
@@ -240,7 +193,8 @@ class Lloyd:
             means, sizes = self._means_by_sizes_of_large_ones(H, C, running, self.revealed.sizes)
         if self.engine.takes_part:
             self.tally.count(sizes)
-            self.C_before, self.C = self.C, self._replaced(means, batch, running)  # step 7
+            self.C_before = self._replaced(self.C_before, self._of(self.C, batch), batch, running)
+            self.C = self._replaced(self.C, means, batch, running)  # step 7
 
     def _means_by_public_sizes(
         self, H: Assignment, C: Shared, running: np.ndarray, disclosure: Disclosure
@@ -297,12 +251,12 @@ class Lloyd:
         """The part of a tensor that belongs to the starts of a batch."""
         return tensor if len(batch) == self._shape[0] else tensor[torch.from_numpy(batch)]
 
-    def _replaced(self, means: Shared, batch: np.ndarray, running: np.ndarray) -> Shared:
-        """The centroids, with the means in the place of those of the starts that go on."""
+    def _replaced(self, old: Shared, new: Shared, batch: np.ndarray, running: np.ndarray) -> Shared:
+        """Centroids of all starts, with new ones in the place of those of the batch's starts that go on."""
         if running.all() and len(batch) == self._shape[0]:
-            return means
-        C = self.C.clone()
-        C[torch.from_numpy(batch[running])] = means[torch.from_numpy(np.flatnonzero(running))]
+            return new
+        C = old.clone()
+        C[torch.from_numpy(batch[running])] = new[torch.from_numpy(np.flatnonzero(running))]
         return C
 
     def best(self) -> int:

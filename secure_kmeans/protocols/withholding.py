@@ -12,8 +12,6 @@ is added. Only [t < m] is opened, and t where it is at least m.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from secure_kmeans.job.fixed_point import bits_to_hold
@@ -21,11 +19,7 @@ from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import Shared
 from secure_kmeans.mpc.engine import Engine
 from secure_kmeans.mpc.rounds import Step
-
-
-def common_multiple(least: int) -> int:
-    """L for the least size m."""
-    return math.lcm(*range(1, least))
+from secure_kmeans.protocols.bounds import common_multiple
 
 
 def sizes_below(engine: Engine, t: Shared, limits: range, n: int) -> Step[Shared]:

@@ -16,19 +16,27 @@ from pathlib import Path
 from typing import Final, Self
 
 from secure_kmeans.job import NAME_PATTERN
+from secure_kmeans.net.identity import Identity
+from secure_kmeans.private_files import FILE_MODE, make_folder, missing_folders
 from secure_kmeans.report.report import Report
+from secure_kmeans.report.signature import SUFFIX, sign
 
 _SPARE_BYTES: Final = 4 << 20
 """Free bytes beyond the results' own, for the report and the pictures."""
+_REPORT: Final = "report.json"
+_SIGNATURE: Final = f"report{SUFFIX}"
 
 
 class ResultsFolder:
     """The folder of a run's files. Files are written aside and appear together when :meth:`publish` is called.
 
+    Only their owner can read them.
+
     Parameters
     ----------
     path : path
-        Made where it is missing. Files of the same names are replaced.
+        Made where it is missing, for its owner alone; one that exists keeps its mode. Files of the same names are
+        replaced.
     needed : int
         Bytes that the results may take.
 
@@ -40,8 +48,9 @@ class ResultsFolder:
 
     def __init__(self, path: str | Path, needed: int = 0) -> None:
         self.path = Path(path)
-        self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._forgotten: set[str] = set()
+        self._made = missing_folders(self.path)
+        make_folder(self.path)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=self.path):
             pass
         if shutil.disk_usage(self.path).free < needed + _SPARE_BYTES:
@@ -49,7 +58,7 @@ class ResultsFolder:
 
     @cached_property
     def aside(self) -> Path:
-        """The folder in which files wait until they are published."""
+        """The folder in which files wait until they are published. Only its owner can enter it."""
         return Path(tempfile.mkdtemp(prefix=".writing-", dir=self.path))
 
     def __enter__(self) -> Self:
@@ -64,9 +73,14 @@ class ResultsFolder:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
             error.filename = str(self.path)
 
-    def write_report(self, report: Report, name: str = "report.json") -> None:
+    def write_report(self, report: Report, name: str = _REPORT) -> None:
         """Write a report."""
         (self.aside / name).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    def sign_report(self, identity: Identity) -> None:
+        """Sign the report that was written, in a file beside it; a report that is written again is signed anew."""
+        signature = sign((self.aside / _REPORT).read_bytes(), identity)
+        (self.aside / _SIGNATURE).write_bytes(signature)
 
     def write_labels(self, labels: Mapping[str, Sequence[int]]) -> None:
         """Write ``labels_<party>.csv`` of each party in ``labels``."""
@@ -80,14 +94,31 @@ class ResultsFolder:
             writer.writerow(header)
             writer.writerows(rows)
 
+    def write_text(self, name: str, text: str) -> None:
+        """Write one text in UTF-8."""
+        (self.aside / name).write_text(text, encoding="utf-8")
+
+    def forget(self, name: str) -> None:
+        """Let a file of an earlier run disappear when the others are published."""
+        self._forgotten.add(name)
+
     def publish(self) -> list[Path]:
-        """Remove the labels of an earlier run, move every file from aside, the report last, and return their paths."""
-        self._remove_labels_of_earlier_run()
-        files = sorted(self.aside.iterdir(), key=lambda file: (file.name == "report.json", file.name))
+        """Remove what an earlier run left, move every file from aside, the report last, and return their paths.
+
+        Labels and signature of an earlier run are removed where another report replaces its own.
+        """
+        if (self.aside / _REPORT).exists():
+            self._remove_labels_of_earlier_run()
+            (self.path / _SIGNATURE).unlink(missing_ok=True)
+        for name in self._forgotten:
+            (self.path / name).unlink(missing_ok=True)
+        files = sorted(self.aside.iterdir(), key=lambda file: (file.name == _REPORT, file.name))
+        for file in files:
+            file.chmod(FILE_MODE)  # pictures are made as the user's mask says
         return [file.rename(self.path / file.name) for file in files]
 
     def _remove_labels_of_earlier_run(self) -> None:
-        for party in _parties_in(self.path / "report.json"):
+        for party in _parties_in(self.path / _REPORT):
             with suppress(OSError):
                 (self.path / f"labels_{party}.csv").unlink(missing_ok=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Self
 
@@ -34,6 +34,7 @@ from secure_kmeans.report.sections import (
 )
 from secure_kmeans.tables import Table
 from secure_kmeans.version import VERSION
+from secure_kmeans.words import figure
 
 __all__ = [
     "ElbowPoint",
@@ -176,7 +177,7 @@ def report_of_kmeans(
             n_samples=sum(results[0].n_samples.values()),
             cluster_centers=model.centroids,
             grid_centers=model.grid_centroids,
-            precedence=model.precedence,
+            tie_order=model.tie_order,
             withheld=model.withheld,
             counts=model.sizes,
             counts_by_iteration=model.sizes_by_iteration,
@@ -226,15 +227,17 @@ def report_in_the_clear(
         session=None,
         job=JobPart.of(clear.clustering),
         started=started,
+        ended=started + timedelta(seconds=total_s),
         roles=[],
         n_samples={party: len(table) for party, table in clear.tables.items()},
+        table_digests={party: table.digest.hex() for party, table in clear.tables.items()},
         columns=list(clear.clustering.columns),
         result=_section_of_fit(
             clear.clustering,
             names,
             n_samples=sum(map(len, clear.tables.values())),
             grid_centers=clear.model.grid_centroids,
-            precedence=clear.model.precedence,
+            tie_order=clear.model.tie_order,
             seed=clear.seed,
             best_restart=clear.restart,
             **found,
@@ -338,20 +341,24 @@ def _panels(
     """The clusterings of the picture: the encrypted one, the one in the clear, or both."""
     panels, shape = [], (report.result.n_clusters, len(report.columns))
     if first is not None:
-        title = _title_of(f"Encrypted, {len(report.parties)} parties", report.result.inertia)
-        if len(labels) < len(report.parties):
-            title = f"Own rows of {first.role}, clusters of all"
+        title, counts, whose = f"Encrypted, {len(report.parties)} parties", report.result.counts, ""
         joined = np.concatenate(list(labels.values())).astype(int)
-        panels.append(Panel(title, centers_array(report.result.cluster_centers, *shape), joined))
+        if len(labels) < len(report.parties):
+            title, whose = f"Own rows of {first.role}, clusters of all", first.role
+            counts = np.bincount(joined, minlength=shape[0]).tolist()
+        else:
+            title = _title_of(title, report.result.inertia)
+        panels.append(Panel(title, centers_array(report.result.cluster_centers, *shape), joined, counts, whose))
     if clear is not None:
         who = "Plaintext, same start" if panels else "Plaintext"
         title = _title_of(who, clear.section.inertia)
-        panels.append(Panel(title, centers_array(clear.section.cluster_centers, *shape), clear.model.labels))
+        centers = centers_array(clear.section.cluster_centers, *shape)
+        panels.append(Panel(title, centers, clear.model.labels, clear.section.counts))
     return panels
 
 
 def _title_of(who: str, loss: float | None) -> str:
-    return who if loss is None else f"{who}: inertia {loss:,.3f}"
+    return who if loss is None else f"{who}: inertia {figure(loss)}"
 
 
 def _draw(

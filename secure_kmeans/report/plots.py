@@ -13,6 +13,7 @@ import numpy as np
 
 from secure_kmeans.plaintext.metrics import match_centroids, match_labels
 from secure_kmeans.report.sections import KMeansReport, KMeansSection, PlaintextSection, centers_array
+from secure_kmeans.words import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,11 +63,17 @@ class Panel:
     centers : (n_clusters, n_features)
         NaN where a center is not known.
     labels : (n_samples,) ints
+    counts : sequence of int or None, or None
+        Rows of each cluster for the legend; None for each one that is not disclosed.
+    whose : str
+        The party whose rows alone ``counts`` counts; "" for those of all.
     """
 
     title: str
     centers: np.ndarray
     labels: np.ndarray
+    counts: Sequence[int | None] | None = None
+    whose: str = ""
 
 
 @dataclass(frozen=True)
@@ -155,11 +162,15 @@ def draw_clusters(
         axes[0].set_ylabel(plane.labels[1])
         if plane.lines:
             axes[0].set_yticks(range(-1, len(plane.lines)), ["centroids", *map(_short, plane.lines)])
-        sizes = np.bincount(panels[0].labels, minlength=len(panels[0].centers))
-        handles = _legend(sizes, names, parties)
+        counts = panels[0].counts or [None] * len(panels[0].centers)
+        handles = _legend(counts, names, parties)
         columns_of_legend = 1 + (len(handles) > _LONGEST_LEGEND)
         figure.set_figwidth(figure.get_figwidth() + 1.2 * (columns_of_legend - 1))
-        figure.legend(handles=handles, loc="outside right upper", ncols=columns_of_legend)
+        title = "Cluster" if panels[0].counts is None else "Cluster (rows)"
+        if panels[0].whose:
+            title = f"Cluster (rows of {_short(panels[0].whose)} alone)"
+        legend = figure.legend(handles=handles, loc="outside right upper", ncols=columns_of_legend, title=title)
+        legend.set_alignment("left")
 
 
 @dataclass(frozen=True)
@@ -220,19 +231,23 @@ def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray, owners: np.ndarra
 
 def _short(name: str) -> str:
     """A name that fits beside a picture."""
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    return shown(name, _LONGEST_NAME)
 
 
-def _legend(sizes: np.ndarray, names: Sequence[str] | None, parties: Sequence[str]) -> list[Line2D]:
-    """The lines of a legend: clusters with their sizes, the centroid, the parties."""
+def _legend(counts: Sequence[int | None], names: Sequence[str] | None, parties: Sequence[str]) -> list[Line2D]:
+    """The lines of a legend: clusters with their sizes where these are known, the centroid, the parties."""
     from matplotlib.lines import Line2D
 
     def mark(label: str, **look: object) -> Line2D:
         return Line2D([], [], linestyle="", label=label, **look)  # type: ignore[arg-type]
 
     clusters = [
-        mark(f"{names[number] if names else f'Cluster {number}'} ({size})", marker="o", color=colour(number))
-        for number, size in enumerate(sizes[:_MOST_NAMES])
+        mark(
+            (names[number] if names else f"Cluster {number}") + ("" if count is None else f" ({count:,})"),
+            marker="o",
+            color=colour(number),
+        )
+        for number, count in enumerate(counts[:_MOST_NAMES])
     ]
     owners = [
         mark(f"rows of {_short(party)}", marker=_MARKERS[rank], color="#777777") for rank, party in enumerate(parties)
@@ -245,12 +260,18 @@ def _legend(sizes: np.ndarray, names: Sequence[str] | None, parties: Sequence[st
 def draw_convergence(path: Path, report: KMeansReport) -> None:
     """Cluster sizes and the plaintext's inertia by iteration. An encrypted run discloses the sizes alone.
 
+    Where the job hides the sizes, those of the plaintext are not drawn, either.
+
     Parameters
     ----------
     path : path of the PNG
     report : KMeansReport
     """
     plain = report.plaintext
+    if plain and report.result.counts is None:
+        with drawn(path, 5.4, 3.8) as figure:
+            _draw_inertia(figure.subplots(), plain, report.result)
+        return
     with drawn(path, 9.2 if plain else 5.4, 3.8) as figure:
         axes = figure.subplots(1, 2 if plain else 1, squeeze=False)[0]
         _draw_sizes(axes[0], report)
@@ -287,9 +308,8 @@ def _draw_sizes(ax: Axes, report: KMeansReport) -> None:
             )
     title = f"Cluster sizes, {who} (dots)" + (" and plaintext (rings)" if plain else "")
     if not len(own):
-        title = "Cluster sizes: " + ("plaintext (rings), " if plain else "") + "encrypted ones are hidden"
-        if not plain:
-            ax.set_yticks([])
+        title = "Cluster sizes: hidden"
+        ax.set_yticks([])
     ax.set(title=title, xlabel="Iteration", ylabel="Rows in the cluster")
     ax.set_ylim(bottom=0)
     ax.set_xlim(0.5, result.n_iter + 0.5)

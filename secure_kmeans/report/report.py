@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, SerializeAsAny
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SerializeAsAny
 
 from secure_kmeans.job import Agreed, Job, Kind
 from secure_kmeans.job.ledger import Entry
@@ -101,10 +101,14 @@ class Report(Part):
     job : JobPart
     started : datetime
         UTC.
+    ended : datetime or None
+        UTC; None in a report of an earlier version of the program.
     roles : list of RolePart
         Empty for a run in the clear.
     n_samples : dict of str to int
         Rows of each party.
+    table_digests : dict of str to str
+        SHA-256 of the tables that were there, in hexadecimal: of all parties, or of the one whose report this is.
     columns : list of str
     result : Section
         What was found.
@@ -124,8 +128,10 @@ class Report(Part):
     session: str | None
     job: JobPart
     started: AwareDatetime
+    ended: AwareDatetime | None = None
     roles: list[RolePart]
     n_samples: dict[str, int]
+    table_digests: dict[str, str] = Field(default_factory=dict)
     columns: list[str]
     result: SerializeAsAny[Section]
     plaintext: SerializeAsAny[Section] | None = None
@@ -171,8 +177,10 @@ def common_part(
         "session": first.session or None,
         "job": JobPart.of(job),
         "started": min(result.started for result in results),
+        "ended": max(result.ended for result in results),
         "roles": [RolePart(name=role.name, kind=role.kind, fingerprint=role.fingerprint) for role in job.roles],
         "n_samples": first.n_samples,
+        "table_digests": {result.role: result.table_digest for result in results if result.table_digest},
         "columns": list(columns),
         "timing": Timing(total_s=max(result.seconds for result in results), per_iteration_s=per_iteration_s),
         "communication": first.costs,

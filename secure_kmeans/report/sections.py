@@ -32,7 +32,7 @@ class KMeansSection(Section):
 
     cluster_centers: Centers | None
     grid_centers: list[list[int] | None] | None
-    precedence: list[int]
+    tie_order: list[int]
     centroid_grid: list[float] | None
     cluster_names: list[str] | None
     withheld: list[int]

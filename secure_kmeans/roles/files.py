@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from secure_kmeans.job import Job
 from secure_kmeans.job.result import Result
+from secure_kmeans.private_files import only_for_its_owner
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.tables import Table, load_rows
 
@@ -28,12 +28,15 @@ class Header(BaseModel):
     ----------
     source : str
     columns : tuple of str
+    first_row : int
+        See :class:`~secure_kmeans.tables.Table`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
     columns: tuple[str, ...]
+    first_row: int = 1
 
 
 class Settings(BaseModel):
@@ -67,15 +70,23 @@ class RehearsalFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, job: Job, tables: Sequence[Table], states: Path | None, resume: bool) -> None:
-        """Write everything that the roles need; the rows of each party in a file of its own."""
+    def write(
+        self, job: Job, tables: Sequence[Table], states: Path | None, resume: bool, models: Sequence[bytes] = ()
+    ) -> None:
+        """Write everything that the roles need; rows and share of the model of each party in files of their own."""
         named = dict(zip(job.names, tables, strict=True))
-        headers = {name: Header(source=table.source, columns=table.columns) for name, table in named.items()}
+        headers = {
+            name: Header(source=table.source, columns=table.columns, first_row=table.first_row)
+            for name, table in named.items()
+        }
         settings = Settings(headers=headers, states=states and states.resolve(), resume=resume)
         (self.path / _JOB).write_text(job.model_dump_json())
         (self.path / _SETTINGS).write_text(settings.model_dump_json())
         for name, table in named.items():
             table.save_rows(self._rows(name))
+        for name, model in zip(job.names, models, strict=bool(models)):
+            with open(self._model(name), "wb", opener=only_for_its_owner) as file:
+                file.write(model)
 
     def read_job(self) -> Job:
         """The job, of the class of its protocol."""
@@ -89,13 +100,22 @@ class RehearsalFolder:
 
     def take_table(self, party: str, header: Header) -> Table:
         """A party's table; the file with its rows is removed."""
-        table = load_rows(self._rows(party), header.columns, header.source)
+        table = load_rows(self._rows(party), header.columns, header.source, header.first_row)
         self._rows(party).unlink()
         return table
 
+    def take_model(self, party: str) -> bytes | None:
+        """A party's share of the model that the job takes; None where it takes none. The file is removed."""
+        path = self._model(party)
+        if not path.exists():
+            return None
+        model = path.read_bytes()
+        path.unlink()
+        return model
+
     def write_result(self, result: Result) -> None:
         """Write a party's result."""
-        with open(self._result(result.role), "wb", opener=_only_for_its_owner) as file:
+        with open(self._result(result.role), "wb", opener=only_for_its_owner) as file:
             file.write(result.model_dump_json().encode())
 
     def read_result(self, job: Job, party: str) -> Result:
@@ -107,9 +127,8 @@ class RehearsalFolder:
     def _rows(self, party: str) -> Path:
         return self.path / f"{party}.rows.npy"
 
+    def _model(self, party: str) -> Path:
+        return self.path / f"{party}.model"
+
     def _result(self, party: str) -> Path:
         return self.path / f"{party}.result.json"
-
-
-def _only_for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -28,7 +28,9 @@ from secure_kmeans.errors import DataError, JobError, ProtocolError, RoleError, 
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import Entry
 from secure_kmeans.job.result import Costs, Progress, Result, no_progress
+from secure_kmeans.private_files import missing_folders
 from secure_kmeans.protocols import protocol_of
+from secure_kmeans.roles.core_dumps import switch_off_core_dumps
 from secure_kmeans.roles.files import LOG, SOCKET, RehearsalFolder
 from secure_kmeans.tables import Table
 
@@ -53,8 +55,9 @@ def run_local(
     *,
     states: Path | None = None,
     resume: bool = False,
+    models: Sequence[bytes] = (),
 ) -> list[Result]:
-    """Run every role of a job on this machine.
+    """Run every role of a job on this machine. This process leaves no core dump from now on: it holds the rows.
 
     Parameters
     ----------
@@ -68,6 +71,8 @@ def run_local(
         Where each party keeps its states, to resume from.
     resume : bool
         Go on from there.
+    models : sequence of bytes, optional
+        Each party's share of the model that the job takes, in rank order.
 
     Returns
     -------
@@ -85,13 +90,16 @@ def run_local(
     ProtocolError
         Where the parties' results differ, or the run disclosed more than the job announces.
     """
-    protocol_of(job.protocol).check_installed()
+    switch_off_core_dumps()
+    protocol = protocol_of(job.protocol)
+    protocol.check_installed()
+    assert bool(models) == (protocol.model_taken(job) is not None), "a job that takes a model needs each party's share"
     began = time.perf_counter()
     path = Path(tempfile.mkdtemp(prefix="secure-kmeans-", dir=_short_temporary_folder()))  # only its owner may enter it
-    made = [] if states is None else _missing_of(states) or [states]
+    made = [] if states is None else missing_folders(states) or [states]
     try:
         folder = RehearsalFolder(path)
-        folder.write(job, tables, states, resume)
+        folder.write(job, tables, states, resume, models)
         costs = _Supervisor(job, path, progress or no_progress).run()
         seconds = time.perf_counter() - began
         results = [folder.read_result(job, name).finished(costs=costs[name], seconds=seconds) for name in job.names]
@@ -102,11 +110,6 @@ def run_local(
                 each.rmdir()
     _check_agreement(results)
     return results
-
-
-def _missing_of(path: Path) -> list[Path]:
-    """The folders of a path that do not exist, the innermost first."""
-    return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
 def _short_temporary_folder() -> str:

@@ -29,6 +29,7 @@ from secure_kmeans.job.result import no_progress
 from secure_kmeans.net.loopback import Loopback
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.protocols import protocol_of
+from secure_kmeans.roles.core_dumps import switch_off_core_dumps
 from secure_kmeans.roles.files import SOCKET, RehearsalFolder
 from secure_kmeans.roles.run import RoleRun, describe
 from secure_kmeans.roles.states import StateFolder
@@ -42,6 +43,8 @@ def start_roles(
 ) -> bool:
     """Call ``take_part(role, loopback)`` in a process of its own for each role; return whether all ended well.
 
+    The processes leave no core dump.
+
     Parameters
     ----------
     job : Job
@@ -51,6 +54,7 @@ def start_roles(
     start : Start, optional
         How processes are started; by default as the job's protocol does it.
     """
+    switch_off_core_dumps()
     loopback = Loopback(job, folder / "identities")
     roles = job.roles
     start = start or protocol_of(job.protocol).start_roles
@@ -230,7 +234,8 @@ class _Rehearsal:
             path = settings.states / role.name
             states = stack.enter_context(StateFolder(path, job, role.name, table.digest, needed))
         progress = line.progress if role.name == job.names[0] else no_progress
-        return RoleRun(job, role.name, table, progress, states, settings.resume, self.folder.write_result)
+        model = self.folder.take_model(role.name)
+        return RoleRun(job, role.name, table, progress, states, settings.resume, self.folder.write_result, model)
 
 
 def main(arguments: Sequence[str]) -> int:

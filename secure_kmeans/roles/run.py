@@ -24,6 +24,7 @@ from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.messages import Checkpoint, Done
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.base import Context
+from secure_kmeans.roles.models import KeptModel, keep_model
 from secure_kmeans.roles.states import StateFolder
 from secure_kmeans.tables import Table
 
@@ -40,10 +41,18 @@ from."""
 SaveAside = Callable[[Result], None]
 """Callback(result): saves a party's result to a temporary place before the party reports completion."""
 
+Begin = Callable[[bytes], None]
+"""Callback(session): called after all roles have met, before the first message that discloses something."""
+
 
 def save_nothing(result: Result) -> None:
     """Save no result aside."""
     del result
+
+
+def note_nothing(session: bytes) -> None:
+    """Note no beginning."""
+    del session
 
 
 @dataclass(frozen=True)
@@ -62,8 +71,12 @@ class RoleRun:
         Where a party keeps its states; None: it keeps none.
     resume : bool
         Go on from a state that all parties hold.
+    model : bytes or None
+        A party's share of the model that the job takes.
     save_aside : SaveAside
         An exception in it fails the run for all roles, which can then be resumed.
+    begin : Begin
+        Called at a party. An exception in it fails the run for all roles, before anything was disclosed.
     """
 
     job: Job
@@ -73,11 +86,14 @@ class RoleRun:
     states: StateFolder | None = None
     resume: bool = False
     save_aside: SaveAside = save_nothing
+    model: bytes | None = None
+    begin: Begin = note_nothing
 
     def run(self, meet: Meet) -> Result | None:
         """Take part, from the meeting to the end.
 
-        The states stay: the caller clears them after it has saved the result.
+        A share of a model is kept in the state folder. The states stay: the caller clears them after it has saved the
+        result.
 
         Returns
         -------
@@ -103,8 +119,15 @@ class RoleRun:
                 raise StateError(_NOTHING_IN_COMMON)
             result = self._take_part(mesh)
             if result is not None:
-                seconds = time.perf_counter() - began
-                result = result.finished(session=mesh.session.hex(), started=started, seconds=seconds)
+                assert self.table is not None
+                result = result.finished(
+                    session=mesh.session.hex(),
+                    started=started,
+                    ended=datetime.now(UTC),
+                    seconds=time.perf_counter() - began,
+                    table_digest=self.table.digest.hex(),
+                )
+                self._keep_model(result)
                 self.save_aside(result)
             done = mesh.finish()
         except BaseException as error:
@@ -143,7 +166,10 @@ class RoleRun:
             progress=no_progress if self.table is None else self._progress(mesh),
             resumed=self._resumed(mesh),
             keep=self._keep(mesh),
+            model=self.model,
         )
+        if self.table is not None:
+            self.begin(mesh.session)
         with contextlib.nullcontext() if self.table is not None else _logging_now_and_then(mesh):
             result = protocol.run(context)
         assert (result is None) == (self.table is None), "every party has a result, and no helper has one"
@@ -166,6 +192,16 @@ class RoleRun:
                 self.states.save(mesh.session, iteration, state)
 
         return keep
+
+    def _keep_model(self, result: Result) -> None:
+        """Keep this party's share of the model.
+
+        The party reports completion after it: either all parties have their shares, or the run is not complete.
+        """
+        share = protocol_of(self.job.protocol).model_kept(result)
+        if self.states is not None and share is not None:
+            file = keep_model(self.states.path, KeptModel(self.job, self.role, result.session, result.started, share))
+            log.info("kept the share of the model: %s", file)
 
     def _progress(self, mesh: Mesh) -> Progress:
         """Log progress, and pass it on."""

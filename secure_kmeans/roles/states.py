@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import os
 import shutil
 from pathlib import Path
 from typing import Final, Self
@@ -21,6 +20,12 @@ import msgspec
 from secure_kmeans.errors import StateError
 from secure_kmeans.job import Job
 from secure_kmeans.net.messages import Checkpoint
+from secure_kmeans.private_files import (
+    is_open_to_others,
+    make_folder,
+    missing_folders,
+    replace_file,
+)
 
 _KEPT: Final = 2
 _SUFFIX: Final = ".state"
@@ -63,10 +68,10 @@ class StateFolder:
         self.path = path
         self._job, self._party, self._table = job.state_digest, party, table_digest
         self._name = hashlib.sha256(self._job + party.encode() + table_digest).hexdigest()[:16]
-        self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
+        self._made = missing_folders(path)
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if path.stat().st_mode & 0o077:
+            make_folder(path)
+            if is_open_to_others(path):
                 raise StateError(f"{path}: others may enter this folder; chmod 700 it, or name another for the states")
             self._lock = (path / "lock").open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -129,13 +134,8 @@ class StateFolder:
         payload = msgspec.msgpack.encode(_Kept(self._job, self._party, self._table, session, iteration, state))
         name = f"{self._name}-{session.hex()[:16]}"
         file = self.path / f"{name}-{iteration:08d}{_SUFFIX}"
-        aside = file.with_suffix(".part")
         try:
-            with open(aside, "wb", opener=_only_for_its_owner) as written:
-                written.write(hashlib.sha256(payload).digest() + payload)
-                written.flush()
-                os.fsync(written.fileno())
-            aside.rename(file)
+            replace_file(file, hashlib.sha256(payload).digest() + payload)
         except OSError as error:
             raise StateError(f"{self.path}: {error.strerror}; the state cannot be kept") from None
         own = sorted(self.path.glob(f"{name}-*{_SUFFIX}"))
@@ -154,10 +154,6 @@ class StateFolder:
                 (self.path / "lock").unlink(missing_ok=True)
             for folder in self._made or [self.path]:
                 folder.rmdir()
-
-
-def _only_for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _read(file: Path) -> _Kept | None:

@@ -4,19 +4,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from secure_kmeans.job.ledger import ALL, OWNER, Entry, When
 from secure_kmeans.job.model import KMeansModel, KMeansOwn, KMeansResult
 from secure_kmeans.job.result import Costs, Progress
-from secure_kmeans.plaintext.kmeans import nearest_centroids
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.shk.job import DEALER, ShkJob
 from secure_kmeans.report.kmeans import InTheClear
 from secure_kmeans.tables import Table
 
-TOSSED = 11
-"""The seed where the job has none."""
+SECRET = 11
+"""The seed where the job has none. No result names it."""
 
 
 def run_in_this_process(
@@ -30,7 +27,7 @@ def run_in_this_process(
     """Results as those of :func:`secure_kmeans.roles.local.run_local`, with a ledger of all that is announced."""
     del states, resume
     by_party = dict(zip(job.names, tables, strict=True))
-    model, labels = _predicted(job, by_party) if job.task == "predict" else _fitted(job, by_party)
+    model, labels = _fitted(job, by_party)
     if progress is not None:
         progress("iterations", 1, job.max_iter)
     return [
@@ -38,8 +35,8 @@ def run_in_this_process(
             role=name,
             n_samples={party: len(table) for party, table in by_party.items()},
             common=model,
-            own=KMeansOwn(labels=labels[name], seconds_by_iteration=[0.01] * (model.n_iter if model else 0)),
-            ledger=_ledger(job, name, model.n_iter if model else 0),
+            own=KMeansOwn(labels=labels[name], seconds_by_iteration=[0.01] * (model.n_iter)),
+            ledger=_ledger(job, name, model.n_iter),
             started=datetime(2026, 1, 2, tzinfo=UTC),
             seconds=0.5,
             session="ab" * 32,
@@ -50,29 +47,22 @@ def run_in_this_process(
 
 
 def _fitted(job: ShkJob, tables: dict[str, Table]) -> tuple[KMeansModel, dict[str, list[int]]]:
-    seed = TOSSED if job.seed is None else job.seed
-    clear = InTheClear.of(job, tables, seed)
+    clear = InTheClear.of(job, tables, SECRET if job.seed is None else job.seed)
     found = clear.section
     model = KMeansModel(
         centroids=found.cluster_centers,
+        grid_centroids=clear.model.grid_centroids,
+        withheld=found.withheld,
         sizes=None if job.hide_counts else found.counts,
         inertia=found.inertia if job.reveal_inertia else None,
         mean_distance=found.mean_distance if job.reveal_mean_distance else None,
         n_iter=found.n_iter,
         converged=found.converged,
         best_restart=clear.restart,
-        seed=None if job.centroids is not None else seed,
+        seed=None if job.centroids is not None else job.seed,
         sizes_by_iteration=[] if job.hide_counts else found.counts_by_iteration,
     )
     return model, clear.labels
-
-
-def _predicted(job: ShkJob, tables: dict[str, Table]) -> tuple[None, dict[str, list[int]]]:
-    centroids = job.scaling.apply(np.array(job.centroids))
-    return None, {
-        party: nearest_centroids(job.scaling.apply(table.rows), centroids)[0].tolist()
-        for party, table in tables.items()
-    }
 
 
 def _ledger(job: ShkJob, name: str, n_iter: int) -> list[Entry]:

@@ -14,7 +14,7 @@ from secure_kmeans.protocols import protocol_of
 from secure_kmeans.report.report import Report
 from secure_kmeans.report.sections import KMeansReport, PredictionReport
 from tests.app.conftest import names_in
-from tests.app.in_this_process import TOSSED
+from tests.app.in_this_process import SECRET
 
 BLOBS = np.concatenate([np.random.default_rng(1).normal(middle, 0.5, (20, 2)) for middle in (0.0, 10.0, 20.0)])
 OPTIONS = Options(data=(Path("blobs.csv"),), clusters=3, seed=5)
@@ -202,7 +202,7 @@ class TestElbow:
 
     def test_never_more_clusters_than_rows(self) -> None:
         pd.DataFrame(BLOBS[:4], columns=["x", "y"]).to_csv("few.csv", index=False)
-        elbow = commands.elbow(Options(data=(Path("few.csv"),), seed=TOSSED))
+        elbow = commands.elbow(Options(data=(Path("few.csv"),), seed=SECRET))
         assert [point.clusters for point in elbow.points] == [1, 2, 3, 4]
 
 
@@ -223,7 +223,9 @@ scaling = { lower = [-9, -9], upper = [30, 30] }
     def test_all_roles_with_tables_beside_the_job(self) -> None:
         run = commands.rehearse(Path("job.toml"))
         assert found_by(run).parties == ("north", "south")
-        assert found_by(run).result.seed == TOSSED
+        assert found_by(run).result.seed == run.job.seed  # a rehearsal's follows from the job
+        assert commands.rehearse(Path("job.toml")).job.seed == run.job.seed
+        assert found_by(commands.rehearse(Path("job.toml"), compare=False)).result.seed is None
         assert run.files[-1] == Path("results/job/report.json")
         assert not list(Path("state").rglob("*.state"))
 

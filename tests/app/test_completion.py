@@ -6,7 +6,7 @@ from click.shell_completion import ShellComplete
 from secure_kmeans.app import cli
 from tests.app.conftest import Call, Mistake
 
-COMMANDS = {"check", "completion", "new-identity", "predict"}
+COMMANDS = {"check", "completion", "new-identity", "predict", "verify"}
 
 
 def completed(*arguments: str) -> dict[str, str]:

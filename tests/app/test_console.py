@@ -92,10 +92,12 @@ def test_the_summary_of_the_main_job(printed: io.StringIO) -> None:
     assert "44,448.455" in text
     assert "100 % of the labels" in text
     assert "repeat it with --seed 0" in text
-    assert "iterations 1 to 4 of 5 starts cluster sizes; stop bit" in text
+    last = run.report.result.n_iter
+    starts = f"iterations 1 to {last} of 5 starts"
+    assert f"{starts} which clusters are smaller than min_cluster_size; cluster sizes; stop bit" in text
     assert "each party at the end labels of its own rows" in text
     assert "dealer before the first iteration number of rows of each party" in text
-    assert "iterations 1 to 4 of 5 starts which starts go on" in text
+    assert f"{starts} which starts go on" in text
     for file in run.files:
         assert str(file) in printed.getvalue()
     for name in ("General", "Target", "Miser", "Careful", "Spendthrift"):
@@ -107,13 +109,14 @@ def test_bounds_from_the_tables_are_remarked_on(printed: io.StringIO, tmp_path: 
     summary.print_run(commands.cluster(Options(data=(Path("t.csv"),), clusters=2, seed=0)))
     text = folded(printed.getvalue())
     assert "agree on them with --bounds" in text
-    assert "Of a single row, which its centroid therefore shows: cluster" in text
+    assert "Clusters 0 and 1 are of fewer than 5 rows, so that their centroids and sizes are withheld." in text
 
 
 def test_hidden_sizes_are_not_shown(printed: io.StringIO) -> None:
     summary.print_run(commands.cluster(Options(seed=0, hide_counts=True), compare=False))
     assert "cluster sizes" not in printed.getvalue()
-    assert printed.getvalue().count("hidden") == 5
+    assert printed.getvalue().count(" hidden ") == 5
+    assert "Since the sizes are hidden, the centroids are multiples of" in printed.getvalue()
 
 
 def test_any_protocol_has_a_summary(printed: io.StringIO) -> None:

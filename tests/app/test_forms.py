@@ -22,7 +22,7 @@ LAB = [[9, 9], [8, 9], [9, 8], [8, 8]]
 JOB = """
 columns = ["age", "dose"]
 n_clusters = 2
-seed = 3
+min_cluster_size = 1
 
 [[parties]]
 name = "clinic"
@@ -216,7 +216,7 @@ class TestCheck:
         assert refused("check", "job.toml", "--identity", "keys/lab").startswith('"dealer" has no address')
 
     def test_a_prediction_needs_no_table(self, launch: Launch) -> None:
-        change_job("seed = 3", 'task = "predict"\ncentroids = [[1, 1], [9, 9]]')
+        change_job("min_cluster_size = 1", 'task = "predict"\ncentroids = [[1, 1], [9, 9]]')
         status, out, _ = launch("check", "job.toml", "--party", "lab", "--identity", "keys/lab")
         assert status == 0
         table = folded(out)
@@ -318,7 +318,7 @@ class TestAllRoles:
 
     @pytest.mark.usefixtures("in_this_process")
     def test_a_prediction(self, launch: Launch, place: Path) -> None:
-        change_job("seed = 3", 'task = "predict"\ncentroids = [[1, 1], [9, 9]]')
+        change_job("min_cluster_size = 1", 'task = "predict"\ncentroids = [[1, 1], [9, 9]]')
         Path("clinic.csv").unlink()  # it has no new rows
         status, out, error = launch("job.toml")
         assert (status, error) == (0, "")

@@ -55,7 +55,7 @@ class TestMistakes:
             (["--columns", "Age\nGender"], "--columns"),
             (["--init", "kmeans++"], '"kmeans++" is neither farthest, k-means++, random nor a file of centroids'),
             (["--init", "none.csv"], '"none.csv" is neither'),
-            (["--clusters", "201"], "n_samples=200 should be >= n_clusters=201; use fewer clusters"),
+            (["--clusters", "201"], "200 rows do not suffice for 201 clusters; use fewer clusters"),
             (["--data", "none.csv"], "none.csv: there is no such file"),
             (["--data", "none.csv", "--data", "other.csv"], "none.csv: there is no such file"),
             (["--data", "."], "this is a folder; name a CSV or Parquet file"),
@@ -192,7 +192,8 @@ class TestOptions:
         assert params.pop("output") is None
         defaults = asdict(Options())
         assert params == {name: defaults[name] for name in params}
-        assert set(defaults) - set(params) <= {"parties", "timeout", "engine", "hide_counts", "clusters"}
+        secure = {"parties", "timeout", "engine", "hide_counts", "min_cluster_size", "resolution"}
+        assert set(defaults) - set(params) <= secure | {"clusters"}
 
     def test_the_defaults_are_those_of_the_job(self) -> None:
         job = Options().clustering_keys(("x",)) | Options().job_keys()

@@ -88,7 +88,7 @@ class TestFit:
         other = Table("c.csv", ("y", "x"), FIRST.rows)
         with pytest.raises(DataError, match=r'^c\.csv: columns "y", "x" differ from "x", "y" of a\.csv; '):
             propose_job([FIRST, other], 2)
-        with pytest.raises(DataError, match=r"^a\.csv, b\.csv: n_samples=5 should be >= n_clusters=6; "):
+        with pytest.raises(DataError, match=r"^a\.csv, b\.csv: 5 rows do not suffice for 6 clusters; "):
             propose_job([FIRST, SECOND], 6)
 
     @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ hide_counts = false
 reveal_inertia = false
 reveal_mean_distance = true
 timeout = 12
+purpose = "Opening hours"
+contact = "the desk, 555-0100"
 parties = [
     {{ name = "clinic", address = "clinic.example:7100", fingerprint = "{FINGERPRINTS[0]}" }},
     {{ name = "lab", address = "[2001:db8::1]:7100", fingerprint = "{FINGERPRINTS[1]}" }},

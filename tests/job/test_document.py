@@ -12,7 +12,7 @@ from tests.documents import ROOT, keys_of, rows_of
 
 SECTIONS: list[tuple[str, type[Agreed], list[str]]] = [
     ("Keys of every protocol", ShkJob, list(Job.model_fields)),
-    ("Keys of every k-means", ShkJob, list(Clustering.model_fields)),
+    ("Keys of every k-means", ShkJob, [*Clustering.model_fields, "model"]),
     ("Keys of `shk`", ShkJob, [key for key in ShkJob.model_fields if key not in KMeansJob.model_fields]),
     ("Scaling", Scaling, list(Scaling.model_fields)),
     ("Parties and helpers", Party, ["name", *Endpoint.model_fields]),

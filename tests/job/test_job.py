@@ -35,6 +35,8 @@ class TestDefaults:
             "reveal_inertia": True,
             "reveal_mean_distance": False,
             "timeout": 60.0,
+            "purpose": "",
+            "contact": "",
         }
         assert defaults == {name: ShkJob.default_of(name) for name in defaults}
 
@@ -52,6 +54,15 @@ class TestValues:
         with pytest.raises(ValidationError, match="frozen"):
             job.n_clusters = 3
         assert job.n_clusters == 2
+
+    @pytest.mark.parametrize("key", ["purpose", "contact"])
+    def test_texts_for_people(self, key: str) -> None:
+        for text in ("", "x" * 500, 'Où? "Zürich", 50 % - 東京'):
+            assert getattr(job_with(**{key: text}), key) == text
+        assert refusal(ShkJob.of, **{**dict(job_with()), key: "x" * 501}).startswith(f"{key}: ")
+        for text in ("two\nlines", "\x1b[31m", "\u202eback", "a\tb"):
+            said = refusal(ShkJob.of, **{**dict(job_with()), key: text})
+            assert said == f"{key}: write one line of printable characters"
 
     def test_json_and_back(self) -> None:
         job = job_with(seed=SEEDS - 1, centroids=((0.1, 0.2), (1 / 3, 1e-300)), tol=1e-17)
@@ -201,6 +212,7 @@ class TestStateDigest:
         job = job_at(*ENDPOINTS)
         assert job.state_digest == job.model_copy(update={"timeout": 7.0}).state_digest
         assert job.state_digest == job.with_endpoints({}).state_digest
+        assert job.state_digest == job.model_copy(update={"purpose": "another", "contact": "nobody"}).state_digest
         assert job.state_digest != job.digest
 
     @pytest.mark.parametrize(
@@ -227,6 +239,6 @@ def test_a_protocols_own_job_adds_its_keys() -> None:
 
     job = MeanJob.of(parties=Party.named("a", "b", "c"))
     assert [(role.name, role.kind) for role in job.roles][-1] == ("leader", Kind.LEADER)
-    assert set(job.digests) == {"protocol", "parties", "seed", "timeout", "leader"}
+    assert set(job.digests) == {"protocol", "parties", "seed", "timeout", "purpose", "contact", "leader"}
     assert refusal(MeanJob.of, parties=Party.named("a", "b")) == "a secure run takes 3 to 10 parties, not 2"
     assert refusal(MeanJob.of, parties=Party.named("a", "b", "leader")).startswith('"leader" is reserved')

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secure_kmeans.job import digest_of_keys
 from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.protocols import read_job
 from secure_kmeans.protocols.shk.job import ShkJob
@@ -23,6 +24,8 @@ OTHER_VALUES = {
     "reveal_inertia": "true",
     "reveal_mean_distance": "false",
     "timeout": "12.5",
+    "purpose": '"opening hours"',
+    "contact": '""',
 }
 OTHER_TEXTS = {
     "parties": [
@@ -112,6 +115,7 @@ class TestDigest:
             "reveal_inertia": "true",
             "reveal_mean_distance": "false",
             "timeout": "60",
+            "purpose": '""',
             "dealer": "{}",
         }
         written = data.draw(st.lists(st.sampled_from(sorted(defaults)), unique=True))
@@ -121,6 +125,11 @@ class TestDigest:
         (folder / "one.toml").write_text("\n".join(data.draw(st.permutations(lines))))
         (folder / "other.toml").write_text(MINIMAL)
         assert read_job(folder / "one.toml").digest == read_job(folder / "other.toml").digest
+
+    def test_it_follows_from_the_keys_and_values_alone(self, read: Read) -> None:
+        job = read(FULL)
+        assert digest_of_keys(json.loads(job.model_dump_json())) == job.digest
+        assert digest_of_keys(json.loads(job.model_dump_json()) | {"seed": 12}) != job.digest
 
     def test_it_stays_the_same_from_one_version_to_the_next(self, read: Read) -> None:
         values = json.loads(read(FULL).model_dump_json())

@@ -47,6 +47,8 @@ class TestReading:
             reveal_inertia=False,
             reveal_mean_distance=True,
             timeout=12.0,
+            purpose="Opening hours",
+            contact="the desk, 555-0100",
         )
 
     def test_every_key_is_in_the_full_example(self, read: Read) -> None:
@@ -84,6 +86,8 @@ class TestRefused:
             ("n_init = true", "n_init: "),
             ("n_init = 1001", "n_init: "),
             ("max_iter = 0", "max_iter: "),
+            ('purpose = "a\\nb"', "purpose: write one line of printable characters"),
+            ("contact = 5", "contact: Input should be a valid string"),
             ("tol = nan", "tol: Input should be a finite number"),
             ("tol = inf", "tol: Input should be a finite number"),
             ("tol = -1e-9", "tol: "),

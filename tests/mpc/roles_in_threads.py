@@ -26,7 +26,7 @@ def names_of(parties: int) -> list[str]:
 class _CoreMesh(MemoryMesh):
     """A mesh whose keys :func:`key_between` gives."""
 
-    def key(self, peer: str, purpose: str) -> bytes:
+    def key_for(self, peer: str, purpose: str) -> bytes:
         return key_between(self.me, peer, purpose)
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.job.fixed_point import bits_to_hold
+from secure_kmeans.job.fixed_point import bits_to_hold, division_bits
 from secure_kmeans.mpc.core import Core
-from secure_kmeans.mpc.division import divide_by_secret, dividend, extra_bits, quotient
+from secure_kmeans.mpc.division import divide_by_secret, dividend, quotient
 from tests.mpc.roles_in_threads import Run, shares_of
 
 MOST = 10**7
@@ -104,17 +104,17 @@ def test_costs_of_public_divisors(parties: int) -> None:
 
 
 def test_extra_bits_are_those_that_exactness_takes() -> None:
-    assert extra_bits(100, 1) == 8  # 2 * 123 < 2^8
-    assert extra_bits(100, 266) == 16
-    assert extra_bits(100, 267) == 17
-    assert extra_bits(100, MOST) == 32
+    assert division_bits(100, 1) == 8  # 2 * 123 < 2^8
+    assert division_bits(100, 266) == 16
+    assert division_bits(100, 267) == 17
+    assert division_bits(100, MOST) == 32
 
 
 @pytest.mark.parametrize(("fits", "most"), [(2**28 - 1, MOST), (2**44 - 1, 266), (2**52 - 1, 1)])
 def test_no_room_for_larger_quotients(fits: int, most: int) -> None:
-    assert extra_bits(fits, most) + bits_to_hold(2 * fits + 2) == 61
+    assert division_bits(fits, most) + bits_to_hold(2 * fits + 2) == 61
     with pytest.raises(JobError) as caught:
-        extra_bits(fits + 1, most)
+        division_bits(fits + 1, most)
     assert str(caught.value) == f"precision_bits: too many for {most} rows; the ring has no room to divide exactly"
     with pytest.raises(JobError):
         by_public(2, np.zeros((1, 1), dtype=np.int64), np.ones(1, dtype=np.int64), 8, fits + 1, most)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secure_kmeans.errors import RoleError
+from secure_kmeans.errors import ProtocolError, RoleError
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.messages import Done, Kind
 from tests.net.lines import Task, at_once, eventually, meshes
@@ -255,26 +255,32 @@ class TestMisbehaving:
 class TestKey:
     def test_it_is_the_same_at_both_ends_and_nowhere_else(self, three: tuple[Mesh, Mesh, Mesh]) -> None:
         one, other, third = three
-        key = one.key("b", "coins")
+        key, another = one.key("b", "coins"), one.key("c", "coins")
         assert len(key) == 32
         assert other.key("a", "coins") == key
-        assert len({key, one.key("c", "coins"), other.key("c", "coins")}) == 3
-        assert third.key("a", "coins") == one.key("c", "coins")
+        assert len({key, another, other.key("c", "coins")}) == 3
+        assert third.key("a", "coins") == another
 
     def test_it_differs_by_purpose(self, two: tuple[Mesh, Mesh]) -> None:
         keys = {two[0].key("b", purpose) for purpose in ("coins", "masks", "")}
         assert len(keys) == 3
 
     def test_it_differs_by_session(self, two: tuple[Mesh, Mesh]) -> None:
-        one, _ = two
-        key = one.key("b", "coins")
+        one, other = two
         one.session = b"\x01" * 32
-        assert one.key("b", "coins") != key
+        assert one.key("b", "coins") != other.key("a", "coins")
 
     def test_it_differs_on_another_line(self, two: tuple[Mesh, Mesh]) -> None:
         with meshes("a", "b") as again:
             assert again["a"].session == two[0].session
             assert again["a"].key("b", "coins") != two[0].key("b", "coins")
+
+    def test_it_is_given_once(self, three: tuple[Mesh, Mesh, Mesh]) -> None:
+        one, *_ = three
+        for peer, purpose in (("b", "coins"), ("b", "masks"), ("c", "coins")):
+            one.key(peer, purpose)
+        with pytest.raises(ProtocolError, match='the key with role "b" for "coins" was given before in this session'):
+            one.key("b", "coins")
 
 
 class TestEnd:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.net.messages import encode_object
 from secure_kmeans.plaintext.baseline import run_in_the_clear
+from secure_kmeans.plaintext.conclusion import conclude
 from secure_kmeans.plaintext.kmeans import number_of_best
+from secure_kmeans.plaintext.losses import inertia
 from secure_kmeans.protocols.shk import ShkJob
 from secure_kmeans.tables import Table
 from tests.protocols.test_costs_of_lloyd import symbols_of
@@ -128,12 +131,17 @@ def check_shk_against_plaintext(job: ShkJob, rows: np.ndarray, results: Sequence
     assert all(result.common == model for result in results), "the parties hold different results"
     runs = run_in_the_clear(job, rows, model.seed or 0)
     assert model.best_restart == number_of_best(runs)
-    plain = runs[model.best_restart]
+    run = runs[model.best_restart]
+    plain = conclude(job, rows, run)
     assert [label for result in results for label in result.own.labels] == plain.labels.tolist()
-    assert model.sizes == (None if job.hide_counts else plain.sizes.tolist())
+    assert (model.n_iter, model.converged, model.withheld) == (run.n_iter, run.converged, plain.withheld)
+    assert model.centroids == plain.centroids
+    assert model.grid_centroids == plain.grid_centroids
+    assert model.sizes == (None if job.hide_counts else plain.sizes)
     assert model.sizes_by_iteration == ([] if job.hide_counts else plain.sizes_by_iteration)
-    assert (model.n_iter, model.converged) == (plain.n_iter, plain.converged)
-    assert model.centroids == job.scaling.invert(plain.centroids).tolist()  # to the last bit
+    if model.inertia is not None:
+        expected = inertia(rows, plain.labels, plain.centroids)
+        assert math.isclose(model.inertia, expected, rel_tol=1e-12, abs_tol=1e-30)
 
 
 class MeanCase(Case):

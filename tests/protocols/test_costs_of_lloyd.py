@@ -16,7 +16,7 @@ from secure_kmeans.mpc import rows as rows_module
 from secure_kmeans.mpc.crypten_adapter import wrap
 from secure_kmeans.mpc.session import open_session
 from secure_kmeans.net.mesh import Mesh
-from secure_kmeans.protocols.distances import bits_of_a_difference
+from secure_kmeans.protocols.bounds import bits_of_a_difference
 from secure_kmeans.protocols.lloyd import Lloyd, Revealed
 from secure_kmeans.protocols.lookahead import ScheduleLine
 from secure_kmeans.protocols.shk import SHK, ShkJob

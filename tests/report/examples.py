@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ CLUSTERING: dict[str, Any] = {
     "n_init": 3,
     "scaling": Scaling.of(lower=(0.0, 0.0), upper=(4.0, 4.0)),
     "precision_bits": 24,
+    "min_cluster_size": 1,
 }
 
 
@@ -56,6 +57,8 @@ def model_with(**values: Any) -> KMeansModel:
     """What all parties learned: the clusters stand in the other order than those in the clear."""
     keys: dict[str, Any] = {
         "centroids": [[4.0, 1.5], [1.0, 1.53125]],
+        "grid_centroids": [[4 << 22, 3 << 21], [1 << 22, 49 << 17]],
+        "withheld": [],
         "sizes": [2, 3],
         "inertia": 1.0009765625,
         "mean_distance": None,
@@ -81,6 +84,8 @@ def result_of(party: str, seconds: float, by_iteration: list[float], **values: A
         own=KMeansOwn(labels=LABELS[party], seconds_by_iteration=by_iteration),
         ledger=LEDGER,
         started=STARTED,
+        ended=STARTED + timedelta(seconds=seconds),
+        table_digest=TABLES[party].digest.hex(),
         seconds=seconds,
         session="0a" * 16,
         costs=COSTS,

@@ -48,6 +48,21 @@ def test_the_version_and_the_kinds_of_role() -> None:
     assert all(f"`{kind}`" in rows["roles"] for kind in kinds)
 
 
+def new_in_version_3() -> list[str]:
+    """The keys of `result` that version 2 did not have."""
+    rows = rows_of("report", "What changed from version 2")
+    (keys,) = [row["key"] for row in rows if row["version 3"] == "new in `result`"]
+    return [key.strip("`") for key in keys.split(", ")]
+
+
 def test_every_key_of_version_1_is_accounted_for() -> None:
     (row,) = [row for row in rows_of("report", "What changed from version 1") if "cluster_centers" in row["version 1"]]
-    assert [key.strip("`") for key in row["version 1"].split(", ")] == list(KMeansSection.model_fields)
+    of_version_1 = [key.strip("`") for key in row["version 1"].split(", ")]
+    assert of_version_1 == [key for key in KMeansSection.model_fields if key not in new_in_version_3()]
+
+
+def test_every_key_that_changed_from_version_2_is_there() -> None:
+    named = ", ".join(row["key"] for row in rows_of("report", "What changed from version 2"))
+    sections = KMeansSection.model_fields | PlaintextSection.model_fields | AgreementSection.model_fields
+    assert {key.strip("`") for key in named.split(", ")} <= set(sections)
+    assert set(new_in_version_3()) <= set(KMeansSection.model_fields)

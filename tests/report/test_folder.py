@@ -1,5 +1,6 @@
 import json
 import os
+import stat
 from pathlib import Path
 
 import pandas as pd
@@ -147,3 +148,21 @@ def test_labels_can_be_read_back(tmp_path: Path) -> None:
     frame = pd.read_csv(tmp_path / "labels_a.csv")
     assert frame.to_dict("list") == {"row": [1, 2, 3], "cluster": [1, 0, 1]}
     assert (tmp_path / "labels_b.csv").read_bytes() == b"row,cluster\n"
+
+
+class TestModes:
+    def test_only_the_owner_may_read_the_results(self, tmp_path: Path) -> None:
+        before = os.umask(0)
+        try:
+            (tmp_path / "results").mkdir(mode=0o755)
+            target = tmp_path / "results" / "job" / "a"
+            with ResultsFolder(target) as folder:
+                fill(folder)
+                (folder.aside / "clusters.png").write_bytes(b"drawn by somebody else")
+                assert stat.S_IMODE(folder.aside.stat().st_mode) == 0o700
+                files = folder.publish()
+        finally:
+            os.umask(before)
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        modes = [stat.S_IMODE(path.stat().st_mode) for path in (target, target.parent, tmp_path / "results")]
+        assert modes == [0o700, 0o700, 0o755]  # a folder that was there keeps its mode

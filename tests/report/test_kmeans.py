@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -41,12 +42,14 @@ class TestEncrypted:
             "protocol": "shk",
             "session": "0a" * 16,
             "started": "2026-03-04T05:06:07Z",
+            "ended": "2026-03-04T05:06:10.500000Z",
             "roles": [
                 {"name": "a", "kind": "party", "fingerprint": None},
                 {"name": "b", "kind": "party", "fingerprint": None},
                 {"name": "dealer", "kind": "dealer", "fingerprint": None},
             ],
             "n_samples": {"a": 3, "b": 2},
+            "table_digests": {party: table.digest.hex() for party, table in TABLES.items()},
             "columns": ["x", "y"],
             "result": {
                 "cluster_centers": [[4.0, 1.5], [1.0, 1.53125]],
@@ -228,3 +231,9 @@ class TestInTheClear:
         assert sorted(scaled) == [2, 2, 3]  # the centroids of the encrypted run, and each party's rows
         InTheClear.of(clustering_with(), tables, 8)
         assert sorted(scaled) == [2, 2, 3], "rows are scaled once, however often they are clustered"
+
+
+def test_times_and_tables_of_a_run_in_the_clear() -> None:
+    report = clear_report()
+    assert report.ended == STARTED + timedelta(seconds=0.5)
+    assert report.table_digests == {party: table.digest.hex() for party, table in TABLES.items()}

@@ -15,6 +15,7 @@ from tests.report.examples import (
     COSTS,
     LEDGER,
     STARTED,
+    TABLES,
     clear_report,
     clustering_with,
     job_with,
@@ -26,16 +27,19 @@ KEYS = {
     *("version", "program", "protocol", "session", "job", "started", "roles", "n_samples", "columns"),
     *("result", "plaintext", "agreement", "timing", "communication", "ledger"),
 }
+LATER_KEYS = {"ended", "table_digests"}
+"""Keys that the first reports of version 2 do not have."""
 
 
 class TestCommonPart:
     def test_of_all_parties(self) -> None:
         common = common_part(job_with(), results_with(), ("x", "y"), per_iteration_s=0.5)
-        assert set(common) == KEYS - {"version", "result", "plaintext", "agreement"}
+        assert set(common) == (KEYS | LATER_KEYS) - {"version", "result", "plaintext", "agreement"}
         assert (common["program"], common["protocol"]) == (VERSION, "shk")
         assert common["session"] == "0a" * 16
         assert common["started"] == STARTED
         assert common["n_samples"] == {"a": 3, "b": 2}
+        assert common["table_digests"] == {party: table.digest.hex() for party, table in TABLES.items()}
         assert common["columns"] == ["x", "y"]
         assert common["communication"] == COSTS
         assert common["ledger"] == LEDGER
@@ -51,6 +55,13 @@ class TestCommonPart:
         earlier = STARTED - timedelta(seconds=1)
         results = [first, second.model_copy(update={"started": earlier})]
         assert common_part(job_with(), results, ("x", "y"))["started"] == earlier
+
+    def test_the_last_party_to_end_counts(self) -> None:
+        assert common_part(job_with(), results_with(), ("x", "y"))["ended"] == STARTED + timedelta(seconds=3.5)
+
+    def test_of_one_party_its_own_table_alone(self) -> None:
+        digests = common_part(job_with(), results_with()[1:], ("x", "y"))["table_digests"]
+        assert digests == {"b": TABLES["b"].digest.hex()}
 
     def test_roles_with_their_fingerprints(self) -> None:
         parties = (Party.of(name="a", fingerprint="1" * 64), Party.of(name="b"))
@@ -145,6 +156,14 @@ class TestLoading:
         (tmp_path / "report.json").write_text(json.dumps(whole))
         with pytest.raises(ValidationError, match=key):
             KMeansReport.load(tmp_path / "report.json")
+
+    def test_a_report_of_an_earlier_version_of_the_program(self, tmp_path: Path) -> None:
+        whole = json.loads(report_with().model_dump_json())
+        for key in LATER_KEYS:
+            del whole[key]
+        (tmp_path / "report.json").write_text(json.dumps(whole))
+        loaded = KMeansReport.load(tmp_path / "report.json")
+        assert (loaded.ended, loaded.table_digests) == (None, {})
 
     def test_cannot_be_changed(self) -> None:
         report = report_with()

@@ -46,6 +46,15 @@ def test_a_party_may_have_no_rows(folder: RehearsalFolder) -> None:
     assert len(first) > 0
 
 
+def test_a_party_takes_its_share_of_a_model_once(folder: RehearsalFolder) -> None:
+    shares = [f"share of {party}".encode() for party in PARTIES]
+    folder.write(JOB, tables(), None, False, shares)
+    files = list(folder.path.glob("*.model"))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert [folder.take_model(party) for party in PARTIES] == shares
+    assert [folder.take_model(party) for party in PARTIES] == [None] * len(PARTIES)
+
+
 def test_objects_are_not_loaded(folder: RehearsalFolder) -> None:
     folder.write(JOB, tables(), None, False)
     np.save(folder.path / f"{PARTIES[0]}.rows.npy", np.array([[object()] * 3]), allow_pickle=True)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ class TestResult:
         assert result is not None
         assert mesh.calls == ["save", "finish", "close"]
         assert (saved[0].session, saved[0].costs) == (SESSION.hex(), {})
+        assert saved[0].table_digest == TABLE.digest.hex()
+        assert saved[0].started <= saved[0].ended <= datetime.now(UTC)
         assert result == saved[0].finished(costs=result.costs)
         assert list(result.costs) == list(mesh.roles)
         assert (result.costs["lab"], result.costs["adder"]) == (
@@ -131,6 +134,44 @@ class TestResult:
         with pytest.raises(OSError, match="No space left"):
             run(monkeypatch, mesh, lambda _context: RESULT, save_aside=save)
         assert mesh.calls == ["fail: No space left on device", "close"]
+
+
+class TestBeginning:
+    def test_it_is_noted_after_the_meeting_and_before_the_protocol_runs(
+        self, monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh
+    ) -> None:
+        order: list[object] = []
+
+        def meet(_resume: bool, _checkpoints: Any) -> FakeMesh:
+            order.append("meet")
+            return mesh
+
+        def part(_context: Context[Any]) -> MeanResult:
+            order.append("run")
+            return RESULT
+
+        run(monkeypatch, mesh, part, meet=meet, begin=order.append)
+        assert order == ["meet", SESSION, "run"]
+
+    def test_a_helper_notes_nothing(self, monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh) -> None:
+        noted: list[bytes] = []
+        mesh.me = "adder"
+        run(monkeypatch, mesh, lambda _context: None, role="adder", table=None, begin=noted.append)
+        assert noted == []
+
+    def test_where_it_cannot_be_noted_nothing_is_disclosed(
+        self, monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh
+    ) -> None:
+        def begin(_session: bytes) -> None:
+            raise StateError("/home/somebody/history.json: No space left on device")
+
+        def part(_context: Context[Any]) -> MeanResult:
+            mesh.calls.append("run")
+            return RESULT
+
+        with pytest.raises(StateError, match="No space left"):
+            run(monkeypatch, mesh, part, begin=begin)
+        assert mesh.calls == ["fail: its state cannot be used, or not be kept", "close"]
 
 
 class TestLedger:

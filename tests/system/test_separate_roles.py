@@ -22,7 +22,7 @@ def test_three_roles_in_any_order_find_what_the_plaintext_finds(apart: Apart) ->
     apart.start("lab")
     apart.start("dealer")
     apart.wait_for("lab", "waiting for clinic")
-    options = ("--party", "clinic", "--table", "clinic.csv", "--identity", "clinic")
+    options = ("--party", "clinic", "--table", "clinic.csv", "--identity", "clinic", "--yes")
     late = subprocess.Popen(  # a process as a person starts it; the others are forks, which spare the imports
         [sys.executable, LAUNCHER, "job.toml", *options],
         cwd=apart.folder,
@@ -51,7 +51,7 @@ def test_three_roles_in_any_order_find_what_the_plaintext_finds(apart: Apart) ->
     own = {party: [int(line.split(",")[1]) for line in labels[party].split()[1:]] for party in PARTIES}
     assert own["clinic"] + own["lab"] == plain.labels_.tolist()
 
-    files = {"centroids.csv", "report.json"}
+    files = {"centroids.csv", "report.json", "report.sig"}
     assert set(apart.files("results/job/lab")) == files | {"labels_lab.csv"}
     assert set(apart.files("results/job/clinic")) == files | {"labels_clinic.csv", "clusters.png", "convergence.png"}
     assert {path.name for path in (apart.folder / "results/job").iterdir()} == set(PARTIES)

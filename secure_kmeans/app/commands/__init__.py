@@ -16,8 +16,10 @@ from secure_kmeans.app.commands.values import (
     NewIdentity,
     RoleFiles,
     Run,
+    Verified,
     no_announcement,
 )
+from secure_kmeans.app.commands.verification import verify
 from secure_kmeans.app.inputs import Options
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Options",
     "RoleFiles",
     "Run",
+    "Verified",
     "check",
     "cluster",
     "cluster_in_the_clear",
@@ -38,4 +41,5 @@ __all__ = [
     "predict",
     "rehearse",
     "take_part",
+    "verify",
 ]

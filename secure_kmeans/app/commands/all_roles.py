@@ -14,8 +14,7 @@ from secure_kmeans.app import demo
 from secure_kmeans.app.commands.values import Announce, Announcement, RoleFiles, Run, no_announcement
 from secure_kmeans.app.inputs import INITS, Options, read_inputs, tables_of_job
 from secure_kmeans.app.proposal import propose_job
-from secure_kmeans.errors import JobError
-from secure_kmeans.job import MOST_PUBLIC_STARTS, SEEDS, Clustering, Job, KMeansJob
+from secure_kmeans.job import SEEDS, Clustering, Job, KMeansJob
 from secure_kmeans.job.coins import fresh_seed
 from secure_kmeans.job.model import KMeansModel
 from secure_kmeans.job.result import Progress, Result, no_progress
@@ -52,12 +51,7 @@ def cluster(
     inputs = read_inputs(options)
     seed = options.seed
     if compare and seed is None and options.init in INITS:
-        seed = fresh_seed()
-        if options.n_init > MOST_PUBLIC_STARTS:
-            raise JobError(
-                f"n_init: a comparison with the plaintext run takes at most {MOST_PUBLIC_STARTS} starts, since their "
-                "first rows have to be public; take fewer, or leave the comparison out"
-            )
+        seed = fresh_seed()  # the run in the clear has to begin at the same rows
     job = propose_job(
         list(inputs.tables.values()),
         options.clusters,
@@ -110,7 +104,7 @@ def rehearse(
 
 def _with_public_starts(job: Job) -> Job:
     """The same job, but with a public seed that follows from it: a run in the clear can begin at the same rows."""
-    comparable = isinstance(job, KMeansJob) and job.task == "fit" and job.restarts <= MOST_PUBLIC_STARTS
+    comparable = isinstance(job, KMeansJob) and job.task == "fit" and job.centroids is None
     if not comparable or job.seed is not None:
         return job
     return job.model_copy(update={"seed": int.from_bytes(job.digest[:8], "big") % SEEDS})
@@ -157,6 +151,7 @@ def check_tables(job: Job, tables: Mapping[str, Table]) -> tuple[str, ...]:
     DataError, JobError
     """
     protocol = protocol_of(job.protocol)
+    protocol.check_together(job, tables)
     concerned: dict[str, list[str]] = {}
     for name, table in tables.items():
         for line in protocol.check(job, job.role(name), table):

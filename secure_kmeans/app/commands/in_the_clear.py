@@ -35,7 +35,11 @@ def cluster_in_the_clear(options: Options, output: Path | None = None) -> Run:
     inputs = read_inputs(options, split=False)
     tables = list(inputs.tables.values())
     clustering = propose_clustering(
-        tables, options.clusters, bounds=inputs.bounds, **options.clustering_keys(inputs.columns)
+        tables,
+        options.clusters,
+        bounds=inputs.bounds,
+        min_cluster_size=1,  # in the clear nothing is withheld
+        **options.clustering_keys(inputs.columns),
     )
     for table in tables:
         check_bounds(table, clustering.scaling)

@@ -91,7 +91,7 @@ def elbow(
     from secure_kmeans.report.folder import ResultsFolder
 
     if options.init not in INITS:
-        raise JobError("a file of centroids fixes the number of clusters; the elbow needs another start")
+        raise JobError("init: a file of centroids fixes the number of clusters; the elbow needs another start")
     inputs = read_inputs(options, split=encrypted)
     runs = _Runs(inputs, options, fresh_seed() if options.seed is None else options.seed)
     with ResultsFolder(output or Path("results") / f"{inputs.name}_elbow") as folder:
@@ -125,7 +125,9 @@ class _Runs:
     def in_the_clear(self, progress: Progress) -> Elbow:
         """All numbers of clusters in the clear."""
         tables = list(self.inputs.tables.values())
-        clusterings = [propose_clustering(tables, clusters, **self._keys()) for clusters in self._numbers()]
+        clusterings = [
+            propose_clustering(tables, clusters, min_cluster_size=1, **self._keys()) for clusters in self._numbers()
+        ]
         for table in tables:
             check_bounds(table, clusterings[0].scaling)
         rows = self.rows

@@ -30,7 +30,10 @@ from secure_kmeans.job import NAME_PATTERN, Job, Kind, Role, split_address
 from secure_kmeans.job.result import Progress, Result, no_progress
 from secure_kmeans.protocols import protocol_of, read_job
 from secure_kmeans.protocols.base import Protocol
+from secure_kmeans.roles.core_dumps import switch_off_core_dumps
+from secure_kmeans.roles.history import USUAL, History, advice_on_repetitions
 from secure_kmeans.tables import Table, read_table
+from secure_kmeans.words import counted, key
 
 if TYPE_CHECKING:
     from secure_kmeans.net.identity import Identity
@@ -52,7 +55,7 @@ def take_part(
     progress: Progress = no_progress,
     give_up: Callable[[RoleError], None] | None = None,
 ) -> Run:
-    """Run one role of a job file, on its own machine.
+    """Run one role of a job file, on its own machine. This process leaves no core dump from now on.
 
     Parameters
     ----------
@@ -76,7 +79,9 @@ def take_part(
         Before anything is sent.
     RoleError, ProtocolError
     """
+    switch_off_core_dumps()
     job = read_job(path)
+    protocol_of(job.protocol).check_apart(job)
     own = _checked_role(job, role)
     _refuse_idle(own, files)
     identity = _checked_identity(job, own, files)
@@ -106,6 +111,10 @@ class _OneRole:
     def protocol(self) -> Protocol[Any, Any]:
         return protocol_of(self.job.protocol)
 
+    @property
+    def _history(self) -> History:
+        return History(self.files.history or USUAL)
+
     def execute(self, announce: Announce) -> Run:
         """Check, announce, meet the others, compute and write."""
         if self.table is None:
@@ -114,7 +123,10 @@ class _OneRole:
             return Run(self.job, None)
         advice = tuple(self.protocol.check(self.job, self.role, self.table))
         disclosures = self.protocol.disclosures(self.job)
+        history = self._history
+        advice += advice_on_repetitions(history, self.job, self.role.name, self.table)
         with contextlib.ExitStack() as stack:
+            stack.enter_context(history)
             folder, states = self._folders(self.table, stack)
             if self.files.resume:
                 states.to_resume_from()  # refuses where there is nothing
@@ -122,6 +134,7 @@ class _OneRole:
             result = self._run(folder, states, stack)
             assert result is not None
             report = self._write(folder, result)
+            folder.sign_report(self.identity)
             files = folder.publish()
             states.clear()
         return Run(self.job, report, (result,), tuple(files), disclosures, advice)
@@ -148,13 +161,17 @@ class _OneRole:
             assert folder is not None
             self._write(folder, result)
 
+        def begin(session: bytes) -> None:
+            assert self.table is not None
+            self._history.record(self.job, self.role.name, self.table, session)
+
         def give_up(error: RoleError) -> None:
             log.error("%s", error)
             stack.close()
             self.give_up(error)
 
         name, identity, wait = self.role.name, self.identity, self.files.wait
-        part = RoleRun(self.job, name, self.table, self.progress, states, self.files.resume, save_aside)
+        part = RoleRun(self.job, name, self.table, self.progress, states, self.files.resume, save_aside, begin=begin)
         is_first = self.role == self.job.roles[0]
 
         def meet_others(resume: bool, held: tuple[Checkpoint, ...]) -> Mesh:
@@ -197,6 +214,7 @@ def _refuse_idle(role: Role, files: RoleFiles) -> None:
         "a folder of results": files.output,
         "a folder of states": files.states,
         "a run to resume": files.resume,
+        "a history": files.history,
     }
     for what, value in given.items():
         if value:
@@ -216,7 +234,9 @@ def _checked_identity(job: Job, role: Role, files: RoleFiles) -> Identity:
         except ValueError as error:
             raise JobError(f"listen: {error}") from None
     if files.identity is None:
-        raise IdentityError(f'no identity of "{role.name}" is named; name the folder that new-identity made')
+        raise IdentityError(
+            f'no identity of "{role.name}" is named; name the folder that new-identity made by {key("identity")}'
+        )
     identity = load_identity(files.identity)
     if identity.fingerprint != role.fingerprint:
         raise IdentityError(
@@ -234,7 +254,7 @@ def _own_table(job: Job, role: Role, path: Path | None) -> Table | None:
         return read_table(path, protocol_of(job.protocol).columns(job, role.name))
     if is_prediction(job):
         return empty_table(job, role.name)
-    raise DataError(f'no table of "{role.name}" is named; name the file with this party\'s rows')
+    raise DataError(f'no table of "{role.name}" is named; name the file of its rows by {key("table")}')
 
 
 def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -> Checked:
@@ -247,16 +267,17 @@ def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -
     role : str, optional
         Without it, the role that the identity belongs to.
     files : RoleFiles, optional
-        ``table`` and ``identity`` apply.
+        ``table``, ``identity`` and ``history`` apply.
 
     Raises
     ------
-    JobError, DataError, IdentityError
+    JobError, DataError, IdentityError, StateError
         For the first thing that does not fit.
     """
     files = files or RoleFiles()
     job = read_job(path)
     protocol = protocol_of(job.protocol)
+    protocol.check_apart(job)
     own = None if role is None else _checked_role(job, role)
     findings = [f"{path}: a job of {', '.join(job.names)}, digest {job.digest.hex()}"]
     advice: list[str] = []
@@ -272,8 +293,9 @@ def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -
         party = own if own is not None and own.kind is Kind.PARTY else job.roles[0]
         table = _own_table(job, party, files.table)
         assert table is not None
-        advice = [*protocol.check(job, party, table), *advice]
-        fits = f"{len(table):,} rows, {len(table.columns)} columns, which fit the job"
+        repeated = advice_on_repetitions(History(files.history or USUAL), job, party.name, table)
+        advice = [*protocol.check(job, party, table), *repeated, *advice]
+        fits = f"{counted(len(table), 'row')}, {counted(len(table.columns), 'column')}, which fit the job"
         findings.append(f"{files.table}: {fits}")
     return Checked(job, tuple(findings), tuple(advice), protocol.disclosures(job))
 

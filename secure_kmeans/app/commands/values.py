@@ -77,7 +77,7 @@ class RoleFiles:
 
     Attributes
     ----------
-    table, identity, states, output : path or None
+    table, identity, states, output, history : path or None
     listen : str or None
         The address to listen on, where it is not the job's.
     wait : float or None
@@ -90,6 +90,7 @@ class RoleFiles:
     identity: Path | None = None
     states: Path | None = None
     output: Path | None = None
+    history: Path | None = None
     listen: str | None = None
     wait: float | None = None
     resume: bool = False
@@ -132,3 +133,31 @@ class NewIdentity:
     name: str
     folder: Path
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A report whose signature was verified.
+
+    Attributes
+    ----------
+    path : path
+        Of the report.
+    signer : str
+        The party that signed it.
+    fingerprint : str
+        Of the certificate that it signed with, in hexadecimal.
+    findings : tuple of str
+        What was verified, one line each.
+    statements : tuple of str
+        What the report says of the run, one line each.
+    caveats : tuple of str
+        What was not verified, one line each.
+    """
+
+    path: Path
+    signer: str
+    fingerprint: str
+    findings: tuple[str, ...]
+    statements: tuple[str, ...]
+    caveats: tuple[str, ...]

@@ -26,7 +26,8 @@ STARTING_ROWS: Final = Disclosure(
     "which rows the starts begin at",
     ALL,
     When.BEFORE,
-    "only with a public `seed`, which a comparison with a run in the clear needs; their numbers, not their content",
+    "only in a rehearsal with a `seed`, which a comparison with a run in the clear needs: with the sizes it says where "
+    "these rows lie, so that parties on machines of their own refuse it",
 )
 SMALL_CLUSTERS: Final = Disclosure(
     "which clusters are smaller than min_cluster_size",

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from secure_kmeans.job import Agreed, Endpoint, Kind, KMeansJob
 from secure_kmeans.job.fixed_point import bits_to_hold
+from secure_kmeans.words import counted, key
 
 DEALER = "dealer"
 """The name of the role that deals correlated randomness."""
@@ -55,6 +56,14 @@ class ShkJob(KMeansJob):
 
     HELPERS: ClassVar[Mapping[str, Kind]] = {DEALER: Kind.DEALER}
 
+    FIT_KEYS: ClassVar[frozenset[str]] = KMeansJob.FIT_KEYS | {
+        "hide_counts",
+        "resolution",
+        "disclose",
+        "reveal_inertia",
+        "reveal_mean_distance",
+    }
+
     protocol: Literal["shk"] = "shk"
     dealer: Endpoint = Endpoint()
     engine: Engine = "secure"
@@ -72,10 +81,11 @@ class ShkJob(KMeansJob):
             raise ValueError("hide_counts: the mean-distance loss is made from the cluster sizes; leave it out")
         if not self.hide_counts and self.min_cluster_size > LARGEST_PUBLIC_MINIMUM:
             raise ValueError(
-                f"min_cluster_size: more than {LARGEST_PUBLIC_MINIMUM} only with hidden sizes; set hide_counts"
+                f"min_cluster_size: more than {LARGEST_PUBLIC_MINIMUM} only with hidden sizes; set {key('hide_counts')}"
             )
         if self.resolution is not None and len(self.resolution) != len(self.columns):
-            raise ValueError(f"resolution: {len(self.resolution)} numbers, but there are {len(self.columns)} columns")
+            numbers, columns = counted(len(self.resolution), "number"), counted(len(self.columns), "column")
+            raise ValueError(f"resolution: {numbers} for {columns}; give one for each")
         return self
 
     @model_validator(mode="after")
@@ -104,8 +114,9 @@ class ShkJob(KMeansJob):
         """
         if not self.hide_counts:
             return None
-        steps = np.subtract(self.scaling.upper, self.scaling.lower) / math.sqrt(n_samples)
+        ranges = np.subtract(self.scaling.upper, self.scaling.lower)
+        steps = ranges / math.sqrt(n_samples)
         if self.resolution is not None:
-            steps = np.array(self.resolution)
+            steps = np.minimum(self.resolution, ranges)
         scaled = steps / self.scaling.units * 2.0**self.precision_bits
         return np.array([bits_to_hold(float(step)) for step in scaled], dtype=np.int64)

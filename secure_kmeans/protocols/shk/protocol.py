@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from secure_kmeans.errors import JobError
 from secure_kmeans.job import Role
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import KMeansResult
 from secure_kmeans.mpc.installation import check_crypten
 from secure_kmeans.protocols.base import Context, Protocol
-from secure_kmeans.protocols.kmeans_checks import check_fit, check_prediction
+from secure_kmeans.protocols.kmeans_checks import check_all_tables, check_fit, check_prediction
 from secure_kmeans.protocols.shk.disclosures import disclosures
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.tables import Table
@@ -32,6 +34,23 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         """See :meth:`~secure_kmeans.protocols.base.Protocol.check`."""
         del role
         return check_prediction(job, table) if job.task == "predict" else check_fit(job, table)
+
+    def check_together(self, job: ShkJob, tables: Mapping[str, Table]) -> None:
+        """See :func:`~secure_kmeans.protocols.kmeans_checks.check_all_tables`."""
+        if job.task == "fit":
+            check_all_tables(job, list(tables.values()), hidden=job.hide_counts)
+
+    def check_apart(self, job: ShkJob) -> None:
+        """Refuse public starting rows.
+
+        What a start discloses, even the number of its iterations, says where its row lies
+        (``experiments/attack_public_sizes.py``). On one machine nobody learns anything by that.
+        """
+        if job.starts_are_public:
+            raise JobError(
+                "seed: with it all parties know at which rows the starts begin, and the sizes say where these rows "
+                "lie; leave it out between machines, or give centroids to begin with"
+            )
 
     def check_installed(self) -> None:
         """See :mod:`~secure_kmeans.mpc.installation`."""
@@ -55,6 +74,22 @@ class Shk(Protocol[ShkJob, KMeansResult]):
     def state_bytes(self, job: ShkJob) -> int:
         """Bytes for shares of the centroids now and before, and the sizes of each iteration."""
         return 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter)
+
+    def model_taken(self, job: ShkJob) -> str | None:
+        """The job's ``model``, which only a prediction has."""
+        return job.model
+
+    def prediction(self, fitted: ShkJob, session: str) -> ShkJob:
+        """See :meth:`~secure_kmeans.job.KMeansJob.prediction`."""
+        return fitted.prediction(session)
+
+    def check_model(self, job: ShkJob, fitted: ShkJob) -> None:
+        """See :meth:`~secure_kmeans.job.KMeansJob.check_model_of`."""
+        job.check_model_of(fitted)
+
+    def model_kept(self, result: KMeansResult) -> bytes | None:
+        """The party's share of the centroids, where not all of them are public."""
+        return base64.b64decode(result.own.model_share) or None
 
     def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
         """Start the ranks by CrypTen's ``run_multiprocess``."""

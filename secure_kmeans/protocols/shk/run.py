@@ -21,9 +21,10 @@ from secure_kmeans.mpc.session import open_session
 from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.protocols.base import Context
+from secure_kmeans.protocols.bounds import bits_of_a_difference
 from secure_kmeans.protocols.conclusion import Conclude, Concluded, Conclusion
-from secure_kmeans.protocols.distances import bits_of_a_difference
 from secure_kmeans.protocols.initialisation import first_centroids
+from secure_kmeans.protocols.kmeans_checks import check_rows
 from secure_kmeans.protocols.lloyd import Lloyd, Revealed
 from secure_kmeans.protocols.lookahead import ScheduleLine
 from secure_kmeans.protocols.shk import disclosures as may
@@ -96,6 +97,7 @@ class _Part:
     def fit(self) -> KMeansResult | None:
         """Cluster the rows of all parties."""
         context, job, sharing, engine = self.context, self.job, self.sharing, self.engine
+        check_rows(job, sum(self.counts), hidden=job.hide_counts)
         X = sharing.enter_rows(self.scaled, self.counts)  # (n, d)
         state = None if context.resumed is None else State.decoded(context.resumed, self.counts)
         resumption = Resumption.agreed(
@@ -194,6 +196,7 @@ class _Part:
             KMeansModel(
                 centroids=found.centroids,
                 grid_centroids=found.grid_centroids,
+                tie_order=found.order,
                 withheld=found.withheld,
                 sizes=found.sizes,
                 inertia=losses.get("inertia"),
@@ -206,7 +209,6 @@ class _Part:
                     [None if sizes[number] < 0 else sizes[number] for number in found.order]
                     for sizes in tally.sizes[best]
                 ],
-                precedence=found.precedence,
             ),
             KMeansOwn(labels=found.labels.tolist(), model_share=found.model_share, seconds_by_iteration=tally.seconds),
         )
@@ -220,7 +222,7 @@ class _Part:
         if found.centroids is None:
             return losses
         longest, bound = float(self.job.scaling.diagonal), float(sum(self.counts))
-        if self.job.reveal_inertia:
+        if self.job.discloses_inertia:
             own = 0.0 if self.engine.is_dealer else inertia(self.rows, found.labels, found.centroids)
             losses["inertia"] = self.sharing.reveal_sum(own, may.INERTIA, bound=bound * longest**2)
         if self.job.reveal_mean_distance:
@@ -244,16 +246,18 @@ class _Part:
 
     def _labels_of_new_rows(self) -> np.ndarray:
         sharing, engine = self.sharing, self.engine
-        share, precedence = self._kept_model()
-        C = sharing.enter_share(share[:, precedence])  # the first of the nearest wins
+        share, order = self._model()
+        C = sharing.enter_share(share)
         rows = engine.execute(engine.enter(sharing.enter_rows(self.scaled, self.counts), RING_BITS))
         H = engine.execute(rows.label(engine.execute(engine.centroids(C)), RING_BITS))
         numbers, _ = engine.execute(rows.labels(H))
-        found = sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
-        return precedence[found]
+        labels = sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
+        return order[labels]
 
-    def _kept_model(self) -> tuple[np.ndarray, np.ndarray]:
-        """This party's share of the model, (1, k, d), zeros at the dealer; and the clusters in order of precedence.
+    def _model(self) -> tuple[np.ndarray, np.ndarray]:
+        """This party's share of the model in the order that decides ties, (1, k, d), and its clusters' numbers, (k,).
+
+        At the dealer all are 0.
 
         Raises
         ------
@@ -261,15 +265,13 @@ class _Part:
         """
         k, d = self.job.n_clusters, len(self.job.columns)
         if self.engine.is_dealer:
-            return np.zeros((1, k, d), dtype=np.int64), np.arange(k)
-        kept = self.context.model or b""
+            return np.zeros((1, k, d), dtype=np.int64), np.zeros(k, dtype=np.int64)
+        kept = np.frombuffer(self.context.model or b"", dtype=np.uint8)
         if len(kept) != 8 * k * (d + 1):
             raise StateError("there is no share of the model that the job names; name the folder of the run's states")
-        numbers = np.frombuffer(kept, dtype="<i8").astype(np.int64)
-        precedence = numbers[k * d :]
-        if sorted(precedence) != list(range(k)):
-            raise StateError("the share of the model that the job names cannot be read; was it changed?")
-        return numbers[: k * d].reshape(1, k, d), precedence
+        rows = kept.view("<i8").reshape(k, d + 1).astype(np.int64)
+        order = rows[:, d].argsort(kind="stable")
+        return rows[None, order, :d], order
 
     def _result(self, common: KMeansModel | None, own: KMeansOwn) -> KMeansResult:
         entries: list[Entry] = list(self.context.ledger.entries)
