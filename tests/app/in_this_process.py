@@ -54,7 +54,7 @@ def _fitted(job: ShkJob, tables: dict[str, Table]) -> tuple[KMeansModel, dict[st
         grid_centroids=clear.model.grid_centroids,
         withheld=found.withheld,
         sizes=None if job.hide_counts else found.counts,
-        inertia=found.inertia if job.reveal_inertia else None,
+        inertia=found.inertia if job.discloses_inertia else None,
         mean_distance=found.mean_distance if job.reveal_mean_distance else None,
         n_iter=found.n_iter,
         converged=found.converged,

@@ -72,7 +72,8 @@ INERTIA: Final = Disclosure(
     "inertia",
     ALL,
     When.END,
-    "one number over the rows of all clusters that are not withheld; `reveal_inertia = false` keeps it hidden",
+    "one number over the rows of all clusters that are not withheld; `reveal_inertia = false` keeps it hidden; not with "
+    "`hide_counts`, since the sizes could follow from it",
 )
 MEAN_DISTANCE: Final = Disclosure(
     "mean-distance loss",
@@ -121,7 +122,7 @@ def disclosures(job: ShkJob | None) -> tuple[Disclosure, ...]:
         WITHHELD: fits and (job.discloses_centroids or not job.hide_counts),
         FINAL_CENTROIDS: fits and job.discloses_centroids,
         FINAL_SIZES: fits and not job.hide_counts,
-        INERTIA: fits and job.reveal_inertia and job.discloses_centroids,
+        INERTIA: fits and job.discloses_inertia,
         MEAN_DISTANCE: fits and job.reveal_mean_distance and job.discloses_centroids,
         OWN_LABELS: True,
     }

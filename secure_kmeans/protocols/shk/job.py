@@ -50,8 +50,11 @@ class ShkJob(KMeansJob):
         Of each column the smallest step between two values, as the parties agreed: the grid of the centroids where the
         sizes are hidden. None: the range of each column divided by the square root of the number of rows.
     disclose : Disclose
-    reveal_inertia, reveal_mean_distance : bool
-        These sums over all parties' rows are disclosed at the end, where the centroids are.
+    reveal_inertia : bool or None
+        The inertia is disclosed at the end. None: where the centroids are and the sizes are not hidden, which could
+        follow from it (``experiments/attack_hidden_sizes.py``).
+    reveal_mean_distance : bool
+        The mean-distance loss is disclosed at the end.
     """
 
     HELPERS: ClassVar[Mapping[str, Kind]] = {DEALER: Kind.DEALER}
@@ -70,7 +73,7 @@ class ShkJob(KMeansJob):
     hide_counts: bool = False
     resolution: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     disclose: Disclose = Disclose()
-    reveal_inertia: bool = True
+    reveal_inertia: bool | None = None
     reveal_mean_distance: bool = False
 
     @model_validator(mode="after")
@@ -79,6 +82,14 @@ class ShkJob(KMeansJob):
             raise ValueError('hide_counts: only the engine "secure" divides by counts that stay secret')
         if self.hide_counts and self.reveal_mean_distance:
             raise ValueError("hide_counts: the mean-distance loss is made from the cluster sizes; leave it out")
+        if self.hide_counts and self.reveal_inertia:
+            raise ValueError("reveal_inertia: with it the sizes can follow from the centroids; leave it out")
+        if not self.discloses_centroids and (self.reveal_inertia or self.reveal_mean_distance):
+            raise ValueError(
+                "disclose: the losses are made from the centroids; leave reveal_inertia and reveal_mean_distance out"
+            )
+        if self.resolution is not None and not self.hide_counts:
+            raise ValueError("resolution: without hidden sizes all digits of the centroids are disclosed; leave it out")
         if not self.hide_counts and self.min_cluster_size > LARGEST_PUBLIC_MINIMUM:
             raise ValueError(
                 f"min_cluster_size: more than {LARGEST_PUBLIC_MINIMUM} only with hidden sizes; set {key('hide_counts')}"
@@ -93,6 +104,13 @@ class ShkJob(KMeansJob):
         if self.engine == "crypten" and self.task == "fit" and self.centroids is None and self.seed is None:
             raise ValueError('seed: the engine "crypten" draws no secret starts; give a seed')
         return self
+
+    @property
+    def discloses_inertia(self) -> bool:
+        """Whether all parties learn the inertia."""
+        if self.reveal_inertia is None:
+            return self.discloses_centroids and not self.hide_counts
+        return self.reveal_inertia
 
     @property
     def discloses_centroids(self) -> bool:
