@@ -6,7 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -167,8 +167,8 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         if len(self.withheld_):
             numbers = ", ".join(map(str, self.withheld_))
             raise JobError(
-                f"to_sklearn: scikit-learn needs every center, but those of the empty or withheld clusters {numbers} are "
-                "not known; use fewer n_clusters, or a smaller min_cluster_size"
+                f"to_sklearn: scikit-learn needs every center, but the clusters {numbers} are empty or withheld; "
+                "use fewer n_clusters, or a smaller min_cluster_size"
             )
         model = KMeans(len(centers), init=centers.copy(), n_init=1, max_iter=self.max_iter, tol=self.tol)
         model.cluster_centers_ = centers
@@ -200,9 +200,15 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         ------
         JobError
         """
+        if (
+            not isinstance(self.n_clusters, int | np.integer)
+            or isinstance(self.n_clusters, bool)
+            or self.n_clusters < 1
+        ):
+            raise JobError("n_clusters: it should be a whole number of at least 1")
+        if not isinstance(self.scaling, str) or self.scaling not in get_args(ScalingMethod):
+            raise JobError('scaling.method: it should be "uniform", "minmax" or "none"')
         start = start_of(self.init, self.n_clusters, len(table.columns))
-        if self.scaling is None:
-            raise JobError("scaling: it should be 'uniform', 'minmax' or 'none'")
         return {
             "init": self.init if start is None else INIT,
             "centroids": start,
@@ -217,7 +223,7 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
     def _keep_model(
         self,
         fitted: Fitted,
-        centroids: Sequence[Sequence[float] | None] | None,
+        centroids: list[list[float] | None] | None,
         sizes: Sequence[int | None] | None,
         withheld: Sequence[int],
         labels: np.ndarray,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Any, Final
 
 import numpy as np
@@ -20,8 +19,10 @@ from sklearn.utils.validation import validate_data
 
 from secure_kmeans.app.proposal import Bounds
 from secure_kmeans.errors import DataError, JobError, SecureKMeansError
+from secure_kmeans.headers import Columns
 from secure_kmeans.job import SEEDS
 from secure_kmeans.tables import Table, table_from_frame
+from secure_kmeans.words import column_title, may_be_value
 
 PARAMETERS: Final[Mapping[str, str]] = {
     "centroids": "init",
@@ -37,7 +38,8 @@ PARAMETERS: Final[Mapping[str, str]] = {
 
 _HARMLESS: Final = ("Found array with ", "X has ", "Sparse data was passed")
 """How those of scikit-learn's messages begin that hold neither a cell nor a name."""
-_NAMES: Final = ("The feature names should match", "Feature names are only supported")
+_NAMES_DIFFER: Final = "The feature names should match"
+_DATES: Final = {"date", "datetime", "datetime64", "period", "time", "timedelta", "timedelta64"}
 _NO_NUMBER: Final = re.compile(r"argument must be a string or a real number, not '(\w+)'")
 
 
@@ -74,8 +76,10 @@ def validated(estimator: BaseEstimator, X: Any, source: str, *, reset: bool, few
     DataError
         Also a TypeError where a cell is neither a number nor text, or X is sparse.
     """
-    _refuse_frame(X, source)
+    _refuse_dates_and_names(X, source)
     try:
+        if isinstance(X, np.ma.MaskedArray):
+            X = np.ma.filled(X.astype(np.float64), np.nan)
         rows = validate_data(
             estimator, X, reset=reset, dtype=np.float64, ensure_all_finite=False, ensure_min_samples=fewest
         )
@@ -93,24 +97,34 @@ def _checked(rows: np.ndarray, names: tuple[str, ...], source: str) -> Table:
     ):
         if found.any():
             row, position = np.argwhere(found)[0]
-            raise DataError(f"{source}: {_title(names, int(position))}, row {row + 1}: {what}")
+            raise DataError(f"{source}: {column_title(names, int(position))}, row {row + 1}: {what}")
     if not len(rows):
         return Table(source, names, rows)
     return table_from_frame(pd.DataFrame(rows, columns=list(names)), source=source)
 
 
-def _refuse_frame(X: Any, source: str) -> None:
-    """Refuse dates, which scikit-learn takes for numbers, and columns that have one name."""
+def _refuse_dates_and_names(X: Any, source: str) -> None:
+    """Refuse dates, which scikit-learn takes for numbers, columns that have one name, and names that may be a row."""
     if isinstance(X, pd.DataFrame):
+        if Columns.of(X, source, has_first_line=False).look_like_data:
+            raise DataError(f"{source}: the names of its columns look like a row of data, not a header; rename them")
         if not X.columns.is_unique:
             position = int(X.columns.duplicated().argmax())
             raise DataError(f"{source}: column {position + 1} has the name of an earlier one; rename it")
-        names = tuple(map(str, X.columns))
+        if len({isinstance(name, str) for name in X.columns}) > 1:
+            raise DataError(f"{source}: the names of some columns are text, those of others are not; rename them")
         for position, dtype in enumerate(X.dtypes):
             if _are_dates(dtype):
-                raise _dates(source, _title(names, position))
-    elif isinstance(X, np.ndarray) and _are_dates(X.dtype):
+                raise _dates(source, column_title(tuple(map(str, X.columns)), position))
+    elif _are_dates(getattr(X, "dtype", None)) or (isinstance(X, list | tuple) and _are_dates(_dtype_of(X))):
         raise _dates(source, "it")
+
+
+def _dtype_of(X: Sequence[Any]) -> Any:
+    try:
+        return np.asarray(X).dtype
+    except (TypeError, ValueError):  # rows that are not equally long
+        return None
 
 
 def _are_dates(dtype: Any) -> bool:
@@ -127,16 +141,16 @@ def _without_values(error: Exception, X: Any, source: str) -> DataError:
     if text.startswith("Complex data"):
         return DataError(f"{source}: Complex data not supported; give real numbers")
     kind = CellError if isinstance(error, TypeError) else DataError
-    if text.startswith(_HARMLESS) or (text.startswith(_NAMES) and not _may_hold_values(X)):
+    if text.startswith(_HARMLESS) or (text.startswith(_NAMES_DIFFER) and not _may_hold_values(X)):
         return kind(text if text.startswith("X ") and source == "X" else f"{source}: {text}")
-    if text.startswith(_NAMES):
+    if text.startswith(_NAMES_DIFFER):
         return kind(
             f"{source}: its columns are not those of the fit, by name and in their order; name the same columns"
         )
     if found := _NO_NUMBER.search(text):
         return kind(
-            f"{source}: an argument must be a string or a real number, not of type {found[1]}, in every cell; convert "
-            "the column, or leave it out"
+            f"{source}: a cell is of type {found[1]}, but an argument must be a string or a real number; convert the "
+            "column, or leave it out"
         )
     return _found_in(X, source) or kind(f"{source}: this is no table of numbers, of shape (n_samples, n_features)")
 
@@ -145,12 +159,14 @@ def _found_in(X: Any, source: str) -> DataError | None:
     """Which cell of a table is no number."""
     try:
         if np.ndim(X) != 2:
-            return DataError(
-                f"{source}: a 2D table is needed, of shape (n_samples, n_features), not {np.ndim(X)}D. Reshape your data"
-            )
+            shape = "of shape (n_samples, n_features)"
+            return DataError(f"{source}: a 2D table is needed, {shape}, not {np.ndim(X)}D. Reshape your data")
         frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(np.asarray(X, dtype=object))
         if not isinstance(X, pd.DataFrame):
             frame.columns = pd.Index([f"x{number}" for number in range(frame.shape[1])])
+        for position in range(frame.shape[1]):
+            if pd.api.types.infer_dtype(frame.iloc[:, position]) in _DATES:
+                return _dates(source, column_title(tuple(map(str, frame.columns)), position))
         table_from_frame(frame, source=source)
     except DataError as error:
         return error
@@ -161,20 +177,7 @@ def _found_in(X: Any, source: str) -> DataError | None:
 
 def _may_hold_values(X: Any) -> bool:
     """Whether the names of X's columns could be a row of it: a file that was read as if it had a header."""
-    return any(map(_may_be_value, getattr(X, "columns", ())))
-
-
-def _may_be_value(name: Any) -> bool:
-    try:
-        float(name)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _title(names: Sequence[str], position: int) -> str:
-    name = names[position]
-    return f"column {position + 1}" if _may_be_value(name) else f'column "{name}"'
+    return any(may_be_value(str(name)) for name in getattr(X, "columns", ()))
 
 
 def party_of_rows(groups: Any, n_samples: int) -> tuple[np.ndarray, int]:
@@ -215,6 +218,8 @@ def start_of(init: Any, n_clusters: Any, n_features: int) -> np.ndarray | None:
         return None
     try:
         centroids = np.array(init, dtype=np.float64)
+        if centroids.ndim != 2:
+            raise TypeError
     except (TypeError, ValueError):
         raise JobError(
             'init: it should be "farthest", "k-means++", "random" or an array of shape (n_clusters, n_features)'
@@ -238,7 +243,7 @@ def seed_of(random_state: Any) -> int | None:
     """
     if random_state is None:
         return None
-    if not isinstance(random_state, Integral) or isinstance(random_state, bool):
+    if not isinstance(random_state, int | np.integer) or isinstance(random_state, bool):
         try:
             return int(check_random_state(random_state).randint(SEEDS, dtype=np.int64))
         except ValueError:
@@ -277,22 +282,3 @@ def numbers_of(values: Any, parameter: str) -> tuple[float, ...] | None:
         return tuple(map(float, values))
     except (TypeError, ValueError):
         raise JobError(f"{parameter}: a sequence of numbers is needed, one for each column") from None
-
-
-def check_enough(n_samples: int, **needed: Any) -> None:
-    """Refuse fewer rows than there are clusters or parties.
-
-    Parameters
-    ----------
-    n_samples : int
-    **needed
-        The parameters ``n_clusters`` and ``n_parties``, as the user gave them.
-
-    Raises
-    ------
-    DataError
-    """
-    for parameter, number in needed.items():
-        if isinstance(number, Integral) and n_samples < number:
-            what = parameter.removeprefix("n_")
-            raise DataError(f"X: n_samples={n_samples} should be >= {parameter}={number}; use fewer {what}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from secure_kmeans.app.proposal import Bounds, propose_clustering
 from secure_kmeans.estimators.base import INIT, LEAST_SIZE, MAX_ITER, N_INIT, SCALING, TOL, Fitted, KMeansBase, warn_of
-from secure_kmeans.estimators.inputs import check_enough, naming_parameters, seed_of, validated
+from secure_kmeans.estimators.inputs import naming_parameters, seed_of, validated
 from secure_kmeans.job import USUAL_CLUSTERS, Init, ScalingMethod
 from secure_kmeans.job.coins import fresh_seed
 from secure_kmeans.job.fixed_point import FixedPoint
@@ -16,7 +16,7 @@ from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.conclusion import conclude, label_rows
 from secure_kmeans.plaintext.kmeans import number_of_best
 from secure_kmeans.plaintext.losses import inertia
-from secure_kmeans.protocols.kmeans_checks import advice_on_digits
+from secure_kmeans.protocols.kmeans_checks import advice_on_digits, check_all_tables
 from secure_kmeans.report.remarks import remarks_on
 from secure_kmeans.tables import Table, check_bounds
 
@@ -82,10 +82,10 @@ class PlaintextKMeans(KMeansBase):
         """
         del y
         table = validated(self, X, "X", reset=True)
-        check_enough(len(table), n_clusters=self.n_clusters)
         with naming_parameters():
             clustering = propose_clustering([table], self.n_clusters, **self._clustering_keys(table))
             check_bounds(table, clustering.scaling)
+            check_all_tables(clustering, [table])
         seed = seed_of(self.random_state)
         runs = run_in_the_clear(clustering, table.rows, fresh_seed() if seed is None else seed)
         run = runs[number_of_best(runs)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Final, Literal, Self
 
 import numpy as np
@@ -15,22 +14,23 @@ from secure_kmeans.app.proposal import Bounds, propose_job, propose_prediction
 from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.estimators.base import INIT, LEAST_SIZE, MAX_ITER, N_INIT, SCALING, TOL, Fitted, KMeansBase, warn_of
 from secure_kmeans.estimators.inputs import (
-    check_enough,
     naming_parameters,
     numbers_of,
     party_of_rows,
     seed_of,
     validated,
 )
-from secure_kmeans.job import MOST_PUBLIC_STARTS, USUAL_CLUSTERS, Init, ScalingMethod
+from secure_kmeans.job import USUAL_CLUSTERS, Init, ScalingMethod
 from secure_kmeans.job.model import KMeansModel, KMeansOwn
 from secure_kmeans.job.result import Result
 from secure_kmeans.protocols.kmeans_checks import advice_on_digits
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
+from secure_kmeans.protocols.shk.protocol import SHK
 from secure_kmeans.report.kmeans import report_of_kmeans
 from secure_kmeans.report.sections import centers_array
 from secure_kmeans.roles.local import run_local
 from secure_kmeans.tables import Table, check_bounds
+from secure_kmeans.words import counted
 
 _TIMEOUT: Final[float] = ShkJob.default_of("timeout")
 _ENGINE: Final[Engine] = ShkJob.default_of("engine")
@@ -64,14 +64,14 @@ class SecureKMeans(KMeansBase):
     disclose_centroids : "all" or "nobody"
         With "nobody" each party has the labels of its rows and a share of the centers, and :meth:`predict` runs on
         shares.
-    reveal_inertia : bool
+    reveal_inertia : bool, optional
+        None: the inertia is disclosed where the centers and the sizes are.
     engine : "secure" or "crypten"
         "crypten", CrypTen's own circuits, is for comparison only.
     timeout : float
         Seconds after which a silent role counts as failed.
     random_state : int, RandomState or None
-        None: the starts begin at rows that nobody knows. Otherwise they begin at rows that all parties know, the same
-        in every run, which limits ``n_init``.
+        None: the starts begin at rows that nobody knows. Otherwise at rows that all know, the same in every run.
     verbose : int
         1 shows progress.
 
@@ -120,7 +120,7 @@ class SecureKMeans(KMeansBase):
         hide_counts: bool = False,
         resolution: Sequence[float] | None = None,
         disclose_centroids: Literal["all", "nobody"] = "all",
-        reveal_inertia: bool = True,
+        reveal_inertia: bool | None = None,
         engine: Engine = _ENGINE,
         timeout: float = _TIMEOUT,
         random_state: Any = None,
@@ -170,6 +170,7 @@ class SecureKMeans(KMeansBase):
             job = propose_job(tables, self.n_clusters, **self._job_keys(tables[0]))
             for table in parts.given:
                 check_bounds(table, job.scaling)
+            SHK.check_together(job, dict(zip(job.names, tables, strict=True)))
             results = self._run(job, tables)
         model = results[0].common
         assert isinstance(model, KMeansModel)
@@ -205,17 +206,10 @@ class SecureKMeans(KMeansBase):
         ------
         JobError
         """
-        keys, seed = self._clustering_keys(table), seed_of(self.random_state)
-        many = isinstance(keys["n_init"], Integral) and keys["n_init"] > MOST_PUBLIC_STARTS
-        if seed is not None and many and keys["centroids"] is None:
-            raise JobError(
-                f"n_init: with a random_state at most {MOST_PUBLIC_STARTS} starts: it says at which rows they begin, "
-                "and the sizes of more would give these rows away; leave random_state out, or take fewer starts"
-            )
         if self.disclose_centroids not in ("all", "nobody"):
             raise JobError('disclose_centroids: it should be "all" or "nobody"')
-        return keys | {
-            "seed": seed,
+        return self._clustering_keys(table) | {
+            "seed": seed_of(self.random_state),
             "hide_counts": self.hide_counts,
             "resolution": numbers_of(self.resolution, "resolution"),
             "disclose": {"centroids": self.disclose_centroids},
@@ -236,15 +230,17 @@ class SecureKMeans(KMeansBase):
             if groups is not None:
                 raise DataError("groups: a list of tables says already which party holds a row; leave groups out")
             tables = self._checked_list(X, parties, reset=True)
-            check_enough(sum(map(len, tables)), n_clusters=self.n_clusters)
             return _Parts(tables, tables, np.arange(sum(map(len, tables))))
         table = validated(self, X, "X", reset=True)
-        check_enough(len(table), n_clusters=self.n_clusters, n_parties=parties)
+        if len(table) < parties:
+            raise DataError(f"X: n_samples={len(table)} should be >= n_parties={parties}; use fewer parties")
         if groups is None:
             return _Parts.of(table, np.array_split(np.arange(len(table)), parties))
         ranks, found = party_of_rows(groups, len(table))
         if found != parties:
-            raise DataError(f"groups: {found} parties for n_parties={parties}; give each party's rows one label")
+            raise DataError(
+                f"groups: {counted(found, 'label')} for n_parties={parties}; give each party's rows one of their own"
+            )
         return _Parts.of(table, [np.flatnonzero(ranks == rank) for rank in range(parties)])
 
     def _checked_list(self, X: Sequence[Any], parties: int, *, reset: bool) -> list[Table]:
@@ -301,18 +297,23 @@ class _Parts:
 
 def _checked_number(parties: Any) -> int:
     fewest, most = ShkJob.FEWEST_PARTIES, ShkJob.MOST_PARTIES
-    whole = isinstance(parties, Integral) and not isinstance(parties, bool)
-    if not whole or not fewest <= parties <= most:
+    if not isinstance(parties, int | np.integer) or isinstance(parties, bool):
+        raise JobError(f"n_parties: it should be a whole number from {fewest} to {most}")
+    if not fewest <= parties <= most:
         raise JobError(f"n_parties: a secure run takes {fewest} to {most} parties, not {parties}")
     return int(parties)
 
 
 def _is_list_of_tables(X: Any) -> bool:
-    """Whether every element is a table of its own, not a row."""
+    """Whether the elements are tables, not rows."""
+    return isinstance(X, list | tuple) and any(_dimensions(part) == 2 for part in X)
+
+
+def _dimensions(part: Any) -> int:
     try:
-        return isinstance(X, list | tuple) and bool(len(X)) and all(np.ndim(part) == 2 for part in X)
+        return np.ndim(part)
     except ValueError:  # rows that are not equally long
-        return False
+        return 0
 
 
 def _own(result: Result) -> KMeansOwn:
