@@ -119,6 +119,7 @@ class TestParameters:
             "n_init": 5,
             "max_iter": 100,
             "tol": 0.5,
+            "min_cluster_size": 1,
             "scaling": "uniform",
             "bounds": None,
             "random_state": None,
