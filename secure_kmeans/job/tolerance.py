@@ -58,12 +58,13 @@ class Tolerance:
         if clustering.tol == 0:
             return None
         d, scale = len(clustering.columns), 2.0**clustering.precision_bits
-        norm = d * (1.02 * clustering.scaling.largest * scale) ** 2
+        reach = 1.02 * clustering.scaling.largest * scale + 1
+        norm = d * (reach - 1) ** 2
         room = min(_ROOM - bits_to_hold(float(n_samples)), 61 - _FACTOR_BITS - 2)
-        if room < _FACTOR_BITS:
+        if room < max(_FACTOR_BITS, bits_to_hold(reach)):  # the mean row is divided like the mean norm
             raise JobError(f"tol: the ring has no room for the variance of {n_samples} rows; use 0")
         shift = max(0, bits_to_hold(norm) - room)
-        slack = 3 + math.ceil(d * (1.02 * scale * clustering.scaling.largest + 1) / 2.0**shift)
+        slack = 3 + math.ceil(d * reach / 2.0**shift)
         exact = clustering.tol / d * 2.0**shift
         factor_bits = min(_FACTOR_BITS - (math.frexp(exact)[1]), 62)
         return cls(n_samples, shift, slack, round(math.ldexp(exact, factor_bits)), factor_bits, 1 << room)

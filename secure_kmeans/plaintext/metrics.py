@@ -30,6 +30,8 @@ def match_centroids(centroids: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def match_labels(labels: np.ndarray, reference: np.ndarray, n_clusters: int) -> np.ndarray:
     """Number of each cluster's partner among the reference's, one to one: the pairing with most rows in common.
 
+    Of several such pairings it is one in which most clusters keep their number.
+
     Parameters
     ----------
     labels, reference : (n,) ints
@@ -43,7 +45,8 @@ def match_labels(labels: np.ndarray, reference: np.ndarray, n_clusters: int) -> 
 
     common = np.zeros((n_clusters, n_clusters))
     np.add.at(common, (labels, reference), 1)
-    _, partners = linear_sum_assignment(common + np.eye(n_clusters) / 2, maximize=True)
+    kept = np.eye(n_clusters) / (2 * n_clusters)  # all together less than a row
+    _, partners = linear_sum_assignment(common + kept, maximize=True)
     return np.asarray(partners)
 
 

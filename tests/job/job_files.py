@@ -25,6 +25,12 @@ name = "lab"
 lower = [0, 0]
 upper = [120, 50.5]
 """
+SESSION = "5e" * 32
+"""The session of a fit, whose model a prediction takes."""
+PREDICTION = f'''
+task = "predict"
+model = "{SESSION}"
+''' + MINIMAL.lstrip()
 FINGERPRINTS = ["ab" * 32, "0123456789abcdef" * 4, "f" * 64]
 FULL = f"""
 protocol = "shk"
@@ -35,11 +41,13 @@ init = "k-means++"
 n_init = 7
 max_iter = 50
 tol = 1e-6
+min_cluster_size = 3
 seed = 11
 centroids = [[1, 2.5], [100, 50]]
 precision_bits = 20
 engine = "crypten"
 hide_counts = false
+disclose = {{ centroids = "all" }}
 reveal_inertia = false
 reveal_mean_distance = true
 timeout = 12

@@ -6,7 +6,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.job.fixed_point import FixedPoint, bits_to_hold, choose_precision_bits, largest_that_fits
+from secure_kmeans.job.fixed_point import (
+    MOST_MEAN_BITS,
+    FixedPoint,
+    bits_to_hold,
+    choose_precision_bits,
+    division_bits,
+    largest_that_fits,
+    mean_bits,
+)
 
 
 @st.composite
@@ -96,7 +104,7 @@ class TestChoosePrecisionBits:
             choose_precision_bits(3, 4, 12345678.0)
         assert str(caught.value) == (
             "the bounds are too large for the fixed point with 3 columns and 4 clusters; "
-            'use the scaling "uniform" or "minmax"'
+            'use scaling.method "uniform" or "minmax"'
         )
 
     @settings(max_examples=200)
@@ -116,6 +124,33 @@ class TestChoosePrecisionBits:
         assert 8 <= f <= 24
         assert part * 4**f <= 1 + slack
         assert f == 24 or part * 4 ** (f + 1) > 1 - slack
+
+
+class TestMeanBits:
+    @pytest.mark.parametrize(
+        ("n_samples", "bits"),
+        [
+            (1, 40),  # 246 <= 2^8: 59 - 8 = 51, of which 40 are enough
+            (2**11, 40),  # 2^19
+            (2**11 + 100, 39),  # 246 * 2148 > 2^19
+            (10**6, 31),  # 2.46e8 < 2^28
+            (2**30, 21),  # 2^38
+            (2**60, 8),  # the least
+        ],
+    )
+    def test_hand_computed(self, n_samples: int, bits: int) -> None:
+        assert mean_bits(n_samples) == bits
+
+    @given(st.integers(1, 2**30))
+    @example(2**30)
+    @example(2**16)
+    def test_an_exact_division_has_room_for_them_and_for_no_more(self, n_samples: int) -> None:
+        bits = mean_bits(n_samples)
+        assert division_bits(1 << bits, n_samples) > 0
+        assert n_samples * 2**bits < 2**62, "the sum of the rows is a dividend"
+        if bits < MOST_MEAN_BITS:
+            with pytest.raises(JobError, match="no room to divide sums of"):
+                division_bits(1 << (bits + 1), n_samples)
 
 
 class TestLargestThatFits:

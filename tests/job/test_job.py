@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from secure_kmeans.job import SEEDS, Endpoint, Job, Kind, KMeansJob, Party, Role, Scaling
-from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.protocols.shk.job import Disclose, ShkJob
 from tests.job.refusing import refusal
 from tests.jobs import a_job_of
 
@@ -27,12 +27,16 @@ class TestDefaults:
             "dealer": Endpoint(),
             "n_init": 5,
             "max_iter": 100,
-            "tol": 1e-8,
+            "tol": 0.0,
+            "min_cluster_size": 5,
             "seed": None,
             "bounds_from_data": False,
             "centroids": None,
+            "model": None,
             "hide_counts": False,
-            "reveal_inertia": True,
+            "resolution": None,
+            "disclose": Disclose(centroids="all"),
+            "reveal_inertia": None,
             "reveal_mean_distance": False,
             "timeout": 60.0,
             "purpose": "",
@@ -222,6 +226,8 @@ class TestStateDigest:
             {"seed": 1},
             {"scaling": Scaling.of(lower=(0.0, 0.0), upper=(1.0, 2.0))},
             {"hide_counts": True},
+            {"min_cluster_size": 4},
+            {"disclose": Disclose(centroids="nobody")},
             {"parties": Party.named("a", "c")},
         ],
     )

@@ -8,15 +8,15 @@ from secure_kmeans.job import digest_of_keys
 from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.protocols import read_job
 from secure_kmeans.protocols.shk.job import ShkJob
-from tests.job.job_files import FINGERPRINTS, FULL, MINIMAL, Read, changed
+from tests.job.job_files import FINGERPRINTS, FULL, MINIMAL, PREDICTION, SESSION, Read, changed
 
 OTHER_VALUES = {
-    "task": '"predict"',
     "columns": '["age", "weight"]',
     "n_init": "8",
     "init": '"random"',
     "max_iter": "51",
     "tol": "1.0000001e-6",
+    "min_cluster_size": "4",
     "seed": "12",
     "centroids": "[[1, 2.5], [100, 50.000001]]",
     "precision_bits": "19",
@@ -61,7 +61,15 @@ class TestDigest:
         self.check_difference(job, read(MINIMAL.replace("n_clusters = 3", "n_clusters = 4")), "n_clusters")
         secret = MINIMAL.replace("n_clusters = 3", "n_clusters = 3\nhide_counts = true")
         self.check_difference(job, read(secret), "hide_counts")
+        coarse = read(f"resolution = [1, 0.5]\n{secret}")
+        self.check_difference(read(secret), coarse, "resolution")
+        self.check_difference(coarse, read(f"resolution = [1, 0.50000001]\n{secret}"), "resolution")
+        self.check_difference(job, read(f'{MINIMAL}\n[disclose]\ncentroids = "nobody"\n'), "disclose")
+        prediction = read(PREDICTION)
+        self.check_difference(prediction, read(PREDICTION.replace(SESSION, "0" * 64)), "model")
+        self.check_difference(prediction, prediction.model_copy(update={"task": "fit"}), "task")
         tested = {*OTHER_VALUES, *OTHER_TEXTS, "bounds_from_data", "n_clusters", "protocol", "hide_counts"}
+        tested |= {"task", "model", "resolution", "disclose"}
         assert tested == set(ShkJob.model_fields)
 
     @staticmethod
@@ -110,9 +118,10 @@ class TestDigest:
             "init": '"farthest"',
             "n_init": "5",
             "max_iter": "100",
-            "tol": "1e-8",
+            "tol": "0",
+            "min_cluster_size": "5",
+            "disclose": "{}",
             "precision_bits": str(choose_precision_bits(2, 3, 1.0)),
-            "reveal_inertia": "true",
             "reveal_mean_distance": "false",
             "timeout": "60",
             "purpose": '""',

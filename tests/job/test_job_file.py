@@ -7,8 +7,8 @@ from secure_kmeans.errors import JobError
 from secure_kmeans.job import Endpoint, Party, Scaling
 from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.protocols import read_job
-from secure_kmeans.protocols.shk.job import ShkJob
-from tests.job.job_files import FINGERPRINTS, FULL, MINIMAL, Read, Refusal, changed
+from secure_kmeans.protocols.shk.job import Disclose, ShkJob
+from tests.job.job_files import FINGERPRINTS, FULL, MINIMAL, PREDICTION, SESSION, Read, Refusal, changed
 
 NO_ADDRESSES = ["clinic.example", "clinic.example:", ":7100", "h:0", "h:70000", "h:65536", "h:-1", "[::1]"]
 NO_ADDRESSES += ["::1:7100", "[::1]7100", "[host]:7100", "https://h:7100", "h:7100/", "h:0x10", "h:7100 ", "h h:1", ""]
@@ -39,11 +39,13 @@ class TestReading:
             n_init=7,
             max_iter=50,
             tol=1e-6,
+            min_cluster_size=3,
             seed=11,
             centroids=((1.0, 2.5), (100.0, 50.0)),
             scaling=Scaling.of(method="minmax", lower=(0.0, 0.0), upper=(120.0, 50.5)),
             precision_bits=20,
             engine="crypten",
+            disclose=Disclose(centroids="all"),
             reveal_inertia=False,
             reveal_mean_distance=True,
             timeout=12.0,
@@ -52,11 +54,16 @@ class TestReading:
         )
 
     def test_every_key_is_in_the_full_example(self, read: Read) -> None:
-        assert set(re.findall(r"(?m)^(?:\[)?(\w+)(?: =|\])", FULL)) >= set(ShkJob.model_fields) - {"bounds_from_data"}
+        others = {"bounds_from_data", "model", "resolution"}  # of no file, of a prediction, of hidden sizes
+        assert set(re.findall(r"(?m)^(?:\[)?(\w+)(?: =|\])", FULL)) >= set(ShkJob.model_fields) - others
 
     def test_a_prediction(self, read: Read) -> None:
-        job = read(changed(task='"predict"', centroids="[[1, 1], [500, 1]]"))
-        assert (job.task, job.centroids) == ("predict", ((1.0, 1.0), (500.0, 1.0)))
+        job = read(PREDICTION)
+        assert (job.task, job.model, job.centroids) == ("predict", SESSION, None)
+
+    def test_a_model_that_nobody_learns(self, read: Read) -> None:
+        assert read(f'{MINIMAL}\n[disclose]\ncentroids = "nobody"\n').disclose == Disclose(centroids="nobody")
+        assert read(f"{MINIMAL}\n[disclose]\n").disclose == Disclose()
 
     def test_line_ends_of_another_system(self, read: Read) -> None:
         assert read(FULL.replace("\n", "\r\n").encode()) == read(FULL)
@@ -80,11 +87,25 @@ class TestRefused:
             ('protocol = "plaintext"', "protocol: there is no protocol of this name; it should be one of"),
             ("protocol = 1", "protocol: Input should be a valid string"),
             ("task = 1", "task: Input should be 'fit' or 'predict'"),
-            ('task = "predict"', "a prediction needs centroids"),
+            ('task = "predict"', "model: a prediction needs it"),
+            (f'model = "{SESSION}"', "model: a prediction needs it"),
+            ('model = "5e"', "model: "),
+            (f'task = "predict"\nmodel = "{SESSION}"\ncentroids = [[0, 0], [1, 1], [2, 2]]', "centroids: "),
             ('n_init = "5"', "n_init: "),
             ("n_init = 5.0", "n_init: "),
             ("n_init = true", "n_init: "),
             ("n_init = 1001", "n_init: "),
+            ("min_cluster_size = 0", "min_cluster_size: "),
+            ("min_cluster_size = 17", "min_cluster_size: more than 16 only with hidden sizes"),
+            ("resolution = [1, 1]", "resolution: without hidden sizes all digits"),
+            ("hide_counts = true\nresolution = [1]", "resolution: 1 number for 2 columns; give one for each"),
+            ("hide_counts = true\nreveal_inertia = true", "reveal_inertia: with it the sizes can follow"),
+            ('disclose = { centroids = "nobody" }\nreveal_inertia = true', "disclose: the losses are made from the"),
+            ("resolution = [1, 0]", "resolution.1: "),
+            ("resolution = 1", "resolution: "),
+            ('disclose = "nobody"', "disclose: "),
+            ('disclose = { centroids = "clinic" }', "disclose.centroids: "),
+            ('disclose = { sizes = "all" }', "disclose.sizes: "),
             ("max_iter = 0", "max_iter: "),
             ('purpose = "a\\nb"', "purpose: write one line of printable characters"),
             ("contact = 5", "contact: Input should be a valid string"),
@@ -101,9 +122,9 @@ class TestRefused:
             ("timeout = +inf", "timeout: "),
             ("reveal_inertia = 1", "reveal_inertia: "),
             ('transport = "tls"', "transport: Extra inputs are not permitted"),
-            ("centroids = [[0, 0]]", "centroids must have 3 rows of 2 numbers"),
+            ("centroids = [[0, 0]]", "centroids: there must be 3 rows of 2 numbers"),
             ("centroids = [[0, 0], [1, nan], [2, 2]]", "centroids.1.1: "),
-            ("centroids = [[0, 0], [1, 1], [900, 2]]", 'centroid 2 lies outside the bounds of column "age"'),
+            ("centroids = [[0, 0], [1, 1], [900, 2]]", 'centroids: centroid 2 lies outside the bounds of column "age"'),
             ('dealer = "here"', "dealer: "),
             ("dealer = { name = 'dealer' }", "dealer.name: "),
             ("precision_bits = 7", "precision_bits: "),
@@ -135,9 +156,9 @@ class TestRefused:
         [
             ('"age", "dose"', '"age", 7', "columns.1: "),
             ('"age", "dose"', '"age", 2024-01-01', "columns.1: "),
-            ('"age", "dose"', '"age", "age"', "every column needs a name of its own"),
-            ('"age", "dose"', '"age", ""', "every column needs a name of its own"),
-            ('"age", "dose"', '"age"', "bounds for 2 columns, but there are 1"),
+            ('"age", "dose"', '"age", "age"', "columns: every column needs a name of its own"),
+            ('"age", "dose"', '"age", ""', "columns: every column needs a name of its own"),
+            ('"age", "dose"', '"age"', "scaling: bounds for 2 columns, but there are 1"),
             ('"lab"', "2024-01-01", "parties.1.name: "),
             ('"lab"', "7", "parties.1.name: "),
             ('"lab"', '"a/b"', "parties.1.name: "),

@@ -8,15 +8,17 @@ from secure_kmeans.job.model import KMeansModel, KMeansOwn, KMeansResult
 from secure_kmeans.job.result import Costs, no_progress
 
 MODEL = KMeansModel(
-    centroids=[[1.0], [2.0]],
-    sizes=[1, 2],
+    centroids=[[2.0], [1.0], None],
+    grid_centroids=[[512], [256], None],
+    withheld=[2],
+    sizes=[7, 5, None],
     inertia=0.5,
     mean_distance=None,
     n_iter=3,
     converged=True,
     best_restart=0,
     seed=7,
-    sizes_by_iteration=[[1, 2]],
+    sizes_by_iteration=[[6, None, None], [7, 5, None]],
 )
 
 
@@ -29,6 +31,12 @@ def test_json_and_back_keeps_the_parts_of_a_protocol() -> None:
     result = a_result().finished(session="0a", costs={"a": Costs(rounds=2, bytes_sent=9)})
     assert KMeansResult.model_validate_json(result.model_dump_json()) == result
     assert '"labels":[0,1,1]' in result.model_dump_json()
+
+
+def test_json_keeps_what_is_withheld_apart_from_what_is_hidden() -> None:
+    hidden = MODEL.model_copy(update={"centroids": None, "grid_centroids": None, "sizes": None, "withheld": []})
+    assert KMeansModel.model_validate_json(hidden.model_dump_json()) == hidden
+    assert '"sizes":[7,5,null]' in MODEL.model_dump_json()
 
 
 def test_the_end_of_a_run_adds_to_a_result() -> None:

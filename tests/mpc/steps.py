@@ -1,15 +1,19 @@
-"""Every step of the core, as a function of a core and (q, m) int64 shares: for tests that hold for all steps."""
+"""Every step of the core, and of the protocols' own, as a function of a core and (q, m) int64 shares."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from secure_kmeans.job.coins import DrawGrid, SecretCoins
 from secure_kmeans.mpc import argmin, comparison, division, products, truncation
+from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.core import Core
-from secure_kmeans.mpc.crypten_adapter import share_of, wrap
+from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
 from secure_kmeans.mpc.engine import SecureEngine
 from secure_kmeans.mpc.rounds import Step
+from secure_kmeans.protocols import withholding
+from secure_kmeans.protocols.starts import SecretStarts
 
 
 def _sums(core: Core, v: np.ndarray) -> Step[Any]:
@@ -36,8 +40,35 @@ def _divide_by_secret(core: Core, v: np.ndarray) -> Step[Any]:
     return (yield from division.divide_by_secret(core, v, counts, v, 1000))
 
 
-def _refreshed(core: Core, v: np.ndarray) -> Step[Any]:
-    return share_of((yield from SecureEngine(core).refreshed(wrap(v))))
+def _of_protocols(core: Core, step: Step[Shared]) -> Step[Any]:
+    """The share of what a protocol's step on encrypted tensors returns; CrypTen has to know the role."""
+    with crypten.joined(core.lines):  # type: ignore[arg-type]  # in these tests the lines are a mesh
+        return share_of((yield from step))
+
+
+def secret_starts(starts: int, n: int, n_clusters: int = 2) -> SecretStarts:
+    """One row a start, of n rows."""
+    return SecretStarts(SecretCoins.draw(5, n, n_clusters, starts), starts, 1)
+
+
+def _starting_rows(core: Core, v: np.ndarray) -> Step[Any]:
+    n = v.shape[1]
+    return _of_protocols(core, secret_starts(2, n).rows(SecureEngine(core), wrap(v.T.copy())))
+
+
+def _draws(core: Core, v: np.ndarray) -> Step[Any]:
+    totals, grid = wrap(v[:1].T.copy()), DrawGrid(12, 22)
+    return _of_protocols(core, secret_starts(v.shape[1], 5).times_draws(SecureEngine(core), totals, 0, grid))
+
+
+def _sizes_below(core: Core, v: np.ndarray) -> Step[Any]:
+    return _of_protocols(core, withholding.sizes_below(SecureEngine(core), wrap(v[:3]), range(1, 3), 10_000))
+
+
+def _dividends(core: Core, v: np.ndarray) -> Step[Any]:
+    T, C = wrap(v[:2, :, None]), wrap(v[1:3, :, None])
+    below = wrap(np.stack([v[:2], v[1:3]]))
+    return _of_protocols(core, withholding.dividends(SecureEngine(core), T, C, below, 2))
 
 
 STEPS: dict[str, Callable[[Core, np.ndarray], Step[Any]]] = {
@@ -55,7 +86,8 @@ STEPS: dict[str, Callable[[Core, np.ndarray], Step[Any]]] = {
     "shift_right": lambda core, v: truncation.shift_right(core, v.reshape(-1), 20),
     "quotient": _quotient,
     "divide_by_secret": _divide_by_secret,
-    "refreshed": _refreshed,
+    "starting_rows": _starting_rows,
+    "draws": _draws,
+    "sizes_below": _sizes_below,
+    "dividends": _dividends,
 }
-OPENING = [name for name in STEPS if name != "refreshed"]
-"""The steps that open something."""

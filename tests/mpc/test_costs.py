@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from secure_kmeans.job.coins import Coins, DrawGrid
+from secure_kmeans.job.coins import DrawGrid
+from secure_kmeans.job.fixed_point import division_bits
 from secure_kmeans.mpc import argmin, comparison, division, products, truncation
+from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.circuits import comparison as circuit_of
 from secure_kmeans.mpc.circuits import winner
 from secure_kmeans.mpc.core import Core
@@ -15,9 +17,10 @@ from secure_kmeans.mpc.crypten_adapter import Shared, wrap
 from secure_kmeans.mpc.engine import SecureEngine
 from secure_kmeans.mpc.provider import Provider
 from secure_kmeans.mpc.rounds import Opening, Step
-from secure_kmeans.protocols import initialisation
+from secure_kmeans.protocols import initialisation, withholding
 from secure_kmeans.protocols.distances import squared_distances
 from tests.mpc.roles_in_threads import Run
+from tests.mpc.steps import secret_starts
 from tests.stated_costs import (
     DEALT,
     ROUNDS,
@@ -152,7 +155,7 @@ def of_dividend(core: Core, m: int, S: int) -> Work:
 
 def of_quotient(core: Core, m: int, g: int) -> Work:
     most = 2**g // 246
-    assert division.extra_bits(1 << 25, most) == g
+    assert division_bits(1 << 25, most) == g
     dividend = core.execute(division.dividend(core, zeros(m, 1), 5))
     return lambda: core.execute(division.quotient(core, dividend, np.ones(m, dtype=np.int64), 1 << 25, most))
 
@@ -167,8 +170,43 @@ def of_sums(core: Core, q: int, n: int, d: int, S: int) -> Work:
     return lambda: core.execute(products.sums(core, zeros(q, n), X, S))
 
 
-def of_refreshed(core: Core, m: int) -> Work:
-    return lambda: core.execute(SecureEngine(core).refreshed(tensor(m)))
+def in_crypten(core: Core, step: Step[Any]) -> Work:
+    """A step of a protocol, in which CrypTen has to know the role."""
+
+    def work() -> None:
+        with crypten.joined(core.lines):  # type: ignore[arg-type]  # in these tests the lines are a mesh
+            core.execute(step)
+
+    return work
+
+
+def of_one_hots(core: Core, c: int, n: int) -> Work:
+    return lambda: core.execute(SecureEngine(core).one_hots(c, n))
+
+
+def of_random_bits(core: Core, q: int, m: int) -> Work:
+    return lambda: core.execute(SecureEngine(core).random_bits(q, m))
+
+
+def of_starting_rows(core: Core, r: int, n: int, d: int) -> Work:
+    return in_crypten(core, secret_starts(r, n).rows(SecureEngine(core), tensor(n, d)))
+
+
+def of_draws(core: Core, r: int, b: int) -> Work:
+    return in_crypten(core, secret_starts(r, 5).times_draws(SecureEngine(core), tensor(r, 1), 0, DrawGrid(12, b)))
+
+
+def of_sum_of_all(core: Core) -> Work:
+    return lambda: core.execute(SecureEngine(core).sum_of_all(5))
+
+
+def of_sizes_below(core: Core, m: int, n: int, a: int) -> Work:
+    return in_crypten(core, withholding.sizes_below(SecureEngine(core), tensor(m), range(1, a + 1), n))
+
+
+def of_dividends(core: Core, r: int, k: int, d: int) -> Work:
+    step = withholding.dividends
+    return in_crypten(core, step(SecureEngine(core), tensor(r, k, d), tensor(r, k, d), tensor(5, r, k), 5))
 
 
 def of_squared_distances(core: Core, n: int, c: int, d: int) -> Work:
@@ -184,10 +222,10 @@ def of_tournament_stage(core: Core, c: int, g: int, d: int, b: int) -> Work:
 
 
 def of_k_means_plus_plus(core: Core, n: int, d: int, k: int, r: int, b: int) -> Work:
-    coins, grid = Coins.draw(1, "k-means++", n, k, r), DrawGrid.fitting(n, d, 1.0)
+    starts, grid = secret_starts(r, n, k), DrawGrid.fitting(n, d, 1.0)
     X = tensor(n, d)
     step = initialisation.k_means_plus_plus
-    return lambda: core.execute(step(SecureEngine(core), X, X, grid, k, coins, b, lambda *_: None))
+    return in_crypten(core, step(SecureEngine(core), X, X, grid, k, starts, b, lambda *_: None))
 
 
 CASES: dict[str, list[dict[str, int]]] = {
@@ -212,13 +250,27 @@ CASES: dict[str, list[dict[str, int]]] = {
     "quotient": [{"m": 70, "g": 22}, {"m": 6, "g": 16}],
     "divide_by_secret": [{"q": 5, "d": 2, "e": 4}, {"q": 2, "d": 7, "e": 5}],
     "sums": [{"q": 4, "n": 70, "d": 3, "S": 5}],
-    "refreshed": [{"m": 3}],
+    "one_hots": [{"c": 3, "n": 70}],
+    "random_bits": [{"q": 3, "m": 22}, {"q": 2, "m": 65}],
+    "starting_rows": [{"r": 1, "n": 70, "d": 3}, {"r": 4, "n": 20, "d": 2}],
+    "draws": [{"r": 3, "b": 22}, {"r": 1, "b": 30}],
+    "sum_of_all": [{}],
+    "sizes_below": [{"m": 5, "n": 70, "a": 5}, {"m": 3, "n": 7, "a": 16}, {"m": 66, "n": 2**15 - 1, "a": 2}],
+    "dividends": [{"r": 2, "k": 3, "d": 4}],
     "squared_distances": [{"n": 9, "c": 2, "d": 3}],
     "smaller": [{"m": 70, "b": 40}],
     "tournament_stage": [{"c": 3, "g": 8, "d": 2, "b": 40}, {"c": 70, "g": 5, "d": 1, "b": 20}],
     "k_means_plus_plus": [{"n": 70, "d": 2, "k": 3, "r": 2, "b": 30}],
 }
-OF_A_RUN = {"best", "iteration", "iteration_hidden"}
+OF_A_RUN = {
+    "best",
+    "iteration",
+    "iteration_withholding",
+    "iteration_hidden",
+    "labelling",
+    "conclusion",
+    "labels_to_owners",
+}
 
 
 @pytest.mark.parametrize("parties", [2, 3])
@@ -249,7 +301,7 @@ CORRELATIONS: dict[str, tuple[Callable[..., Any], dict[str, int]]] = {
         lambda it, q, m, c: it.uniform_less_product(zeros(q, m), zeros(m, c)),
         {"q": 2, "m": 3, "c": 4},
     ),
-    "shares_of_zero": (lambda it, m: it.shares_of_zero(m), {"m": 5}),
+    "one_hots": (lambda it, c, n: it.one_hots(c, n), {"c": 3, "n": 7}),
     "products": (lambda it, x, y, z: it.products(zeros(x, 1), zeros(y)), {"x": 3, "y": 4, "z": 12}),
     "matrix_products": (lambda it, q, m, c: it.matrix_products(zeros(q, m), zeros(m, c)), {"q": 2, "m": 3, "c": 4}),
     "squares": (lambda it, m: it.squares(zeros(m)), {"m": 5}),

@@ -8,7 +8,7 @@ import pytest
 from secure_kmeans.mpc import comparison
 from secure_kmeans.mpc.core import Core
 from tests.mpc.roles_in_threads import DEALER, Run, recorded, shares_of
-from tests.mpc.steps import OPENING, STEPS
+from tests.mpc.steps import STEPS
 
 ZEROS = np.zeros((13, 150), dtype=np.int64)
 
@@ -29,7 +29,7 @@ def test_the_test_of_uniformity_can_fail() -> None:
         assert_uniform(data)
 
 
-@pytest.mark.parametrize("name", OPENING)
+@pytest.mark.parametrize("name", STEPS)
 def test_what_is_opened_and_what_is_dealt_look_uniform_where_all_values_are_0(name: str) -> None:
     opened: list[tuple[np.ndarray, int]] = []
 

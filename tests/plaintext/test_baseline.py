@@ -1,3 +1,4 @@
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def test_rows_are_scaled_and_rounded_to_the_grid(init: Init) -> None:
     starts = initial_centroids(rounded, init, 3, coins, bits=10)
     assert len(runs) == 4
     for run, start in zip(runs, starts, strict=True):
-        expected = lloyd(rounded, start, max_iter=100, tol=1e-8 * 1024**2)
+        expected = lloyd(rounded, start, max_iter=100, tol=0)
         np.testing.assert_array_equal(run.centroids, expected.centroids / 1024)
         assert run.labels.tolist() == expected.labels.tolist()
         assert run.inertia == expected.inertia / 1024**2
@@ -66,6 +67,19 @@ def test_limits_count() -> None:
     runs = run_in_the_clear(clustering_with(init="random", n_init=4, max_iter=2, tol=0.0), ROWS, 9)
     assert [run.n_iter for run in runs] == [2, 2, 2, 2]
     assert len({run.inertia for run in runs}) > 1
+
+
+def test_a_tolerance_is_a_part_of_the_mean_variance() -> None:
+    # 20 bits, so that the bound's own roundings stay far below the gaps between the movements.
+    clustering = clustering_with(init="random", n_init=1, precision_bits=20, tol=0.01)
+    (run,) = run_in_the_clear(clustering, ROWS, 9)
+    (rested,) = run_in_the_clear(clustering_with(init="random", n_init=1, precision_bits=20), ROWS, 9)
+    bound = 0.01 * (ROWS / 100).var(axis=0).mean()
+    centroids = rested.centroids_by_iteration
+    moved = [((after - before) ** 2).sum() for before, after in pairwise(centroids)]
+    expected = next(number for number, movement in enumerate(moved, start=1) if movement <= bound)
+    assert (run.n_iter, run.converged) == (expected, True)
+    assert 1 < run.n_iter < rested.n_iter
 
 
 def test_the_job_of_a_protocol_is_a_clustering() -> None:

@@ -14,11 +14,18 @@ Row = Sequence[int]
 FOUR = np.array([[1.0, 1.0], [1.0, 2.0], [4.0, 1.0], [4.0, 2.0]])
 GRID = DrawGrid(row_bits=10, draw_bits=22)
 
+WORDS = 2**64
+"""A draw u in [0, 1) is a word below this, divided by it."""
+
 points = st.lists(st.tuples(st.integers(-1024, 1024), st.integers(-1024, 1024)), min_size=1, max_size=12)
 
 
 def column(*values: float) -> np.ndarray:
     return np.array(values, dtype=float)[:, None]
+
+
+def draws_of(*words: int) -> np.ndarray:
+    return np.array(words, dtype=np.uint64)
 
 
 def squared(p: Row, q: Row) -> int:
@@ -33,11 +40,11 @@ def farthest_oracle(rows: list[Row], k: int, start: int) -> list[int]:
     return chosen
 
 
-def draw_oracle(rows: list[Row], k: int, start: int, draws: list[float], draw_bits: int) -> list[int]:
+def draw_oracle(rows: list[Row], k: int, start: int, words: list[int], draw_bits: int) -> list[int]:
     chosen = [start]
-    for draw in draws[: k - 1]:
+    for word in words[: k - 1]:
         nearest = [min(squared(row, rows[c]) for c in chosen) for row in rows]
-        goal = int(draw * 2**draw_bits) * sum(nearest)
+        goal = (word * 2**draw_bits // WORDS) * sum(nearest)
         passed = [i for i in range(len(rows)) if sum(nearest[: i + 1]) * 2**draw_bits > goal]
         chosen.append(passed[0] if passed else len(rows) - 1)
     return chosen
@@ -69,41 +76,45 @@ class TestFarthest:
 
 class TestKMeansPlusPlus:
     @pytest.mark.parametrize(
-        ("draw", "row"), [(0.0, 1), (0.05, 1), (0.099, 1), (0.101, 3), (0.5, 3), (np.nextafter(1.0, 0), 3)]
+        ("word", "row"),
+        [
+            *((0, 1), (WORDS // 20, 1), (WORDS // 10 - WORDS // 1000, 1)),
+            *((WORDS // 10 + WORDS // 1000, 3), (WORDS // 2, 3), (WORDS - 1, 3)),
+        ],
     )
-    def test_hand_computed(self, draw: float, row: int) -> None:
+    def test_hand_computed(self, word: int, row: int) -> None:
         # Squared distances to 0 are 0, 1, 0, 9: a tenth of the draws is for row 1.
         X = column(0, 1, 0, 3).astype(int)
-        assert k_means_plus_plus_rows(X, 2, 0, np.array([draw]), GRID) == [0, row]
+        assert k_means_plus_plus_rows(X, 2, 0, draws_of(word), GRID) == [0, row]
 
     def test_the_last_row_where_all_distances_are_0(self) -> None:
         X = column(5, 5, 5).astype(int)
-        assert k_means_plus_plus_rows(X, 3, 1, np.array([0.3, 0.0]), GRID) == [1, 2, 2]
+        assert k_means_plus_plus_rows(X, 3, 1, draws_of(WORDS // 3, 0), GRID) == [1, 2, 2]
 
     @settings(max_examples=50, deadline=None)
     @given(points, st.data())
     def test_against_an_oracle(self, rows: list[Row], data: st.DataObject) -> None:
         start = data.draw(st.integers(0, len(rows) - 1))
         k = data.draw(st.integers(1, len(rows)))
-        draws = data.draw(st.lists(st.floats(0, 1, exclude_max=True), min_size=k - 1, max_size=k - 1))
+        words = data.draw(st.lists(st.integers(0, WORDS - 1), min_size=k - 1, max_size=k - 1))
         # |X| <= 1 and at most 12 rows: 12 * 8 * 2^20 * 2^22 < 2^61, so nothing may wrap.
         X = np.array(rows)
-        answer = k_means_plus_plus_rows(X, k, start, np.array(draws), GRID)
-        assert answer == draw_oracle(rows, k, start, draws, 22)
+        answer = k_means_plus_plus_rows(X, k, start, draws_of(*words), GRID)
+        assert answer == draw_oracle(rows, k, start, words, 22)
 
     def test_the_finest_grid_does_not_wrap(self) -> None:
         generator = np.random.default_rng(0)
         grid = DrawGrid.fitting(64, 2, 1.0)
         X = generator.choice([-1, 1], (64, 2)) << grid.row_bits
         rows = X.tolist()
-        draws = [float(np.nextafter(1.0, 0)), 0.5, 0.999]
-        answer = k_means_plus_plus_rows(X, 4, 0, np.array(draws), grid)
-        assert answer == draw_oracle(rows, 4, 0, draws, grid.draw_bits)
+        words = [WORDS - 1, WORDS // 2, WORDS - WORDS // 1000]
+        answer = k_means_plus_plus_rows(X, 4, 0, draws_of(*words), grid)
+        assert answer == draw_oracle(rows, 4, 0, words, grid.draw_bits)
 
     def test_draws_are_in_proportion(self) -> None:
         X = column(0, 1, 2).astype(int)
-        draws = (np.arange(1000) + 0.5) / 1000
-        second = [k_means_plus_plus_rows(X, 2, 0, np.array([draw]), GRID)[1] for draw in draws]
+        words = [(2 * number + 1) * WORDS // 2000 for number in range(1000)]
+        second = [k_means_plus_plus_rows(X, 2, 0, draws_of(word), GRID)[1] for word in words]
         assert np.bincount(second).tolist() == [0, 200, 800]
 
 

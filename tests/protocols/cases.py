@@ -102,20 +102,22 @@ class ShkCase(Case):
         """The formulas of docs/protocols.md, in the order of a run."""
         assert isinstance(job, ShkJob)
         symbols = symbols_of(job, len(self.rows))
-        n, d, k, b = (symbols[name] for name in "ndkb")
+        n, d = symbols["n"], symbols["d"]
         iterations, others = results[0].common.n_iter, len(job.parties) - 1
 
         def cost(name: str, **given: int) -> np.ndarray:
             return np.array([stated(name, column, **symbols | given) for column in (ROUNDS, TO_EACH)])
 
         stop = cost("negative", m=1, b=64) + np.array([0, 8])  # Delta beside the comparison; a word of bits
-        labelling = cost("masked") + cost("argmin_of_masked", m=n, b=b)
-        total = np.array([1, 8])  # the number of rows
+        model = results[0].common
+        small = sum(sizes.count(None) for sizes in model.sizes_by_iteration)
+        total = np.array([2, 8 + 32])  # the number of rows, the digest of the coins
         total += cost("fixed")
-        total += cost("iteration") * iterations - np.array([0, stop[1]])  # the first iteration has no stop bit
-        total += labelling + np.array([0, stop[1]])
-        total += cost("to_integers", q=k - 1, m=n, S=4)
-        total += [4, 8 * k * d + 4 * k + 8]  # centroids, sizes, labels, inertia
+        total += cost("iteration_withholding") * iterations
+        total -= [0, stop[1] + symbols["S"] * small]  # the first iteration has no stop bit
+        total += cost("labelling") + np.array([0, stop[1]])
+        total += cost("conclusion") + cost("sum_of_all")
+        total -= [0, (4 + 8 * 2 * d) * len(model.withheld)]
         rounds, to_each = total.tolist()
         to_owners = 4 * (n - results[0].n_samples[job.names[0]])
         to_dealer = [results[0].n_samples[name] for name in job.names], None, *[[0]] * iterations, []

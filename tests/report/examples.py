@@ -33,6 +33,7 @@ COSTS = {
     "dealer": Costs(rounds=7, bytes_sent=70),
 }
 LABELS = {"a": [1, 1, 1], "b": [0, 0]}
+LABELS_IN_USUAL_ORDER = {"a": [0, 0, 0], "b": [1, 1]}
 START = ((1.0, 1.0), (4.0, 2.0))
 
 CLUSTERING: dict[str, Any] = {
@@ -53,11 +54,17 @@ def job_with(**values: Any) -> ShkJob:
     return a_job_of(ShkJob, "a", "b", **(CLUSTERING | {"seed": 5} | values))
 
 
+def prediction() -> ShkJob:
+    """The job that labels rows by the model of the encrypted run, if that had stayed in shares."""
+    return job_with().prediction("5e" * 32)
+
+
 def model_with(**values: Any) -> KMeansModel:
     """What all parties learned: the clusters stand in the other order than those in the clear."""
     keys: dict[str, Any] = {
         "centroids": [[4.0, 1.5], [1.0, 1.53125]],
         "grid_centroids": [[4 << 22, 3 << 21], [1 << 22, 49 << 17]],
+        "tie_order": [1, 0],
         "withheld": [],
         "sizes": [2, 3],
         "inertia": 1.0009765625,
@@ -66,7 +73,7 @@ def model_with(**values: Any) -> KMeansModel:
         "converged": True,
         "best_restart": 1,
         "seed": 5,
-        "sizes_by_iteration": [[1, 4], [2, 3]],
+        "sizes_by_iteration": [[None, 4], [2, 3]],
     }
     return KMeansModel(**(keys | values))
 
@@ -77,11 +84,12 @@ def results_with(**values: Any) -> list[KMeansResult]:
 
 
 def result_of(party: str, seconds: float, by_iteration: list[float], **values: Any) -> KMeansResult:
+    labels = LABELS_IN_USUAL_ORDER if values.get("withheld") else LABELS
     return KMeansResult(
         role=party,
         n_samples={"a": 3, "b": 2},
         common=model_with(**values),
-        own=KMeansOwn(labels=LABELS[party], seconds_by_iteration=by_iteration),
+        own=KMeansOwn(labels=labels[party], seconds_by_iteration=by_iteration),
         ledger=LEDGER,
         started=STARTED,
         ended=STARTED + timedelta(seconds=seconds),
@@ -90,6 +98,21 @@ def result_of(party: str, seconds: float, by_iteration: list[float], **values: A
         session="0a" * 16,
         costs=COSTS,
     )
+
+
+WITHHELD: dict[str, Any] = {
+    "centroids": [[1.0, 1.53125], None],
+    "grid_centroids": [[1 << 22, 49 << 17], None],
+    "withheld": [1],
+    "sizes": [3, None],
+    "inertia": 0.5009765625,
+    "sizes_by_iteration": [[4, None], [3, None]],
+}
+"""What all parties learned where ``min_cluster_size`` is 3: nothing of the cluster of party b."""
+HIDDEN: dict[str, Any] = {"sizes": None, "sizes_by_iteration": []}
+"""What all parties learned of the sizes with ``hide_counts``."""
+NOTHING: dict[str, Any] = {"centroids": None, "grid_centroids": None, "inertia": None}
+"""What all parties learned of the centroids where nobody does."""
 
 
 def clear_with(**values: Any) -> InTheClear:

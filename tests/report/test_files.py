@@ -17,11 +17,14 @@ from secure_kmeans.report.plots import Panel
 from secure_kmeans.report.report import Report
 from secure_kmeans.report.sections import PredictionReport
 from tests.report.examples import (
-    START,
+    HIDDEN,
+    NOTHING,
     TABLES,
+    WITHHELD,
     clear_report,
     clear_with,
     job_with,
+    prediction,
     report_with,
     results_with,
 )
@@ -88,11 +91,58 @@ class TestFit:
     def test_names_stand_beside_the_centroids_and_hidden_sizes_do_not(
         self, tmp_path: Path, drawn: list[dict[str, Any]]
     ) -> None:
-        results = results_with(sizes=None, sizes_by_iteration=[])
+        results = results_with(**HIDDEN)
         written(tmp_path, report_of_kmeans(job_with(), results, None, ["Careful", "Target"]), results)
         rows = (tmp_path / "centroids.csv").read_text().splitlines()
         assert rows == ["cluster,name,size,x,y", "0,Careful,,4.0,1.5", "1,Target,,1.0,1.53125"]
         assert drawn[0]["names"] == ["Careful", "Target"]
+
+    def test_withheld_clusters_are_said_to_be(self, tmp_path: Path, drawn: list[dict[str, Any]]) -> None:
+        results = results_with(**WITHHELD)
+        written(tmp_path, report_of_kmeans(job_with(min_cluster_size=3), results), results)
+        rows = (tmp_path / "centroids.csv").read_text().splitlines()
+        assert rows == ["cluster,name,size,x,y", "0,,3,1.0,1.53125", "1,,withheld,,"]
+        np.testing.assert_array_equal(drawn[0]["panels"][0].centers, [[1.0, 1.53125], [np.nan, np.nan]])
+
+    def test_of_hidden_sizes_too(self, tmp_path: Path, drawn: list[dict[str, Any]]) -> None:
+        results = results_with(**WITHHELD | HIDDEN)
+        written(tmp_path, report_of_kmeans(job_with(min_cluster_size=3, hide_counts=True), results), results)
+        rows = (tmp_path / "centroids.csv").read_text().splitlines()
+        assert rows == ["cluster,name,size,x,y", "0,,,1.0,1.53125", "1,,withheld,,"]
+        assert len(drawn) == 1
+
+    def test_centroids_that_nobody_learned_are_blank(self, tmp_path: Path, drawn: list[dict[str, Any]]) -> None:
+        results = results_with(**NOTHING)
+        job = job_with(disclose={"centroids": "nobody"})
+        written(tmp_path, report_of_kmeans(job, results), results)
+        rows = (tmp_path / "centroids.csv").read_text().splitlines()
+        assert rows == ["cluster,name,size,x,y", "0,,2,,", "1,,3,,"]
+        assert np.isnan(drawn[0]["panels"][0].centers).all()
+
+    @pytest.mark.parametrize(
+        ("job", "model"),
+        [
+            ({"min_cluster_size": 3}, WITHHELD),
+            ({"hide_counts": True}, HIDDEN),
+            ({"hide_counts": True, "min_cluster_size": 3}, WITHHELD | HIDDEN),
+            ({"disclose": {"centroids": "nobody"}}, NOTHING),
+            ({"disclose": {"centroids": "nobody"}, "hide_counts": True}, NOTHING | HIDDEN),
+            (
+                {"min_cluster_size": 4},
+                {"centroids": [None] * 2, "grid_centroids": [None] * 2, "withheld": [0, 1], "sizes": [None] * 2}
+                | {"inertia": 0.0, "sizes_by_iteration": [[None] * 2] * 2},
+            ),
+        ],
+        ids=["withheld", "hidden", "both", "nobody", "nobody and hidden", "all withheld"],
+    )
+    @pytest.mark.parametrize("compared", [False, True])
+    def test_every_picture_can_be_drawn(
+        self, tmp_path: Path, job: dict[str, Any], model: dict[str, Any], compared: bool
+    ) -> None:
+        results = results_with(**model)
+        least = {key: value for key, value in job.items() if key == "min_cluster_size"}
+        clear = clear_with(**least) if compared else None
+        assert written(tmp_path, report_of_kmeans(job_with(**job), results, clear), results, clear) == FILES
 
 
 class TestPanels:
@@ -155,7 +205,7 @@ class TestPictureThatFails:
 
 
 def test_a_prediction_has_labels_and_a_report(tmp_path: Path) -> None:
-    job = job_with(task="predict", centroids=START)
+    job = prediction()
     results = [
         KMeansResult(**(vars(result) | {"common": None, "own": KMeansOwn(labels=result.own.labels)}))
         for result in results_with()

@@ -45,7 +45,7 @@ class TestPublishing:
         with ResultsFolder(tmp_path) as folder:
             fill(folder)
             folder.publish()
-        assert Report.load(tmp_path / "report.json").version == 2
+        assert Report.load(tmp_path / "report.json").version == 3
         assert (tmp_path / "notes.txt").read_text() == "mine"
 
     def test_the_report_can_be_written_again(self, tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ class TestLabelsOfAnEarlierRun:
             results.publish()
         return names_in(folder)
 
-    @pytest.mark.parametrize("version", [1, 2])
-    def test_are_removed_with_a_report_of_either_version(self, tmp_path: Path, version: int) -> None:
+    @pytest.mark.parametrize("version", [1, 2, 3])
+    def test_are_removed_with_a_report_of_any_version(self, tmp_path: Path, version: int) -> None:
         earlier = json.dumps({"version": version, "n_samples": {"c": 7, "a": 2}})
         assert self.publish_over(tmp_path, earlier) == FILES
 
@@ -76,9 +76,9 @@ class TestLabelsOfAnEarlierRun:
             "before",
             "[]",
             "{}",
-            '{"version": 3, "n_samples": {"c": 7}}',
-            '{"version": 2, "n_samples": ["c"]}',
-            '{"version": 2, "n_samples": {"d": 7}}',
+            '{"version": 4, "n_samples": {"c": 7}}',
+            '{"version": 3, "n_samples": ["c"]}',
+            '{"version": 3, "n_samples": {"d": 7}}',
             "[" * 10**5,
         ],
         ids=["text", "list", "empty", "later version", "no sizes", "another party", "deep"],
@@ -90,7 +90,7 @@ class TestLabelsOfAnEarlierRun:
         results = tmp_path / "results"
         (results / "labels_").mkdir(parents=True)
         (tmp_path / "precious.csv").write_text("mine")
-        self.publish_over(results, json.dumps({"version": 2, "n_samples": {"/../../precious": 1}}))
+        self.publish_over(results, json.dumps({"version": 3, "n_samples": {"/../../precious": 1}}))
         assert (tmp_path / "precious.csv").read_text() == "mine"
 
 

@@ -13,22 +13,27 @@ from secure_kmeans.report.kmeans import InTheClear, report_of_kmeans, report_of_
 from secure_kmeans.version import VERSION
 from tests.report.examples import (
     COSTS,
+    HIDDEN,
     LEDGER,
+    NOTHING,
     START,
     STARTED,
     TABLES,
+    WITHHELD,
     clear_report,
     clear_with,
     clustering_with,
     job_with,
+    prediction,
     report_with,
     results_with,
 )
 
 RESULT_KEYS = [
-    *("cluster_centers", "cluster_names", "counts", "counts_by_iteration", "inertia", "mean_distance"),
+    *("cluster_centers", "grid_centers", "tie_order", "centroid_grid", "cluster_names", "withheld", "min_cluster_size"),
+    *("counts", "counts_by_iteration", "inertia", "mean_distance"),
     *("n_iter", "converged", "n_clusters", "init", "n_init", "max_iter", "tol", "seed", "scaling", "precision_bits"),
-    *("best_restart", "engine"),
+    *("best_restart", "engine", "remarks"),
 ]
 
 
@@ -37,7 +42,7 @@ class TestEncrypted:
         report = json.loads(report_with().model_dump_json())
         del report["plaintext"], report["agreement"], report["job"]
         assert report == {
-            "version": 2,
+            "version": 3,
             "program": VERSION,
             "protocol": "shk",
             "session": "0a" * 16,
@@ -53,9 +58,14 @@ class TestEncrypted:
             "columns": ["x", "y"],
             "result": {
                 "cluster_centers": [[4.0, 1.5], [1.0, 1.53125]],
+                "grid_centers": [[16777216, 6291456], [4194304, 6422528]],
+                "tie_order": [1, 0],
+                "centroid_grid": None,
                 "cluster_names": None,
+                "withheld": [],
+                "min_cluster_size": 1,
                 "counts": [2, 3],
-                "counts_by_iteration": [[1, 4], [2, 3]],
+                "counts_by_iteration": [[None, 4], [2, 3]],
                 "inertia": 1.0009765625,
                 "mean_distance": None,
                 "n_iter": 2,
@@ -64,12 +74,13 @@ class TestEncrypted:
                 "init": "farthest",
                 "n_init": 3,
                 "max_iter": 100,
-                "tol": 1e-8,
+                "tol": 0.0,
                 "seed": 5,
                 "scaling": {"method": "uniform", "lower": [0.0, 0.0], "upper": [4.0, 4.0]},
                 "precision_bits": 24,
                 "best_restart": 1,
                 "engine": "secure",
+                "remarks": [],
             },
             "timing": {"total_s": 3.5, "per_iteration_s": 0.5},
             "communication": {
@@ -94,6 +105,7 @@ class TestEncrypted:
         assert report.agreement is not None
         assert report.plaintext.model_dump() == {
             "cluster_centers": [[1.0, 1.5], [4.0, 1.5]],
+            "withheld": [],
             "counts": [3, 2],
             "inertia": 1.0,
             "inertia_in_double_precision": 1.0,
@@ -130,10 +142,58 @@ class TestEncrypted:
         assert (result.init, result.n_init) == ("given", 1)
 
     def test_undisclosed_values_are_null(self) -> None:
-        results = results_with(inertia=None, seed=None, mean_distance=2.5, sizes=None, sizes_by_iteration=[])
+        results = results_with(**HIDDEN, inertia=None, seed=None, mean_distance=2.5)
         result = report_of_kmeans(job_with(hide_counts=True), results).result
         assert (result.inertia, result.seed, result.mean_distance) == (None, None, 2.5)
         assert (result.counts, result.counts_by_iteration) == (None, [])
+
+    def test_hidden_sizes_have_a_coarse_grid(self) -> None:
+        job = job_with(hide_counts=True, resolution=(0.5, 0.3))
+        # 0.5 is an eighth of the range of 4, and 0.3 lies between a sixteenth and an eighth.
+        assert report_of_kmeans(job, results_with(**HIDDEN)).result.centroid_grid == [0.5, 0.5]
+        # 4 / sqrt(5) lies between 1 and 2.
+        result = report_of_kmeans(job_with(hide_counts=True), results_with(**HIDDEN)).result
+        assert result.centroid_grid == [2.0, 2.0]
+
+    def test_a_withheld_cluster_is_null(self) -> None:
+        result = report_of_kmeans(job_with(min_cluster_size=3), results_with(**WITHHELD)).result
+        assert result.cluster_centers == [[1.0, 1.53125], None]
+        assert result.grid_centers == [[4194304, 6422528], None]
+        assert (result.counts, result.counts_by_iteration) == ([3, None], [[4, None], [3, None]])
+        assert (result.withheld, result.min_cluster_size) == ([1], 3)
+        assert result.remarks == ["Cluster 1 is of fewer than 3 rows, so that its centroid and size are withheld."]
+
+    def test_a_withheld_cluster_beside_the_plaintext(self) -> None:
+        clear = clear_with(min_cluster_size=3)
+        report = report_of_kmeans(job_with(min_cluster_size=3), results_with(**WITHHELD), clear)
+        assert report.plaintext is not None
+        assert report.agreement is not None
+        assert report.plaintext.cluster_centers == [[1.0, 1.5], None]
+        assert (report.plaintext.withheld, report.plaintext.counts) == ([1], [3, None])
+        # The rows of the cluster that is not withheld, (1, 1), (1, 2) and (1, 1.5): two are half a unit away.
+        assert (report.plaintext.inertia, report.plaintext.inertia_in_double_precision) == (0.5, 0.5)
+        assert report.plaintext.mean_distance == pytest.approx(1 / 3, rel=1e-15)
+        assert report.plaintext.counts_by_iteration == [[3, None], [3, None]]
+        assert report.agreement.max_centroid_error == 0.03125 / 4
+
+    def test_a_model_that_nobody_learned(self) -> None:
+        report = report_of_kmeans(job_with(disclose={"centroids": "nobody"}), results_with(**NOTHING), clear_with())
+        assert (report.result.cluster_centers, report.result.grid_centers) == (None, None)
+        assert (report.result.counts, report.result.inertia) == ([2, 3], None)
+        assert report.agreement is not None
+        assert report.agreement.model_dump() == {
+            "max_centroid_error": None,
+            "label_agreement": 1.0,
+            "adjusted_rand": 1.0,
+        }
+
+    def test_secret_starts_have_no_seed(self) -> None:
+        report = report_of_kmeans(job_with(seed=None), results_with(seed=None))
+        assert (report.result.seed, report.job.model_dump()["seed"]) == (None, None)
+
+    def test_a_run_that_did_not_converge_has_a_remark(self) -> None:
+        result = report_of_kmeans(job_with(max_iter=2), results_with(converged=False)).result
+        assert [remark.startswith("The run stopped after 2 ") for remark in result.remarks] == [True]
 
     def test_names_are_handed_in(self) -> None:
         report = report_of_kmeans(job_with(), results_with(), None, ("Careful", "Target"))
@@ -141,11 +201,12 @@ class TestEncrypted:
 
     def test_the_engine_is_the_jobs(self) -> None:
         assert report_with(engine="crypten").result.engine == "crypten"
+        assert report_with().result.engine == "secure"
 
 
 class TestPrediction:
     def test_every_value(self) -> None:
-        job = job_with(task="predict", centroids=START)
+        job = prediction()
         results = [
             KMeansResult(**(vars(result) | {"common": None, "own": KMeansOwn(labels=result.own.labels)}))
             for result in results_with()
@@ -155,7 +216,7 @@ class TestPrediction:
         assert (report.plaintext, report.agreement) == (None, None)
         assert report.timing.model_dump() == {"total_s": 3.5, "per_iteration_s": None}
         assert (report.communication, report.ledger) == (COSTS, LEDGER)
-        assert report.job.model_dump()["centroids"] == [[1.0, 1.0], [4.0, 2.0]]
+        assert report.job.model_dump()["model"] == "5e" * 32
 
 
 class TestPlaintextAlone:
@@ -222,15 +283,16 @@ class TestInTheClear:
         apply = Scaling.apply
 
         def counted(scaling: Scaling, rows: np.ndarray) -> np.ndarray:
-            scaled.append(len(rows))
+            if len(rows) < 5:  # the rows of a single party
+                scaled.append(len(rows))
             return apply(scaling, rows)
 
         monkeypatch.setattr(Scaling, "apply", counted)
         tables = {party: replace(table) for party, table in TABLES.items()}  # as they were read
-        report_of_kmeans(job_with(), results_with(), InTheClear.of(clustering_with(), tables, 8))
-        assert sorted(scaled) == [2, 2, 3]  # the centroids of the encrypted run, and each party's rows
         InTheClear.of(clustering_with(), tables, 8)
-        assert sorted(scaled) == [2, 2, 3], "rows are scaled once, however often they are clustered"
+        assert sorted(scaled) == [2, 3]
+        InTheClear.of(clustering_with(), tables, 8)
+        assert sorted(scaled) == [2, 3], "rows are scaled once, however often they are clustered"
 
 
 def test_times_and_tables_of_a_run_in_the_clear() -> None:

@@ -13,7 +13,17 @@ from matplotlib.figure import Figure
 from secure_kmeans.report import plots
 from secure_kmeans.report.kmeans import report_of_kmeans
 from secure_kmeans.report.plots import ElbowPoint, Panel, draw_clusters, draw_convergence, draw_elbow
-from tests.report.examples import TABLES, clear_report, job_with, report_with, results_with
+from tests.report.examples import (
+    HIDDEN,
+    NOTHING,
+    TABLES,
+    WITHHELD,
+    clear_report,
+    clear_with,
+    job_with,
+    report_with,
+    results_with,
+)
 
 ROWS = [table.rows for table in TABLES.values()]
 CENTERS = np.array([[4.0, 1.5], [1.0, 1.5]])
@@ -70,13 +80,25 @@ class TestClusters:
         assert [colours_of(right, part) for part in (0, 1)] == [colours_of(left, part) for part in (0, 1)]
         assert colours_of(right, 2) == colours_of(left, 2)[::-1]
 
+    def test_a_centroid_that_is_not_known_is_no_mark(self, figures: list[Figure]) -> None:
+        draw([Panel("Encrypted", np.array([[4.0, 1.5], [np.nan, np.nan]]), LABELS), SWAPPED])
+        left, right = figures[0].axes
+        np.testing.assert_array_equal(np.array(points_of(left)[2]), [[4.0, 1.5], [np.nan, np.nan]])
+        assert [colours_of(right, part) for part in (0, 1)] == [colours_of(left, part) for part in (0, 1)]
+
     @pytest.mark.parametrize(
         ("names", "shown"),
         [(None, ["Cluster 0 (2)", "Cluster 1 (3)"]), (["Target", "Miser"], ["Target (2)", "Miser (3)"])],
     )
     def test_legend(self, figures: list[Figure], names: list[str] | None, shown: list[str]) -> None:
-        draw([Panel("Encrypted", CENTERS, LABELS)], names=names)
+        draw([Panel("Encrypted", CENTERS, LABELS, [2, 3])], names=names)
         assert legend_of(figures[0]) == [*shown, " ", "centroid", "rows of a", "rows of b"]
+
+    def test_sizes_that_are_not_disclosed_are_not_counted_from_the_labels(self, figures: list[Figure]) -> None:
+        draw([Panel("Encrypted", CENTERS, LABELS)])
+        draw([Panel("Encrypted", CENTERS, LABELS, [3, None])])
+        assert legend_of(figures[0])[:2] == ["Cluster 0", "Cluster 1"]
+        assert legend_of(figures[1])[:2] == ["Cluster 0 (3)", "Cluster 1"]
 
     def test_one_column_has_a_line_for_each_party(self, figures: list[Figure]) -> None:
         draw([Panel("Encrypted", CENTERS[:, :1], LABELS)], [rows[:, :1] for rows in ROWS], columns="x")
@@ -100,9 +122,9 @@ class TestClusters:
 
     def test_no_more_than_20000_rows_are_drawn(self, figures: list[Figure]) -> None:
         rows = np.random.default_rng(0).random((20_001, 2))
-        draw([Panel("Encrypted", CENTERS, np.zeros(20_001, dtype=int))], [rows[:5], rows[5:]])
+        draw([Panel("Encrypted", CENTERS, np.zeros(20_001, dtype=int), [20_001, 0])], [rows[:5], rows[5:]])
         assert sum(len(points) for points in points_of(figures[0].axes[0])[:2]) == 20_000
-        assert legend_of(figures[0])[0] == "Cluster 0 (20001)"
+        assert legend_of(figures[0])[0] == "Cluster 0 (20,001)"
 
 
 class TestConvergence:
@@ -110,8 +132,9 @@ class TestConvergence:
         draw_convergence(Path("nowhere"), report_with())
         sizes, inertia = figures[0].axes
         assert sizes.get_title() == "Cluster sizes, encrypted (dots) and plaintext (rings)"
-        # The plaintext's clusters are drawn in the order of its own, 0 and 1.
-        assert [np.asarray(line.get_ydata()).tolist() for line in sizes.lines] == [[1, 2], [4, 3], [3, 3], [2, 2]]
+        # The plaintext's clusters are drawn in the order of its own, 0 and 1. A size that is withheld is a gap.
+        drawn = [np.asarray(line.get_ydata()) for line in sizes.lines]
+        np.testing.assert_array_equal(drawn, [[np.nan, 2], [4, 3], [3, 3], [2, 2]])
         assert [np.asarray(line.get_ydata()).tolist() for line in inertia.lines] == [[2.25, 1.0, 1.0], [1.0009765625]]
         assert legend_of(figures[0]) == ["Cluster 0", "Cluster 1"]
 
@@ -119,6 +142,19 @@ class TestConvergence:
         draw_convergence(Path("nowhere"), report_with())
         colours = [str(line.get_color()) for line in figures[0].axes[0].lines]
         assert colours == [plots.colour(0), plots.colour(1), plots.colour(1), plots.colour(0)]
+
+    def test_rings_of_a_model_that_nobody_learned(self, figures: list[Figure]) -> None:
+        report = report_of_kmeans(job_with(disclose={"centroids": "nobody"}), results_with(**NOTHING), clear_with())
+        draw_convergence(Path("nowhere"), report)
+        sizes, inertia = figures[0].axes
+        assert sorted(str(line.get_color()) for line in sizes.lines[2:]) == sorted([plots.colour(0), plots.colour(1)])
+        assert [np.asarray(line.get_ydata()).tolist() for line in inertia.lines] == [[2.25, 1.0, 1.0]]
+
+    def test_sizes_of_a_withheld_cluster_are_not_drawn(self, figures: list[Figure]) -> None:
+        job, clear = job_with(min_cluster_size=3), clear_with(min_cluster_size=3)
+        draw_convergence(Path("nowhere"), report_of_kmeans(job, results_with(**WITHHELD), clear))
+        drawn = [np.asarray(line.get_ydata()) for line in figures[0].axes[0].lines]
+        np.testing.assert_array_equal(drawn, [[4, 3], [np.nan, np.nan], [3, 3], [np.nan, np.nan]])
 
     def test_without_a_plaintext(self, figures: list[Figure]) -> None:
         draw_convergence(Path("nowhere"), report_of_kmeans(job_with(), results_with(), None, ["Target", "Miser"]))
@@ -132,10 +168,10 @@ class TestConvergence:
         assert sizes.get_title() == "Cluster sizes, plaintext (dots)"
 
     def test_hidden_sizes(self, figures: list[Figure]) -> None:
-        results = results_with(sizes=None, sizes_by_iteration=[], inertia=None)
+        results = results_with(**HIDDEN, inertia=None)
         draw_convergence(Path("nowhere"), report_of_kmeans(job_with(hide_counts=True), results))
         (sizes,) = figures[0].axes
-        assert sizes.get_title() == "Cluster sizes: encrypted ones are hidden"
+        assert sizes.get_title() == "Cluster sizes: hidden"
         assert list(sizes.get_yticks()) == []
         assert [len(np.asarray(line.get_ydata())) for line in sizes.lines] == [0, 0]
 

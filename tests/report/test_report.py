@@ -134,7 +134,8 @@ class TestLoading:
         "change",
         [
             {"version": 1},
-            {"version": 3},
+            {"version": 2},
+            {"version": 4},
             {"secret": 1},
             {"started": "2026-03-04T05:06:07"},
             {"timing": {}},

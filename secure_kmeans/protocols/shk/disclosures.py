@@ -72,8 +72,8 @@ INERTIA: Final = Disclosure(
     "inertia",
     ALL,
     When.END,
-    "one number over the rows of all clusters that are not withheld; `reveal_inertia = false` keeps it hidden; not with "
-    "`hide_counts`, since the sizes could follow from it",
+    "one number over the rows of all clusters that are not withheld; `reveal_inertia = false` keeps it hidden; not "
+    "with `hide_counts`, since the sizes could follow from it",
 )
 MEAN_DISTANCE: Final = Disclosure(
     "mean-distance loss",
