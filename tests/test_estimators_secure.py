@@ -54,7 +54,6 @@ class TestAgainstTheBaseline:
         secure = SecureKMeans(4, n_parties=3, **options).fit(ROWS)
         plain = PlaintextKMeans(4, **options).fit(ROWS)
         assert secure.cluster_centers_ is not None
-        assert plain.cluster_centers_ is not None
         assert secure.cluster_centers_.tolist() == plain.cluster_centers_.tolist()
         assert secure.labels_.tolist() == plain.labels_.tolist()
         assert secure.n_iter_ == plain.n_iter_

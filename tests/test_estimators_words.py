@@ -27,7 +27,7 @@ TABLES: Final[dict[str, tuple[Any, str]]] = {
     "ragged": ([[SECRET, 1], [2]], "X: the rows of a table need equally many cells"),
     "ragged tables": ([[[SECRET, 1], [2]], [[1, 2], [3, 4]]], "the rows of a table need equally many cells"),
     "NaN": ([[SECRET, np.nan], [1, 2]], 'X: column "x1", row 1: a value is missing (NaN)'),
-    "masked": (np.ma.array([[SECRET], [1]], mask=[[1], [0]]), 'X: column "x0", row 1: a value is missing (NaN)'),
+    "masked": (np.ma.array([[SECRET], [1]], mask=[[True], [False]]), 'X: column "x0", row 1: a value is missing (NaN)'),
     "nullable": (pd.DataFrame({"a": pd.array([987, None], dtype="Int64")}), 'X: column "a", row 2: a value is missing'),
     "infinite": ([[1, 2], [SECRET, np.inf]], 'X: column "x1", row 2: the number is infinite (inf)'),
     "too large": ([[SECRET * 1e20, 1], [1, 2]], 'X: column "x0", row 1: the number is too large for the fixed point'),

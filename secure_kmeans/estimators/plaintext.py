@@ -44,6 +44,10 @@ class PlaintextKMeans(KMeansBase):
     array([0, 0, 0, 1])
     """
 
+    cluster_centers_: np.ndarray
+    counts_: np.ndarray
+    inertia_: float
+
     def __init__(
         self,
         n_clusters: int = USUAL_CLUSTERS,
