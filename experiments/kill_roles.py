@@ -52,8 +52,8 @@ WAIT: Final = 4
 RIGHT_SECONDS: Final = 10.0
 """Seconds within which all roles have to end after one was struck."""
 MOMENTS: Final = (
-    *("listening", "is connected", "all roles", "set-up", "initialisation 2"),
-    *("iterations 1 ", "iterations 2 ", "iterations 3 ", "done:", "done:"),
+    *("listening", "is connected", "all roles", "set-up"),
+    *("iterations 1 ", "iterations 2 ", "iterations 3 ", "iterations 4 ", "done:", "done:"),
 )
 """Parts of log lines: a role is struck when one of them appears."""
 

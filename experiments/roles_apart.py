@@ -27,11 +27,12 @@ ROLES: Final = (*PARTIES, "dealer")
 JOB: Final = """
 columns = ["age", "dose"]
 n_clusters = 3
-n_init = {n_init}
-seed = {seed}
+{start}
 timeout = {timeout}
 scaling = {{ method = "minmax", lower = [0, 0], upper = [100, 10] }}
 """
+CENTROIDS: Final = [[10, 1], [20, 2], [30, 1]]
+"""Where every run of the job starts, so that all find the same."""
 PATIENCE: Final = 60.0
 """Seconds in which an undisturbed run ends, on a machine with other work."""
 
@@ -168,11 +169,16 @@ def free_ports(number: int) -> list[int]:
     return found
 
 
-def prepare(folder: Path, *, rows: int = 30, hosts: dict[str, str] | None = None, **keys: Any) -> dict[str, int]:
-    """Write a job file, identities and tables; return each role's port."""
+def prepare(
+    folder: Path, *, rows: int = 30, hosts: dict[str, str] | None = None, public: bool = True, **keys: Any
+) -> dict[str, int]:
+    """Write a job file, identities and tables; return each role's port.
+
+    With ``public`` false the run begins at two secret starts, which differ from run to run.
+    """
     ports = dict(zip(ROLES, free_ports(len(ROLES)), strict=True))
-    values = {"n_init": 2, "seed": 0, "timeout": 30.0} | keys
-    lines = [JOB.format(**values)]
+    start = f"centroids = {CENTROIDS}" if public else "n_init = 2"
+    lines = [JOB.format(start=start, **({"timeout": 30.0} | keys))]
     for role in ROLES:
         if not (folder / role).exists():
             new_identity(folder / role)

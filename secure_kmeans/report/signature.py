@@ -18,12 +18,12 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from secure_kmeans.errors import SignatureError
 from secure_kmeans.job import Kind, digest_of_keys
 from secure_kmeans.net.identity import Identity, fingerprint_of
-from secure_kmeans.report.report import Report, RolePart
+from secure_kmeans.report.report import JobPart, RolePart
 
 SUFFIX: Final = ".sig"
 _PREFIX: Final = b"secure_kmeans: signature of a report, version 1\n"
@@ -52,18 +52,39 @@ class _Signature(BaseModel):
     signature: str
 
 
+class Record(BaseModel):
+    """The keys of a report that a signature is judged by: those of every version of the layout that has signatures.
+
+    Attributes
+    ----------
+    program, session, started, ended, job, roles, n_samples, table_digests
+        As in :class:`~secure_kmeans.report.report.Report`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    program: str
+    session: str | None
+    started: AwareDatetime
+    ended: AwareDatetime | None = None
+    job: JobPart
+    roles: list[RolePart]
+    n_samples: dict[str, int]
+    table_digests: dict[str, str] = Field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class SignedReport:
     """A report whose signature was verified.
 
     Attributes
     ----------
-    report : Report
+    record : Record
     signer : RolePart
         The party that signed it, with the fingerprint of its certificate.
     """
 
-    report: Report
+    record: Record
     signer: RolePart
 
 
@@ -94,8 +115,8 @@ def verify(path: Path) -> SignedReport:
         party whose report it is.
     """
     data = _read(path)
-    report = _report_in(data, path)
-    signature = _signature_beside(path, report)
+    record = _record_in(data, path)
+    signature = _signature_beside(path, record)
     certificate = _certificate_in(signature, path)
     key = certificate.public_key()
     if not isinstance(key, Ed25519PublicKey):
@@ -106,7 +127,7 @@ def verify(path: Path) -> SignedReport:
         raise SignatureError(
             f"{path}: the signature beside it does not fit: one of the two files has changed; ask the signer for both"
         ) from None
-    return SignedReport(report, _signer_of(report, signature.fingerprint, path))
+    return SignedReport(record, _signer_of(record, signature.fingerprint, path))
 
 
 def _read(path: Path) -> bytes:
@@ -116,17 +137,17 @@ def _read(path: Path) -> bytes:
         raise SignatureError(f"{path}: {error.strerror}") from None
 
 
-def _report_in(data: bytes, path: Path) -> Report:
+def _record_in(data: bytes, path: Path) -> Record:
     try:
-        return Report.model_validate_json(data)
+        return Record.model_validate_json(data)
     except ValueError:
-        raise SignatureError(f"{path}: this is no report of version 2") from None
+        raise SignatureError(f"{path}: this is not the report of a run") from None
 
 
-def _signature_beside(path: Path, report: Report) -> _Signature:
+def _signature_beside(path: Path, record: Record) -> _Signature:
     file = _file_of(path)
     if not file.exists():
-        if not any(role.fingerprint for role in report.roles):
+        if not any(role.fingerprint for role in record.roles):
             raise SignatureError(
                 f"{path}: it is not signed, because all roles ran on one machine, where no role has to prove who it "
                 "is; a run with --party signs its report"
@@ -153,16 +174,16 @@ def _certificate_in(signature: _Signature, path: Path) -> x509.Certificate:
     return certificate
 
 
-def _signer_of(report: Report, fingerprint: str, path: Path) -> RolePart:
+def _signer_of(record: Record, fingerprint: str, path: Path) -> RolePart:
     """The party of the report that has this fingerprint, and whose report it is."""
-    for role in report.roles:
+    for role in record.roles:
         if role.fingerprint == fingerprint and role.kind is Kind.PARTY:
             break
     else:
         raise SignatureError(f"{path}: it is signed by the certificate {fingerprint}, which none of its parties has")
-    if list(report.table_digests) != [role.name]:
+    if list(record.table_digests) != [role.name]:
         raise SignatureError(f'{path}: "{role.name}" signed it, but it is not the report of this party')
-    keys = json.loads(report.job.model_dump_json(exclude={"digest"}))
-    if report.job.digest != digest_of_keys(keys).hex():
+    keys = json.loads(record.job.model_dump_json(exclude={"digest"}))
+    if record.job.digest != digest_of_keys(keys).hex():
         raise SignatureError(f"{path}: its digest is not that of the job in it; its signer has to explain this")
     return role

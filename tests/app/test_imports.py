@@ -48,6 +48,7 @@ def imported_by(folder: Path, program: str, *arguments: str) -> tuple[int, list[
         ("launcher.py", ["check", str(MALLS / "job.toml"), "--table", str(MALLS / "north.csv")], 0),
         ("launcher.py", ["check", "none.toml"], 2),
         ("launcher.py", ["check", str(MALLS / "job.toml"), "--identity", "lab"], 2),
+        ("launcher.py", ["verify", "none.json"], 2),
         ("launcher.py", ["none.toml"], 2),
         ("launcher.py", [str(MALLS / "job.toml"), "--party", "east"], 2),
         ("launcher.py", [str(MALLS / "job.toml"), "--party", "north", "--identity", "lab"], 2),

@@ -57,7 +57,7 @@ class TestSigned:
         found = verify(signed)
         assert {file.name: file.read_bytes() for file in signed.parent.iterdir()} == before
         assert (found.signer.name, found.signer.fingerprint) == ("a", identities["a"].fingerprint)
-        assert found.report.job.model_dump()["purpose"] == "a test"
+        assert found.record.job.model_dump()["purpose"] == "a test"
 
     def test_the_file_beside_it(self, signed: Path, identities: Identities) -> None:
         content = json.loads(signed.with_name("report.sig").read_text())
@@ -72,6 +72,12 @@ class TestSigned:
         content = json.loads(sign(b"a report", identity))
         prefix = b"secure_kmeans: signature of a report, version 1\n"
         identity.key.public_key().verify(base64.b64decode(content["signature"]), prefix + b"a report")
+
+    def test_a_report_of_another_version_of_the_layout(self, signed: Path, identities: Identities) -> None:
+        text = json.dumps(json.loads(signed.read_text()) | {"version": 99, "result": {"new": 1}, "later": 2})
+        signed.write_text(text)
+        signed.with_suffix(".sig").write_bytes(sign(text.encode(), identities["a"]))
+        assert verify(signed).signer.name == "a"
 
     def test_it_can_be_moved_and_renamed_together(self, signed: Path, tmp_path: Path) -> None:
         for suffix in (".json", ".sig"):
@@ -127,7 +133,7 @@ class TestRefused:
         assert refusal(tmp_path / "none.json") == f"{tmp_path / 'none.json'}: No such file or directory"
         for text in ("", "[]", '{"version": 1}', "\udcff"):
             (tmp_path / "x.json").write_bytes(text.encode(errors="surrogateescape"))
-            assert "this is no report of version 2" in refusal(tmp_path / "x.json")
+            assert "this is not the report of a run" in refusal(tmp_path / "x.json")
 
     @pytest.mark.parametrize(
         ("change", "message"),

@@ -17,6 +17,12 @@ from tests.report.examples import job_with
 
 SESSION = bytes(range(32))
 JOB = job_with()
+PREDICTION = ShkJob.of(
+    task="predict",
+    model="ab" * 32,
+    parties=JOB.parties,
+    **{key: getattr(JOB, key) for key in ("columns", "n_clusters", "scaling", "precision_bits")},
+)
 ROWS = [[1.0, 1.0], [1.0, 2.0], [2.5, 1.5], [3.0, 1.25]]
 
 
@@ -136,7 +142,7 @@ class TestWarning:
         ("job", "warned"),
         [
             (job_with(n_clusters=3, seed=9, hide_counts=True), True),
-            (job_with(task="predict", centroids=((1.0, 1.0), (2.0, 2.0))), False),
+            (PREDICTION, False),
             (job_with(columns=("x", "z")), False),
         ],
         ids=["other clusters", "a prediction", "other columns"],
@@ -146,9 +152,8 @@ class TestWarning:
         assert bool(advice(path, ALMOST, job)) == warned
 
     def test_a_prediction_shows_nobody_else_anything_to_subtract(self, path: Path) -> None:
-        job = job_with(task="predict", centroids=((1.0, 1.0), (2.0, 2.0)))
-        recorded(path, TABLE, job=job)
-        assert advice(path, ALMOST, job) == ()
+        recorded(path, TABLE, job=PREDICTION)
+        assert advice(path, ALMOST, PREDICTION) == ()
 
     def test_the_name_of_the_party_does_not_count(self, path: Path) -> None:
         recorded(path, TABLE, party="b")

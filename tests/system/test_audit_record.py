@@ -24,7 +24,7 @@ def test_a_report_is_signed_and_names_its_own_table_alone(calm: Apart) -> None:
     for party in PARTIES:
         signed = verify(report_of(calm.folder, party))
         assert (signed.signer.name, signed.signer.fingerprint) == (party, job.role(party).fingerprint)
-        report = signed.report
+        report = signed.record
         table = read_table(calm.folder / f"{party}.csv")
         assert report.table_digests == {party: table.digest.hex()}
         assert report.job.digest == job.digest.hex()
@@ -56,7 +56,7 @@ def test_both_parties_are_in_the_history_and_almost_the_same_table_is_warned_of(
 
 @pytest.mark.parametrize(("moment", "disclosed"), [("is connected", False), ("initialisation 2", True)])
 def test_a_run_that_failed_is_in_the_history_once_it_has_disclosed(apart: Apart, moment: str, disclosed: bool) -> None:
-    apart.prepare()
+    apart.prepare(public=False)
     for role in ("clinic", "lab", *(["dealer"] if disclosed else [])):
         apart.start(role)
     apart.wait_for("lab", moment)

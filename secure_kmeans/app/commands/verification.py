@@ -23,19 +23,19 @@ def verify(path: Path) -> Verified:
     from secure_kmeans.report import signature
 
     signed = signature.verify(path)
-    report, signer = signed.report, signed.signer
+    record, signer = signed.record, signed.signer
     assert signer.fingerprint is not None
-    ended = report.ended or report.started
+    ended = record.ended or record.started
     findings = (
         f'"{signer.name}" signed this report, and no byte of it has changed since',
         f'the certificate of "{signer.name}" has the fingerprint {signer.fingerprint}, in the report and in its job',
-        f"the job in the report has the digest {report.job.digest}",
+        f"the job in the report has the digest {record.job.digest}",
     )
     statements = (
-        f"session {report.session}, from {report.started:%Y-%m-%d %H:%M:%S} to {ended:%Y-%m-%d %H:%M:%S} UTC",
-        f"version {report.program} of the program",
-        f'table of "{signer.name}": {report.n_samples.get(signer.name, 0):,} rows, digest '
-        f"{report.table_digests[signer.name]}",
+        f"session {record.session}, from {record.started:%Y-%m-%d %H:%M:%S} to {ended:%Y-%m-%d %H:%M:%S} UTC",
+        f"version {record.program} of the program",
+        f'table of "{signer.name}": {record.n_samples.get(signer.name, 0):,} rows, digest '
+        f"{record.table_digests[signer.name]}",
     )
     caveats = (
         f'whose the certificate is: compare its fingerprint with the one that "{signer.name}" gave you, or with your '
