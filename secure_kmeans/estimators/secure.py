@@ -99,10 +99,11 @@ class SecureKMeans(KMeansBase):
     Examples
     --------
     >>> from secure_kmeans import SecureKMeans
-    >>> model = SecureKMeans(n_clusters=2, random_state=0)
-    >>> model.fit([[[1.0, 1.0], [1.0, 2.0], [1.0, 3.0]], [[4.0, 1.0]]])  # doctest: +SKIP
-    >>> model.labels_  # doctest: +SKIP
+    >>> model = SecureKMeans(n_clusters=2)
+    >>> model.fit_predict([[[1.0, 1.0], [1.0, 2.0], [1.0, 3.0]], [[4.0, 1.0]]])
     array([0, 0, 0, 1])
+    >>> model.labels_by_party_
+    [array([0, 0, 0]), array([1])]
     """
 
     def __init__(
