@@ -94,7 +94,7 @@ def test_the_summary_of_the_main_job(printed: io.StringIO) -> None:
     assert "repeat it with --seed 0" in text
     last = run.report.result.n_iter
     starts = f"iterations 1 to {last} of 5 starts"
-    assert f"{starts} which clusters are smaller than min_cluster_size; cluster sizes; stop bit" in text
+    assert f"{starts} which clusters are too small; cluster sizes; stop bit" in text
     assert "each party at the end labels of its own rows" in text
     assert "dealer before the first iteration number of rows of each party" in text
     assert f"{starts} which starts go on" in text

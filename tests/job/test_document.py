@@ -18,7 +18,11 @@ SECTIONS: list[tuple[str, type[Agreed], list[str]]] = [
     ("Parties and helpers", Party, ["name", *Endpoint.model_fields]),
 ]
 
-IN_WORDS = {"seed": "tossed by the parties", "precision_bits": "the most that fit"}
+IN_WORDS = {
+    "seed": "tossed by the parties",
+    "precision_bits": "the most that fit",
+    "reveal_inertia": "`true` where the centroids are disclosed and the sizes are not hidden",
+}
 """Defaults that follow from something else."""
 
 

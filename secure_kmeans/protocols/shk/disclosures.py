@@ -30,7 +30,7 @@ STARTING_ROWS: Final = Disclosure(
     "these rows lie, so that parties on machines of their own refuse it",
 )
 SMALL_CLUSTERS: Final = Disclosure(
-    "which clusters are smaller than min_cluster_size",
+    "which clusters are too small",
     ALL,
     When.EACH,
     "of each start that is still running; not with `hide_counts`, nor with a minimum of 1",
@@ -53,7 +53,7 @@ WITHHELD: Final = Disclosure(
     "which clusters are withheld",
     ALL,
     When.END,
-    "those of fewer rows than `min_cluster_size`, of the best start",
+    "those of fewer rows than `min_cluster_size`, now or in the last iteration, of the best start",
 )
 FINAL_CENTROIDS: Final = Disclosure(
     "final centroids",
