@@ -227,7 +227,7 @@ class TestWarnings:
 
     @pytest.mark.parametrize("estimator", [SecureKMeans, PlaintextKMeans])
     def test_max_iter_reached(self, estimator: type) -> None:
-        with pytest.warns(ConvergenceWarning, match="1 of at most 1 iteration"):
+        with pytest.warns(ConvergenceWarning, match="stopped after 1 iteration, its limit"):
             model = estimator(3, random_state=0, max_iter=1).fit(ROWS)
         assert model.n_iter_ == 1
 
