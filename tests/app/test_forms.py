@@ -239,7 +239,7 @@ class TestOneRole:
             (["--party", "lab", "--identity", "keys/clinic"], "keys/clinic: its fingerprint is "),
             (
                 ["--party", "lab", "--identity", "keys/lab"],
-                'no table of "lab" is named; name the file with this party\'s rows',
+                'no table of "lab" is named; name the file of its rows by --table',
             ),
             (["--party", "lab", "--identity", "keys/lab", "--table", "x.csv"], "x.csv: there is no such file"),
             (["--party", "lab", "--table", "lab.csv", "--table", "lab.csv"], "--table: with --party, name one file"),

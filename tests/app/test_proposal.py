@@ -60,9 +60,12 @@ class TestFit:
     @pytest.mark.parametrize(
         ("bounds", "message"),
         [
-            (((0.0,) * 3, (9.0,) * 3), "there are bounds for 3 columns and 2 columns; give one pair for each"),
-            (((0.0,) * 2, (9.0,) * 3), "a scaling needs one lower and one upper bound for each column"),
-            (((0.0, 9.0), (9.0, 0.0)), "column 2: its lower bound is above its upper bound"),
+            (
+                ((0.0,) * 3, (9.0,) * 3),
+                "scaling: there are bounds for 3 columns, but 2 to cluster by; give one pair for each",
+            ),
+            (((0.0,) * 2, (9.0,) * 3), "scaling: there must be one lower and one upper bound for each column"),
+            (((0.0, 9.0), (9.0, 0.0)), "scaling: column 2: its lower bound is above its upper bound"),
         ],
     )
     def test_bounds_that_do_not_fit(self, bounds: Bounds, message: str) -> None:
@@ -98,7 +101,7 @@ class TestFit:
             ({"max_iter": 0}, "max_iter: "),
             ({"secret": 1}, "secret: "),
             ({"parties": ("a", "a")}, "two parties have the same name"),
-            ({"centroids": np.ones((3, 2))}, "centroids must have 2 rows of 2 numbers"),
+            ({"centroids": np.ones((3, 2))}, "centroids: there must be 2 rows of 2 numbers"),
             ({"centroids": np.full((2, 2), np.nan)}, "centroids.0.0: "),
         ],
     )
