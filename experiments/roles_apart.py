@@ -86,7 +86,12 @@ def wait_until(satisfied: Callable[[], bool], seconds: float) -> bool:
 
 
 def start(
-    folder: Path, role: str, *options: str, run: str = "run", before: Callable[[], None] | None = None
+    folder: Path,
+    role: str,
+    *options: str,
+    run: str = "run",
+    before: Callable[[], None] | None = None,
+    job: str = "job.toml",
 ) -> RoleProcess:
     """Start ``launcher.py`` in a fork of this process, which has imported everything already.
 
@@ -101,12 +106,14 @@ def start(
         The first part of the names of its two output files.
     before : callable, optional
         Called first in the new process.
+    job : str
+        The job file, in the folder.
     """
     table = () if role not in PARTIES or "--table" in options else ("--table", f"{role}.csv")
     if role not in PARTIES:
         options = tuple(option for option in options if option != "--resume")
     consent = ("--yes",) if role in PARTIES and "--accept" not in options else ()
-    arguments = ["launcher.py", "job.toml", "--party", role, "--identity", role, *table, *consent, *options]
+    arguments = ["launcher.py", job, "--party", role, "--identity", role, *table, *consent, *options]
     out, log = folder / f"{run}.{role}.out", folder / f"{run}.{role}.log"
     for path in (out, log):
         path.write_bytes(b"")

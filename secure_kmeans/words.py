@@ -29,7 +29,7 @@ _NO_NAME: Final = re.compile(r"|nan|na|n/a|none|null|\?|-|unnamed: \d+(?:_level_
 
 def counted(number: float, noun: str, plural: str = "") -> str:
     """A number and its noun: "1 row", "1,000 rows", "0.5 seconds"."""
-    digits = f"{number:,}" if isinstance(number, int) else f"{number:,.15g}"
+    digits = f"{number:,}" if isinstance(number, int) else f"{number:,.6g}"
     return f"{digits} {noun if number == 1 else plural or noun + 's'}"
 
 

@@ -121,6 +121,9 @@ class Reader:
             assert "there is no state" in self.checkout.run(command, status=2)  # the run before did not fail
         elif "--party" in command:
             self.roles.append(self.checkout.start(command))
+        elif re.search("results/|state/", command):  # of roles that have to end first
+            self.wait_for_roles()
+            self.checkout.run(command)
         elif SLOW.search(command):
             assert "Usage: " in self.checkout.run(f"{command} --help")
         else:
@@ -134,7 +137,7 @@ class Reader:
         if command.startswith("cp data/two_malls/job.toml"):
             self.checkout.use_free_ports()
         if "# then paste the fingerprints" in command:
-            (loop,) = (block for block in blocks(ROOT / "docs" / "deployment.md", "sh") if "sed" in block)
+            (loop,) = (block for block in blocks(ROOT / "docs" / "deployment.md", "sh") if "sed -i" in block)
             self.checkout.run(loop)
 
     def wait_for_roles(self) -> None:

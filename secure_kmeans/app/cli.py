@@ -36,7 +36,7 @@ Other forms:
   check JOB.toml ...       whether a table and an identity fit a job
   new-identity NAME ...    a key and a certificate for a role
   verify REPORT.json       whether a party's report is signed by it and has not changed
-  predict REPORT.json ...  labels of new rows by the clusters of an earlier run
+  predict MODEL ...        labels of new rows by the clusters of an earlier run
   completion SHELL         a script that lets a shell complete all of this
 Each has a --help of its own. For completion in bash: eval "$(secure-kmeans completion bash)"."""
 
@@ -78,7 +78,9 @@ def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
     "--state",
     type=FILE,
     metavar="DIR",
-    help="Where a party keeps its shares after each iteration, to resume from.  [default: state/JOB or state/JOB/NAME]",
+    help="Where a party keeps its shares after each iteration, to resume from, and its share of a model that is not "
+    "public; of a prediction, where its share of the model is.  [default: state/JOB or state/JOB/NAME; of a "
+    "prediction, all folders below state]",
 )
 @option("--listen", metavar="HOST:PORT", help="Listen here, not at the job's address: behind a router, say.")
 @option(
@@ -217,22 +219,49 @@ def check(job: Path, party: str | None, table: Path | None, identity: Path | Non
 
 
 @launcher.command(cls=Form, context_settings=SETTINGS)
-@click.argument("report", type=FILE)
+@click.argument("model", type=FILE)
 @option(
     "--data",
-    type=FILE,
+    type=click.Path(),
     multiple=True,
     required=True,
     metavar="FILE",
-    help="New rows; may be given several times.",
+    help="New rows; may be given several times. On shares: a file for each party, or NAME=FILE for those who have new "
+    "rows.",
 )
-@option("--output", type=FOLDER, metavar="DIR", help="Where the labels go.  [default: prediction, beside REPORT]")
-def predict(report: Path, data: tuple[Path, ...], output: Path | None) -> None:
-    """Label new rows by the clusters of an earlier run's REPORT. Nothing is sent."""
-    from secure_kmeans.app import commands
+@option(
+    "--session", metavar="DIGITS", help="On shares: the session of the run whose model it is.  [default: the latest]"
+)
+@option(
+    "--output",
+    type=FOLDER,
+    metavar="DIR",
+    help="Where the labels go.  [default: prediction beside the report, or results/FOLDER-predict]",
+)
+@click.pass_context
+def predict(
+    ctx: click.Context, /, model: Path, data: tuple[str, ...], session: str | None, output: Path | None
+) -> None:
+    """Label new rows by the MODEL of an earlier run.
 
-    for path in commands.predict(report, data, output):
+    MODEL is a report.json with public centroids: the labels are computed here, and nothing is sent.
+
+    Or MODEL is the folder of all parties' states, such as state/JOB, after a fit whose centroids stay in shares: all
+    roles run on this machine. On machines of their own they run the job file JOB-predict.toml that the fit wrote.
+    """
+    from secure_kmeans.app import commands, console
+
+    if model.is_dir():
+        with console.showing_run() as (announce, progress):
+            run = commands.predict_on_shares(model, data, output, session=session, announce=announce, progress=progress)
+        _print_summary(run)
+        return
+    _refuse(ctx, "is for a model in shares", "session")
+    found = commands.predict(model, [Path(path) for path in data], output)
+    for path in found.files:
         click.echo(path)
+    for remark in found.remarks:
+        click.echo(remark, err=True)
 
 
 launcher.add_command(verify)

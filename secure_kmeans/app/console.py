@@ -36,8 +36,8 @@ _WANTED_LINE_SECONDS: Final = 2.0
 _WIDE: Final = 90
 """Characters from which on a bar has its usual length."""
 
-out: Final = Console(highlight=False, soft_wrap=False)
-error_out: Final = Console(stderr=True, highlight=False)
+out: Final = Console(highlight=False, soft_wrap=False, emoji=False)
+error_out: Final = Console(stderr=True, highlight=False, emoji=False)
 
 
 @contextmanager

@@ -18,6 +18,9 @@ from secure_kmeans.words import printable
 _GAP: Final = 3
 _LEAST_TEXT: Final = 20
 """Characters that a column of text needs, unless its cells are shorter."""
+_SHORTEST_NAME: Final = 4
+_LONGEST_WORD: Final = 32
+"""Longer words are folded."""
 
 
 def plain(text: str) -> str:
@@ -59,7 +62,10 @@ def fitted(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]],
     whole = [max(_widest([name]), own) for name, own in zip(names, widest, strict=True)]
     folded = [max(_widest(name.split()), own) for name, own in zip(names, widest, strict=True)]
     least = [_LEAST_TEXT if not each.is_number else 0 for each in columns]
-    texts = [min(own, max(short, _widest_word(each))) for own, short, each in zip(whole, least, cells, strict=True)]
+    texts = [
+        min(own, max(short, min(_LONGEST_WORD, _widest_word(each))))
+        for own, short, each in zip(whole, least, cells, strict=True)
+    ]
     for numbers in (whole, folded):
         needed = [
             number if column.is_number else text for column, number, text in zip(columns, numbers, texts, strict=True)
@@ -83,22 +89,24 @@ def _grid(
     grid = Grid(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column, name, width in zip(columns, names, widths, strict=True):
         if column.is_number:
-            grid.add_column(escape(name), justify="right", width=width)
+            grid.add_column(Text(name), justify="right", width=width)
         else:
-            grid.add_column(escape(name))
+            grid.add_column(Text(name))
     for row in rows:
-        grid.add_row(*map(escape, row))
+        grid.add_row(*map(Text, row))
     return grid
 
 
 def _one_below_the_other(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Group:
     """Each row as lines of name and cell."""
     values = Grid.grid(padding=(0, 2))
-    values.add_column(max_width=max(width // 2, width - 2 - _widest([cell for row in rows for cell in row])))
+    cells = [cell for row in rows for cell in row]
+    beside_words = min(width // 2, width - 2 - _widest_word(cells))
+    values.add_column(max_width=max(_SHORTEST_NAME, beside_words, width - 2 - _widest(cells)))
     values.add_column(overflow="fold")
     for row in rows:
         for name, cell in zip(names, row, strict=True):
             if cell:
-                values.add_row(escape(name), escape(cell))
+                values.add_row(Text(name), Text(cell))
         values.add_row("", "")
     return Group(Text(title, style="bold"), "", values)

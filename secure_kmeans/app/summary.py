@@ -53,6 +53,10 @@ def print_run(run: Run, *, of_job_file: bool = False) -> None:
     if report.protocol is None:
         print_advice(run.advice)
     _print_files(run.files)
+    if run.kept is not None:
+        console.out.print(
+            f"\nThe share of the model that labels new rows is kept in {plain(str(run.kept))}", soft_wrap=True
+        )
 
 
 def _title(report: Report) -> str:

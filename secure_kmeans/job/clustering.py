@@ -138,9 +138,12 @@ class KMeansJob(Job, Clustering):
 
     @model_validator(mode="after")
     def _check_model(self) -> Self:
-        if (self.model is None) == (self.task == "predict"):
+        if self.task == "fit" and self.model is not None:
+            raise ValueError("model: a fit takes no model; leave it out")
+        if self.task == "predict" and self.model is None:
             raise ValueError(
-                "model: a prediction needs it, the session of the run whose model it takes, and no fit does"
+                "model: a prediction needs the session of the run whose model it takes; use the job file that the run "
+                "wrote"
             )
         if self.task == "predict":
             for key in sorted(self.FIT_KEYS):

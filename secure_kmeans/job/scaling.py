@@ -38,7 +38,7 @@ class Scaling(Agreed):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(self.lower) != len(self.upper) or not self.lower:
-            raise ValueError("a scaling needs one lower and one upper bound for each column")
+            raise ValueError("there must be one lower and one upper bound for each column")
         for number, (low, high) in enumerate(zip(self.lower, self.upper, strict=True), start=1):
             if low > high:
                 raise ValueError(f"column {number}: its lower bound is above its upper bound")

@@ -16,6 +16,7 @@ import numpy as np
 from secure_kmeans.errors import JobError
 from secure_kmeans.job.clustering import Clustering
 from secure_kmeans.job.fixed_point import bits_to_hold
+from secure_kmeans.words import counted
 
 _FACTOR_BITS: Final = 20
 _ROOM: Final = 50
@@ -62,7 +63,7 @@ class Tolerance:
         norm = d * (reach - 1) ** 2
         room = min(_ROOM - bits_to_hold(float(n_samples)), 61 - _FACTOR_BITS - 2)
         if room < max(_FACTOR_BITS, bits_to_hold(reach)):  # the mean row is divided like the mean norm
-            raise JobError(f"tol: the ring has no room for the variance of {n_samples} rows; use 0")
+            raise JobError(f"tol: the ring has no room for the variance of {counted(n_samples, 'row')}; use 0")
         shift = max(0, bits_to_hold(norm) - room)
         slack = 3 + math.ceil(d * reach / 2.0**shift)
         exact = clustering.tol / d * 2.0**shift

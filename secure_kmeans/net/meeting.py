@@ -29,6 +29,7 @@ from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.net.messages import Abort, Checkpoint, Hello, MalformedFrameError, Refusal, encode_message
 from secure_kmeans.net.tls import LostError, RejectedError, SilentError, TlsLine
 from secure_kmeans.net.watch import Watch
+from secure_kmeans.words import counted
 
 log: Final = logging.getLogger(__name__)
 
@@ -187,7 +188,7 @@ class _Meeting:
             now = time.monotonic()
             wait = self.attendance.wait
             if wait is not None and now - began > wait:
-                raise RoleError(missing[0], f"it did not {what} within {wait:g} seconds")
+                raise RoleError(missing[0], f"it did not {what} within {counted(wait, 'second')}")
             if now > next_log and (logged != set(missing) or now > next_log + _REMINDER_SECONDS):
                 named = [f"{name} ({self.roles[name].address})" for name in missing]
                 log.info("waiting for %s to %s", ", ".join(named), what)
@@ -258,7 +259,9 @@ class _Meeting:
                 except RejectedError as error:
                     self.watch.fail(RoleError(role.name, self._rejection(role, error)))
                 except SilentError:
-                    self.watch.fail(RoleError(role.name, f"it has not answered for {self.job.timeout:g} seconds"))
+                    self.watch.fail(
+                        RoleError(role.name, f"it has not answered for {counted(self.job.timeout, 'second')}")
+                    )
                 except MalformedFrameError as error:
                     self.watch.fail(RoleError(role.name, f"it sent {error}"))
                 except RoleError as error:

@@ -23,6 +23,7 @@ from secure_kmeans.net.channel import Channel
 from secure_kmeans.net.failures import abort_of, failure_of
 from secure_kmeans.net.messages import Abort, Alive, Done, MalformedFrameError, Message, Ready
 from secure_kmeans.net.tls import LostError
+from secure_kmeans.words import counted
 
 log: Final = logging.getLogger(__name__)
 
@@ -387,10 +388,12 @@ class Watch:
             if peer.done is not None:
                 continue
             if now - peer.heard > self.timeout:
-                self.fail(RoleError(name, f"it has not answered for {self.timeout:g} seconds"))
+                self.fail(RoleError(name, f"it has not answered for {counted(self.timeout, 'second')}"))
             elif peer.ready and peer.last and not peer.last.waits_for and now - peer.moved > self.timeout:
-                self.fail(RoleError(name, f"it has made no progress for {self.timeout:g} seconds"))
+                self.fail(RoleError(name, f"it has made no progress for {counted(self.timeout, 'second')}"))
         standstill = _STANDSTILL_TIMEOUTS * self.timeout
         without_progress = [peer for peer in self._peers.values() if peer.ready and now - peer.moved > standstill]
         if self.traffic.waits_for in self.others and len(without_progress) == len(self.others):
-            self.fail(RoleError(self.traffic.waits_for, f"the run has made no progress for {standstill:g} seconds"))
+            self.fail(
+                RoleError(self.traffic.waits_for, f"the run has made no progress for {counted(standstill, 'second')}")
+            )

@@ -46,8 +46,8 @@ def check_fit(clustering: Clustering, table: Table) -> list[str]:
     check_bounds(table, clustering.scaling)
     advice = advice_on_digits(clustering, [table])
     if len(table) < clustering.n_clusters:
-        rows = counted(len(table), "row")
-        advice.append(f"{rows} for {clustering.n_clusters} clusters: some cluster will hold none of them")
+        rows, clusters = counted(len(table), "row"), counted(clustering.n_clusters, "cluster")
+        advice.append(f"{rows} for {clusters}: some cluster will hold none of them")
     return advice
 
 

@@ -111,7 +111,8 @@ class ResultsFolder:
             self._remove_labels_of_earlier_run()
             (self.path / _SIGNATURE).unlink(missing_ok=True)
         for name in self._forgotten:
-            (self.path / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self.path / name).unlink(missing_ok=True)
         files = sorted(self.aside.iterdir(), key=lambda file: (file.name == _REPORT, file.name))
         for file in files:
             file.chmod(FILE_MODE)  # pictures are made as the user's mask says

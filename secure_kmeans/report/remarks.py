@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from secure_kmeans.job import Clustering
+from secure_kmeans.words import counted
 
 
 def remarks_on(
@@ -19,9 +20,10 @@ def remarks_on(
     """One sentence for each of: stopped before it converged, clusters that are withheld, empty or doubled."""
     remarks = []
     if not converged:
+        iterations = counted(clustering.max_iter, "iteration")
         remarks.append(
-            f"The run stopped after {clustering.max_iter} of at most {clustering.max_iter} iterations, while centroids "
-            "still moved: more iterations may find better clusters."
+            f"The run stopped after {iterations}, its limit, while centroids still moved: more iterations may find "
+            "better clusters."
         )
     if withheld:
         least = clustering.min_cluster_size

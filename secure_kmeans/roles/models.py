@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ import msgspec
 
 from secure_kmeans.errors import JobError, StateError
 from secure_kmeans.job import Job
+from secure_kmeans.private_files import is_open_to_others, replace_file
 from secure_kmeans.protocols import protocol_of
 
 _CHECK_BYTES: Final = 32
@@ -71,14 +71,8 @@ def keep_model(folder: Path, model: KeptModel) -> Path:
     content = _Content(model.job.model_dump_json(), model.party, model.session, model.started.timestamp(), model.share)
     payload = msgspec.msgpack.encode(content)
     file = folder / f"model-{model.session[:_SHOWN]}"
-    aside = file.with_suffix(".part")
     try:
-        with open(aside, "wb", opener=_only_for_its_owner) as written:
-            written.write(hashlib.sha256(payload).digest() + payload)
-            written.flush()
-            os.fsync(written.fileno())
-        aside.rename(file)
-        _sync_folder(folder)
+        replace_file(file, hashlib.sha256(payload).digest() + payload)
     except OSError as error:
         raise StateError(f"{folder}: {error.strerror}; the share of the model cannot be kept") from None
     return file
@@ -138,7 +132,7 @@ def model_for(job: Job, session: str, party: str, folders: Sequence[Path]) -> by
 def _files_in(folder: Path, session: str) -> list[Path]:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         found = [file for file in sorted(folder.glob(f"model-{session}")) if file.suffix != ".part"]
-        if found and folder.stat().st_mode & 0o077:
+        if found and is_open_to_others(folder):
             raise StateError(f"{folder}: others may enter this folder, which holds a share of a model; chmod 700 it")
         return found
     return []
@@ -154,19 +148,6 @@ def _read(file: Path) -> KeptModel:
     try:
         content = msgspec.msgpack.decode(data[_CHECK_BYTES:], type=_Content)
         job = protocol_of(json.loads(content.job)["protocol"]).Job.model_validate_json(content.job)
-    except (msgspec.MsgspecError, ValueError, KeyError, JobError):
+    except (msgspec.MsgspecError, ValueError, TypeError, KeyError, JobError):
         raise StateError(f"{file}: another version of the program wrote this share of a model") from None
     return KeptModel(job, content.party, content.session, datetime.fromtimestamp(content.started, UTC), content.share)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let the names of new files outlast a power failure."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _only_for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

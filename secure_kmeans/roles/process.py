@@ -235,7 +235,7 @@ class _Rehearsal:
             states = stack.enter_context(StateFolder(path, job, role.name, table.digest, needed))
         progress = line.progress if role.name == job.names[0] else no_progress
         model = self.folder.take_model(role.name)
-        return RoleRun(job, role.name, table, progress, states, settings.resume, self.folder.write_result, model)
+        return RoleRun(job, role.name, table, progress, states, settings.resume, self.folder.write_result, model=model)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from secure_kmeans.job.ledger import ALL, OWNER, Entry, When
 from secure_kmeans.job.model import KMeansModel, KMeansOwn, KMeansResult
 from secure_kmeans.job.result import Costs, Progress
+from secure_kmeans.plaintext.conclusion import label_rows
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.shk.job import DEALER, ShkJob
 from secure_kmeans.report.kmeans import InTheClear
@@ -23,11 +26,13 @@ def run_in_this_process(
     *,
     states: Path | None = None,
     resume: bool = False,
+    models: Sequence[bytes] = (),
 ) -> list[KMeansResult]:
     """Results as those of :func:`secure_kmeans.roles.local.run_local`, with a ledger of all that is announced."""
     del states, resume
     by_party = dict(zip(job.names, tables, strict=True))
-    model, labels = _fitted(job, by_party)
+    model, labels = _predicted(job, by_party, models) if job.task == "predict" else _fitted(job, by_party)
+    n_iter = 0 if model is None else model.n_iter
     if progress is not None:
         progress("iterations", 1, job.max_iter)
     return [
@@ -35,8 +40,8 @@ def run_in_this_process(
             role=name,
             n_samples={party: len(table) for party, table in by_party.items()},
             common=model,
-            own=KMeansOwn(labels=labels[name], seconds_by_iteration=[0.01] * (model.n_iter)),
-            ledger=_ledger(job, name, model.n_iter),
+            own=KMeansOwn(labels=labels[name], seconds_by_iteration=[0.01] * n_iter),
+            ledger=_ledger(job, name, n_iter),
             started=datetime(2026, 1, 2, tzinfo=UTC),
             seconds=0.5,
             session="ab" * 32,
@@ -44,6 +49,20 @@ def run_in_this_process(
         )
         for name in job.names
     ]
+
+
+def _predicted(job: ShkJob, tables: dict[str, Table], models: Sequence[bytes]) -> tuple[None, dict[str, list[int]]]:
+    shares = [np.frombuffer(share, dtype="<i8").reshape(job.n_clusters, -1) for share in models]
+    grid = np.sum(shares, axis=0)[:, :-1].tolist()
+    return None, {party: label_rows(job, grid, table.rows).tolist() for party, table in tables.items()}
+
+
+def shares_of(grid: Sequence[Sequence[int]], parties: int) -> list[bytes]:
+    """Shares of a model whose clusters are in the order of the run, as the parties keep them."""
+    model, shares = np.array(grid), np.random.default_rng(1).integers(-(2**62), 2**62, (parties, *np.shape(grid)))
+    shares[0] += model - shares.sum(axis=0)
+    numbers = np.arange(len(model))[:, None]
+    return [np.concatenate([share, numbers], axis=1).astype("<i8").tobytes() for share in shares]
 
 
 def _fitted(job: ShkJob, tables: dict[str, Table]) -> tuple[KMeansModel, dict[str, list[int]]]:

@@ -7,12 +7,12 @@ import pytest
 
 from secure_kmeans.app import commands
 from secure_kmeans.app.commands import Announcement, Options, RoleFiles, Run
-from secure_kmeans.errors import DataError, JobError
+from secure_kmeans.errors import DataError
 from secure_kmeans.job import Clustering
-from secure_kmeans.job.ledger import ALL, OWNER, check_entries
+from secure_kmeans.job.ledger import check_entries
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.report.report import Report
-from secure_kmeans.report.sections import KMeansReport, PredictionReport
+from secure_kmeans.report.sections import KMeansReport
 from tests.app.conftest import names_in
 from tests.app.in_this_process import SECRET
 
@@ -101,58 +101,6 @@ class TestCluster:
         with pytest.raises(DataError, match="outside the agreed bounds"):
             commands.cluster(Options(data=OPTIONS.data, clusters=3, bounds=((0.0, 0.0), (30.0, 30.0))))
         assert names_in(tmp_path) == ["blobs.csv"]
-
-
-class TestPredict:
-    def test_new_rows_by_an_earlier_run(self) -> None:
-        fitted = commands.cluster(OPTIONS)
-        report = Path("results/blobs/report.json")
-        centers = np.array(found_by(fitted).result.cluster_centers)
-        pd.DataFrame(centers[[2, 0, 1]] + 0.5, columns=["x", "y"]).to_csv("new.csv", index=False)
-        announced: list[Announcement] = []
-        run = commands.predict(report, [Path("new.csv")], announce=announced.append)
-        assert isinstance(run.report, PredictionReport)
-        labels = [label for result in run.results for label in result.own.model_dump()["labels"]]
-        assert labels == [2, 0, 1]
-        assert [(each.what, each.to) for each in run.disclosures] == [
-            ("number of rows of each party", ALL),
-            ("number of rows of each party", "dealer"),
-            ("labels of its own rows", OWNER),
-        ]
-        assert announced[0].disclosures == run.disclosures
-        assert {entry.what for entry in run.report.ledger} == {each.what for each in run.disclosures}
-        assert PredictionReport.load("results/blobs/prediction/report.json") == run.report
-
-    def test_the_number_of_files(self) -> None:
-        commands.cluster(OPTIONS)
-        with pytest.raises(JobError, match="there are 3 files for 2 parties"):
-            commands.predict(Path("results/blobs/report.json"), [Path("blobs.csv")] * 3)
-
-    @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"version": 2}', "\udcff"])
-    def test_a_file_that_is_no_report(self, content: str) -> None:
-        Path("report.json").write_bytes(content.encode("utf-8", "surrogateescape"))
-        with pytest.raises(DataError, match=r"^report\.json: this is not the report of a clustering"):
-            commands.predict(Path("report.json"), [Path("blobs.csv")])
-
-    def test_a_report_of_a_run_in_the_clear(self) -> None:
-        run = commands.cluster_in_the_clear(OPTIONS)
-        with pytest.raises(DataError, match="this is not the report of a clustering on secret shares"):
-            commands.predict(run.files[-1], [Path("blobs.csv")])
-
-    def test_no_file(self) -> None:
-        with pytest.raises(DataError, match=r"^none\.json: No such file"):
-            commands.predict(Path("none.json"), [Path("blobs.csv")])
-
-    @pytest.mark.usefixtures("nothing_starts")
-    def test_a_row_out_of_reach(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from tests.app.in_this_process import run_in_this_process
-
-        with monkeypatch.context() as patch:
-            patch.setattr("secure_kmeans.roles.local.run_local", run_in_this_process)
-            commands.cluster(OPTIONS)
-        pd.DataFrame([[0.0, 0.0], [1e9, 0.0]], columns=["x", "y"]).to_csv("new.csv", index=False)
-        with pytest.raises(DataError, match='column "x", row 1: the number is too far outside'):
-            commands.predict(Path("results/blobs/report.json"), [Path("new.csv")])
 
 
 class TestInTheClear:

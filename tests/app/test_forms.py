@@ -3,6 +3,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import pytest
 from secure_kmeans.net.identity import new_identity
 from secure_kmeans.protocols import protocol_of, read_job
 from secure_kmeans.report.sections import KMeansReport, PredictionReport
+from secure_kmeans.roles.models import KeptModel, keep_model
 from tests.app.conftest import Answer, Call, Mistake, folded
+from tests.app.in_this_process import shares_of
 
 SCRIPT = Path(__file__).resolve().parents[2] / "launcher.py"
+SESSION = "5e" * 32
 ROLES = ("clinic", "lab", "dealer")
 CLINIC = [[1, 2], [2, 1], [1, 1]]
 LAB = [[9, 9], [8, 9], [9, 8], [8, 8]]
@@ -216,7 +220,7 @@ class TestCheck:
         assert refused("check", "job.toml", "--identity", "keys/lab").startswith('"dealer" has no address')
 
     def test_a_prediction_needs_no_table(self, launch: Launch) -> None:
-        change_job("min_cluster_size = 1", 'task = "predict"\ncentroids = [[1, 1], [9, 9]]')
+        change_job("min_cluster_size = 1", f'task = "predict"\nmodel = "{SESSION}"')
         status, out, _ = launch("check", "job.toml", "--party", "lab", "--identity", "keys/lab")
         assert status == 0
         table = folded(out)
@@ -235,7 +239,7 @@ class TestOneRole:
             (["--party", "lab", "--identity", "keys/clinic"], "keys/clinic: its fingerprint is "),
             (
                 ["--party", "lab", "--identity", "keys/lab"],
-                'no table of "lab" is named; name the file with this party\'s rows',
+                'no table of "lab" is named; name the file of its rows by --table',
             ),
             (["--party", "lab", "--identity", "keys/lab", "--table", "x.csv"], "x.csv: there is no such file"),
             (["--party", "lab", "--table", "lab.csv", "--table", "lab.csv"], "--table: with --party, name one file"),
@@ -318,7 +322,13 @@ class TestAllRoles:
 
     @pytest.mark.usefixtures("in_this_process")
     def test_a_prediction(self, launch: Launch, place: Path) -> None:
-        change_job("min_cluster_size = 1", 'task = "predict"\ncentroids = [[1, 1], [9, 9]]')
+        fitted = read_job("job.toml")
+        change_job("min_cluster_size = 1", f'task = "predict"\nmodel = "{SESSION}"')
+        grid = (np.array([[1, 1], [9, 9]]) * 2.0 ** fitted.model_dump()["precision_bits"] / 10).astype(int).tolist()
+        for party, share in zip(fitted.names, shares_of(grid, 2), strict=True):
+            folder = place / "state" / "fit" / party
+            folder.mkdir(mode=0o700, parents=True)
+            keep_model(folder, KeptModel(fitted, party, SESSION, datetime(2026, 1, 2, tzinfo=UTC), share))
         Path("clinic.csv").unlink()  # it has no new rows
         status, out, error = launch("job.toml")
         assert (status, error) == (0, "")

@@ -37,14 +37,17 @@ class TestMistakes:
             (["--n-init", "1001"], "--n-init"),
             (["--max-iter", "0"], "--max-iter"),
             (["--tol", "-1"], "--tol"),
-            (["--tol", "nan"], "tol: "),
+            (["--tol", "nan"], "--tol"),
             (["--scale", "standard"], "--scale"),
             (["--bounds", "5"], "write one pair of numbers for each column, like 0:150,0:100"),
             (["--bounds", "0:150,"], "write one pair of numbers for each column, like 0:150,0:100"),
             (["--bounds", "0:1:2,0:1"], "write one pair of numbers for each column, like 0:150,0:100"),
             (["--bounds", "low:high"], "write one pair of numbers for each column, like 0:150,0:100"),
-            (["--bounds", "0:150"], "there are bounds for 1 columns and 2 columns; give one pair for each"),
-            (["--bounds", "150:0,0:100"], "column 1: its lower bound is above its upper bound"),
+            (
+                ["--bounds", "0:150"],
+                "--bounds: there are bounds for 1 column, but 2 to cluster by; give one pair for each",
+            ),
+            (["--bounds", "150:0,0:100"], "--bounds: column 1: its lower bound is above its upper bound"),
             (["--bounds", "0:nan,0:100"], "write one pair of numbers for each column"),
             (["--bounds", "0:100,0:100"], "is outside the agreed bounds"),
             (["--columns", "Age,,Gender"], "a name is empty; separate names or numbers by single commas"),
@@ -98,7 +101,10 @@ class TestMistakes:
         ("centroids", "says"),
         [
             ("a,b\n1,2\n", 'there is no column "Annual Income (k$)"'),
-            ("Annual Income (k$),Spending Score (1-100)\n1,2\n3,4\n", "there are 2 centroids for 5 clusters"),
+            (
+                "Annual Income (k$),Spending Score (1-100)\n1,2\n3,4\n",
+                "2 centroids for 5 clusters; give one row for each",
+            ),
         ],
         ids=["columns", "rows"],
     )

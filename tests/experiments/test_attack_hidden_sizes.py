@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import attack_hidden_sizes as attack
+import centroids_on_a_grid as grids
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -21,13 +22,13 @@ def two_groups(chance: np.random.Generator) -> np.ndarray:
     return chance.permutation(np.array(LOW + HIGH))[:, None]
 
 
-def run(grid: attack.Grid, case: str = "whole numbers from 0 to 81, k = 2", seed: int = 1) -> attack.Run:
-    return attack.run_of(attack.CASES[case], grid, np.random.default_rng(seed))
+def run(grid: grids.Grid, case: str = "whole numbers from 0 to 81, k = 2", seed: int = 1) -> grids.Run:
+    return grids.run_of(grids.CASES[case], grid, np.random.default_rng(seed))
 
 
 def test_sizes_are_multiples_of_the_denominator_of_a_mean_with_all_its_digits() -> None:
-    case = attack.Case(two_groups, (0,), (100,), 2)
-    found = attack.run_of(case, "all digits", np.random.default_rng(1))
+    case = grids.Case(two_groups, (0,), (100,), 2)
+    found = grids.run_of(case, "all digits", np.random.default_rng(1))
     possible = {
         round(float(centroid[0])): np.flatnonzero(of).tolist()
         for centroid, of in zip(found.centroids, attack.possible_from_centroids(found), strict=True)
@@ -61,9 +62,9 @@ def test_ways_are_counted() -> None:
     assert attack.ways(some, 2) == 1  # 0 + 2
 
 
-@pytest.mark.parametrize("grid", attack.GRIDS)
+@pytest.mark.parametrize("grid", grids.GRIDS)
 @pytest.mark.parametrize("case", ["mall customers, ages, k = 3", "one of six categories"])
-def test_the_true_sizes_are_always_possible(case: str, grid: attack.Grid) -> None:
+def test_the_true_sizes_are_always_possible(case: str, grid: grids.Grid) -> None:
     found = run(grid, case)
     ways = attack.attacked(found, np.random.default_rng(1))  # asserts it of the centroids and the own rows
     assert ways["own rows"] >= ways["inertia"] >= 1
@@ -71,10 +72,9 @@ def test_the_true_sizes_are_always_possible(case: str, grid: attack.Grid) -> Non
 
 
 def test_the_inertia_with_all_its_digits_leaves_few_sizes() -> None:
-    runs = [run("resolution", seed=seed) for seed in range(9)]
-    ways = [attack.attacked(found, np.random.default_rng(1)) for found in runs]
+    ways = [attack.attacked(run("resolution", seed=seed), np.random.default_rng(1)) for seed in range(20)]
     assert all(each["own rows"] > 90 for each in ways)
-    assert np.median([each["inertia"] for each in ways]) <= 2
+    assert [each["inertia"] for each in ways].count(1.0) >= 10
 
 
 def test_an_inertia_that_no_sizes_have_leaves_none() -> None:

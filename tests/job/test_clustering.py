@@ -138,11 +138,11 @@ class TestModel:
     def test_a_prediction_names_one(self) -> None:
         job = a_job(task="predict", model=self.SESSION)
         assert (job.task, job.model) == ("predict", self.SESSION)
-        assert refusal(a_job, task="predict").startswith("model: a prediction needs it")
+        assert refusal(a_job, task="predict").startswith("model: a prediction needs the session of the run")
 
     def test_a_fit_names_none(self) -> None:
         assert a_job().model is None
-        assert refusal(a_job, model=self.SESSION).startswith("model: a prediction needs it")
+        assert refusal(a_job, model=self.SESSION) == "model: a fit takes no model; leave it out"
 
     @pytest.mark.parametrize("model", ["", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 64 + "\n", 7])
     def test_is_a_session_in_hexadecimal(self, model: object) -> None:

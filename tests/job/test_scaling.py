@@ -20,8 +20,8 @@ class TestScaling:
     @pytest.mark.parametrize(
         ("values", "message"),
         [
-            ({"lower": (), "upper": ()}, "a scaling needs one lower and one upper bound for each column"),
-            ({"lower": (0.0,), "upper": (1.0, 2.0)}, "a scaling needs one lower and one upper bound for each column"),
+            ({"lower": (), "upper": ()}, "there must be one lower and one upper bound for each column"),
+            ({"lower": (0.0,), "upper": (1.0, 2.0)}, "there must be one lower and one upper bound for each column"),
             ({"lower": (0.0, 2.0), "upper": (1.0, 1.0)}, "column 2: its lower bound is above its upper bound"),
             (
                 {"lower": (0.0, -2 * LARGEST_MAGNITUDE), "upper": (1.0, 1.0)},

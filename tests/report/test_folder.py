@@ -86,12 +86,42 @@ class TestLabelsOfAnEarlierRun:
     def test_stay_where_no_report_names_their_party(self, tmp_path: Path, earlier: str) -> None:
         assert self.publish_over(tmp_path, earlier) == [FILES[0], FILES[1], "labels_c.csv", FILES[2]]
 
+    def test_stay_where_no_report_replaces_theirs(self, tmp_path: Path) -> None:
+        (tmp_path / "report.json").write_text(json.dumps({"version": 3, "n_samples": {"c": 7}}))
+        (tmp_path / "labels_c.csv").write_text("of the run")
+        with ResultsFolder(tmp_path) as results:
+            results.write_labels({"new": [1, 0]})
+            assert [file.name for file in results.publish()] == ["labels_new.csv"]
+        assert names_in(tmp_path) == ["labels_c.csv", "labels_new.csv", "report.json"]
+
     def test_no_report_leads_out_of_the_folder(self, tmp_path: Path) -> None:
         results = tmp_path / "results"
         (results / "labels_").mkdir(parents=True)
         (tmp_path / "precious.csv").write_text("mine")
         self.publish_over(results, json.dumps({"version": 3, "n_samples": {"/../../precious": 1}}))
         assert (tmp_path / "precious.csv").read_text() == "mine"
+
+
+class TestOtherTexts:
+    def test_a_text_is_published_with_the_rest(self, tmp_path: Path) -> None:
+        with ResultsFolder(tmp_path) as results:
+            results.write_text("job-predict.toml", "model = 1\n")
+            assert names_in(tmp_path) == [results.aside.name]
+            results.publish()
+        assert (tmp_path / "job-predict.toml").read_text() == "model = 1\n"
+
+    def test_one_of_an_earlier_run_goes_when_the_others_are_published(self, tmp_path: Path) -> None:
+        earlier, folder = tmp_path / "job-predict.toml", tmp_path / "a-folder-predict.toml"
+        earlier.write_text("of an earlier run")
+        folder.mkdir()
+        with ResultsFolder(tmp_path) as results:
+            for path in (earlier, folder, tmp_path / "none"):
+                results.forget(path.name)
+            fill(results)
+            assert earlier.exists()
+            results.publish()
+        assert not earlier.exists()
+        assert folder.exists()  # it is no file of a run
 
 
 class TestFailing:

@@ -24,7 +24,7 @@ def test_a_run_that_converged_to_different_clusters_has_none() -> None:
 
 def test_stopped_before_it_converged() -> None:
     assert remarks(converged=False, max_iter=12) == [
-        "The run stopped after 12 of at most 12 iterations, while centroids still moved: more iterations may find "
+        "The run stopped after 12 iterations, its limit, while centroids still moved: more iterations may find "
         "better clusters."
     ]
 

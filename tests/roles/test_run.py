@@ -16,6 +16,7 @@ from secure_kmeans.net.messages import Checkpoint, Done
 from secure_kmeans.net.watch import Traffic
 from secure_kmeans.protocols.base import Context
 from secure_kmeans.roles import run as module
+from secure_kmeans.roles.models import KeptModel, models_in
 from secure_kmeans.roles.run import RoleRun, describe
 from secure_kmeans.roles.states import StateFolder
 from tests.protocols.toy.installed import install_for_test, job_of_mean, tables
@@ -172,6 +173,60 @@ class TestBeginning:
         with pytest.raises(StateError, match="No space left"):
             run(monkeypatch, mesh, part, begin=begin)
         assert mesh.calls == ["fail: its state cannot be used, or not be kept", "close"]
+
+
+class TestModel:
+    @pytest.fixture
+    def states(self, tmp_path: Path) -> StateFolder:
+        return StateFolder(tmp_path / "state", JOB, "lab", TABLE.digest, 1000)
+
+    def test_a_share_is_kept_before_the_party_is_done(
+        self, monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh, states: StateFolder
+    ) -> None:
+        monkeypatch.setattr(Faulty, "model_kept", lambda _self, _result: b"share")
+        kept: list[list[KeptModel]] = []
+
+        def save(_result: Result) -> None:
+            assert mesh.calls == []
+            kept.append(models_in(states.path))
+
+        run(monkeypatch, mesh, lambda _context: RESULT, states=states, save_aside=save)
+        ((model,),) = kept
+        assert (model.job, model.party, model.session, model.share) == (JOB, "lab", SESSION.hex(), b"share")
+
+    def test_a_run_whose_model_is_public_keeps_none(
+        self, monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh, states: StateFolder
+    ) -> None:
+        assert run(monkeypatch, mesh, lambda _context: RESULT, states=states) is not None
+        assert models_in(states.path) == []
+
+    def test_without_a_state_folder_none_is_kept(self, monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh) -> None:
+        monkeypatch.setattr(Faulty, "model_kept", lambda _self, _result: b"share")
+        assert run(monkeypatch, mesh, lambda _context: RESULT) is not None
+
+    def test_one_that_cannot_be_kept_fails_the_run_for_all(
+        self, monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh, states: StateFolder
+    ) -> None:
+        monkeypatch.setattr(Faulty, "model_kept", lambda _self, _result: b"share")
+        (states.path / f"model-{SESSION.hex()[:16]}").mkdir()
+        saved: list[Result] = []
+        with pytest.raises(StateError, match="the share of the model cannot be kept"):
+            run(monkeypatch, mesh, lambda _context: RESULT, states=states, save_aside=saved.append)
+        assert saved == []
+        assert mesh.calls == ["fail: its state cannot be used, or not be kept", "close"]
+
+    def test_the_protocol_gets_the_share_that_the_job_takes(
+        self, monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh
+    ) -> None:
+        taken: list[bytes | None] = []
+
+        def part(context: Context[Any]) -> MeanResult:
+            taken.append(context.model)
+            return RESULT
+
+        run(monkeypatch, mesh, part, model=b"share")
+        run(monkeypatch, FakeMesh(), part)
+        assert taken == [b"share", None]
 
 
 class TestLedger:

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -211,18 +212,32 @@ def test_an_interrupted_run_ends_all_its_processes(tmp_path: Path, long_job: Pat
     assert not alive(role)
 
 
-def test_labels_of_new_rows_are_their_owner_s(tmp_path: Path) -> None:
+def test_labels_of_new_rows_by_public_centroids(tmp_path: Path) -> None:
     run("--seed", 0, "--n-init", 1, "--skip-plaintext", "--output", "fit", folder=tmp_path)
     fitted = KMeansReport.load(tmp_path / "fit" / "report.json").result
     new = pd.DataFrame(np.array(fitted.cluster_centers)[[3, 1, 4]] + 0.25)
     new.columns = pd.Index(["Annual Income (k$)", "Spending Score (1-100)"])
     new.to_csv(tmp_path / "new.csv", index=False)
     out = run("predict", "fit/report.json", "--data", "new.csv", folder=tmp_path)
+    assert out == "fit/prediction/labels_new.csv\n"
+    assert pd.read_csv(tmp_path / "fit" / "prediction" / "labels_new.csv")["cluster"].tolist() == [3, 1, 4]
+
+
+def test_a_model_that_nobody_sees_labels_new_rows(tmp_path: Path) -> None:
+    for name in ("job.toml", "north.csv", "south.csv"):
+        text = (ROOT / "data" / "two_malls" / name).read_text()
+        (tmp_path / name).write_text(re.sub("(?m)^reveal_inertia.*$", 'disclose = { centroids = "nobody" }', text))
+    out = run("job.toml", "--skip-plaintext", folder=tmp_path)
+    assert "final centroids" not in out
+    assert "The share of the model that labels new rows is kept in state/job" in out
+    assert KMeansReport.load(tmp_path / "results" / "job" / "report.json").result.cluster_centers is None
+    out = run("predict", "state/job", "--data", "north.csv", "--data", "south.csv", folder=tmp_path)
     assert "labels of its own rows" in out
-    report = PredictionReport.load(tmp_path / "fit" / "prediction" / "report.json")
+    first, second = (tmp_path / "results" / name for name in ("job", "job-predict"))
+    for party in ("north", "south"):
+        assert (first / f"labels_{party}.csv").read_bytes() == (second / f"labels_{party}.csv").read_bytes()
+    report = PredictionReport.load(second / "report.json")
     assert {entry.what for entry in report.ledger} == {"number of rows of each party", "labels of its own rows"}
-    found = [pd.read_csv(tmp_path / "fit" / "prediction" / f"labels_party_{rank}.csv")["cluster"] for rank in (0, 1)]
-    assert pd.concat(found).tolist() == [3, 1, 4]
 
 
 def test_what_can_fail_in_a_role_alone_is_named_without_a_value() -> None:

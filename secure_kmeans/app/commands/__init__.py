@@ -8,12 +8,13 @@ from secure_kmeans.app.commands.all_roles import cluster, rehearse
 from secure_kmeans.app.commands.in_the_clear import cluster_in_the_clear
 from secure_kmeans.app.commands.number_of_clusters import Elbow, elbow
 from secure_kmeans.app.commands.one_role import check, new_identity, take_part
-from secure_kmeans.app.commands.prediction import predict
+from secure_kmeans.app.commands.prediction import predict, predict_on_shares
 from secure_kmeans.app.commands.values import (
     Announce,
     Announcement,
     Checked,
     NewIdentity,
+    Predicted,
     RoleFiles,
     Run,
     Verified,
@@ -29,6 +30,7 @@ __all__ = [
     "Elbow",
     "NewIdentity",
     "Options",
+    "Predicted",
     "RoleFiles",
     "Run",
     "Verified",
@@ -39,6 +41,7 @@ __all__ = [
     "new_identity",
     "no_announcement",
     "predict",
+    "predict_on_shares",
     "rehearse",
     "take_part",
     "verify",

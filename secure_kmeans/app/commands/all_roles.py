@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from secure_kmeans.app import demo
+from secure_kmeans.app.commands.models import STATES, models_of, refuse_to_resume, write_prediction_job
 from secure_kmeans.app.commands.values import Announce, Announcement, RoleFiles, Run, no_announcement
-from secure_kmeans.app.inputs import INITS, Options, read_inputs, tables_of_job
+from secure_kmeans.app.inputs import INITS, Options, is_prediction, read_inputs, tables_of_job
 from secure_kmeans.app.proposal import propose_job
 from secure_kmeans.job import SEEDS, Clustering, Job, KMeansJob
 from secure_kmeans.job.coins import fresh_seed
@@ -81,7 +82,8 @@ def rehearse(
         The job file. A party's table is ``NAME.csv`` or ``NAME.parquet`` beside it where it is not in ``tables``.
     tables : mapping of party to path, optional
     files : RoleFiles, optional
-        ``output``, ``states`` and ``resume`` apply.
+        ``output``, ``states`` and ``resume`` apply. A prediction takes the parties' shares of the model from
+        ``states``, or from the folders in ``state``.
     compare : bool
         Whether to compare with a run in the clear.
     announce, progress : callable, optional
@@ -96,10 +98,32 @@ def rehearse(
     job = read_job(path)
     if compare:
         job = _with_public_starts(job)
-    run = _AllRoles(
-        job, tables_of_job(job, path, tables or {}), files.output or Path("results") / path.stem, announce, progress
-    )
-    return run.execute(compare=compare, states=files.states or Path("state") / path.stem, resume=files.resume)
+    refuse_to_resume(job, files.resume)
+    named = tables_of_job(job, path, tables or {})
+    output = files.output or Path("results") / path.stem
+    if is_prediction(job):
+        return run_of_tables(job, named, output, models_of(job, files.states), announce, progress)
+    run = _AllRoles(job, named, output, announce, progress)
+    states = files.states or STATES / path.stem
+    return run.execute(compare=compare, states=states, resume=files.resume, name=path.stem)
+
+
+def run_of_tables(
+    job: Job, tables: dict[str, Table], output: Path, models: Sequence[bytes], announce: Announce, progress: Progress
+) -> Run:
+    """Run all roles of a job that takes a model.
+
+    Parameters
+    ----------
+    job : Job
+    tables : dict of str to Table
+        By party, in rank order.
+    output : path
+    models : sequence of bytes
+        Each party's share of the model, in rank order.
+    announce, progress : callable
+    """
+    return _AllRoles(job, tables, output, announce, progress, models).execute(compare=False)
 
 
 def _with_public_starts(job: Job) -> Job:
@@ -119,24 +143,30 @@ class _AllRoles:
     output: Path
     announce: Announce
     progress: Progress
+    models: Sequence[bytes] = ()
 
     @property
     def protocol(self) -> Protocol[Any, Any]:
         return protocol_of(self.job.protocol)
 
-    def execute(self, *, compare: bool, states: Path | None = None, resume: bool = False) -> Run:
-        """Check, announce, run, compare and write."""
+    def execute(self, *, compare: bool, states: Path | None = None, resume: bool = False, name: str = "") -> Run:
+        """Check, announce, run, compare and write; ``name`` is that of the job file of a run with states."""
         from secure_kmeans.report.folder import ResultsFolder
 
         advice = check_tables(self.job, self.tables)
         disclosures = self.protocol.disclosures(self.job)
         with ResultsFolder(self.output) as folder:
             self.announce(Announcement(self.job, disclosures, advice))
-            results = run_all_roles(self.job, self.tables, self.progress, states=states, resume=resume)
+            results = run_all_roles(
+                self.job, self.tables, self.progress, states=states, resume=resume, models=self.models
+            )
             clear = self.protocol.in_the_clear(self.job, self.tables, results) if compare else None
             report = self.protocol.report(self.job, results, clear, segments_of(self.job, results))
             self.protocol.write(folder, report, results, self.tables, clear)
-            return Run(self.job, report, tuple(results), tuple(folder.publish()), disclosures, advice)
+            kept = states is not None and write_prediction_job(folder, name, self.job, results)
+            return Run(
+                self.job, report, tuple(results), tuple(folder.publish()), disclosures, advice, states if kept else None
+            )
 
 
 def check_tables(job: Job, tables: Mapping[str, Table]) -> tuple[str, ...]:
@@ -168,11 +198,12 @@ def run_all_roles(
     *,
     states: Path | None = None,
     resume: bool = False,
+    models: Sequence[bytes] = (),
 ) -> Sequence[Result]:
     """Start all roles of a job on this machine, and return the parties' results in rank order."""
     from secure_kmeans.roles.local import run_local
 
-    return run_local(job, list(tables.values()), progress, states=states, resume=resume)
+    return run_local(job, list(tables.values()), progress, states=states, resume=resume, models=models)
 
 
 def segments_of(job: Job | Clustering, results: Sequence[Result]) -> list[str] | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from secure_kmeans.app.commands.all_roles import segments_of
+from secure_kmeans.app.commands.models import STATES, model_of, refuse_to_resume, write_prediction_job
 from secure_kmeans.app.commands.values import (
     Announce,
     Announcement,
@@ -86,8 +87,12 @@ def take_part(
     _refuse_idle(own, files)
     identity = _checked_identity(job, own, files)
     table = _own_table(job, own, files.table)
+    refuse_to_resume(job, files.resume)
+    model = None if table is None else model_of(job, own.name, files.states)
     log.info("job %s, digest %s", path, job.digest.hex()[:16])
-    return _OneRole(job, own, identity, table, files, path.stem, progress, give_up or _end_process).execute(announce)
+    return _OneRole(job, own, identity, table, files, path.stem, progress, give_up or _end_process, model).execute(
+        announce
+    )
 
 
 def _end_process(_error: RoleError) -> None:
@@ -96,7 +101,7 @@ def _end_process(_error: RoleError) -> None:
 
 @dataclass(frozen=True)
 class _OneRole:
-    """One role's run on its own machine; ``table`` is None at a helper."""
+    """One role's run on its own machine; ``table`` is None at a helper, ``model`` where the job takes none."""
 
     job: Job
     role: Role
@@ -106,6 +111,7 @@ class _OneRole:
     name: str
     progress: Progress
     give_up: Callable[[RoleError], None]
+    model: bytes | None = None
 
     @property
     def protocol(self) -> Protocol[Any, Any]:
@@ -128,7 +134,7 @@ class _OneRole:
         with contextlib.ExitStack() as stack:
             stack.enter_context(history)
             folder, states = self._folders(self.table, stack)
-            if self.files.resume:
+            if states is not None and self.files.resume:
                 states.to_resume_from()  # refuses where there is nothing
             announce(Announcement(self.job, disclosures, advice))
             result = self._run(folder, states, stack)
@@ -136,16 +142,21 @@ class _OneRole:
             report = self._write(folder, result)
             folder.sign_report(self.identity)
             files = folder.publish()
-            states.clear()
-        return Run(self.job, report, (result,), tuple(files), disclosures, advice)
+            if states is not None:
+                states.clear()
+        kept = None if states is None or self.protocol.model_kept(result) is None else states.path
+        return Run(self.job, report, (result,), tuple(files), disclosures, advice, kept)
 
-    def _folders(self, table: Table, stack: contextlib.ExitStack) -> tuple[ResultsFolder, StateFolder]:
+    def _folders(self, table: Table, stack: contextlib.ExitStack) -> tuple[ResultsFolder, StateFolder | None]:
+        """The folders of results and of states; a prediction keeps no states."""
         from secure_kmeans.report.folder import ResultsFolder
         from secure_kmeans.roles.states import StateFolder
 
         output = self.files.output or Path("results") / self.name / self.role.name
         folder = stack.enter_context(ResultsFolder(output, needed=64 * len(table)))
-        where = self.files.states or Path("state") / self.name / self.role.name
+        if self.model is not None:
+            return folder, None
+        where = self.files.states or STATES / self.name / self.role.name
         needed = self.protocol.state_bytes(self.job)
         states = stack.enter_context(StateFolder(where, self.job, self.role.name, table.digest, needed))
         return folder, states
@@ -171,7 +182,17 @@ class _OneRole:
             self.give_up(error)
 
         name, identity, wait = self.role.name, self.identity, self.files.wait
-        part = RoleRun(self.job, name, self.table, self.progress, states, self.files.resume, save_aside, begin=begin)
+        part = RoleRun(
+            self.job,
+            name,
+            self.table,
+            self.progress,
+            states,
+            self.files.resume,
+            save_aside,
+            model=self.model,
+            begin=begin,
+        )
         is_first = self.role == self.job.roles[0]
 
         def meet_others(resume: bool, held: tuple[Checkpoint, ...]) -> Mesh:
@@ -194,6 +215,7 @@ class _OneRole:
             folder.write_report(report)
         else:
             self.protocol.write(folder, report, [result], {self.role.name: self.table}, None)
+            write_prediction_job(folder, self.name, self.job, [result])
         return report
 
 

@@ -61,6 +61,8 @@ class Run:
     disclosures : tuple of Disclosure
         All that the run could disclose. What it did disclose is the report's ledger.
     advice : tuple of str
+    kept : path or None
+        The folder of states where the parties' shares of the model are kept; None where all of the model is public.
     """
 
     job: Job | Clustering
@@ -69,6 +71,22 @@ class Run:
     files: tuple[Path, ...] = ()
     disclosures: tuple[Disclosure, ...] = ()
     advice: tuple[str, ...] = ()
+    kept: Path | None = None
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Labels of new rows by public centroids.
+
+    Attributes
+    ----------
+    files : tuple of paths
+    remarks : tuple of str
+        What a reader of the labels should know, one line each.
+    """
+
+    files: tuple[Path, ...]
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,7 @@ class RoleFiles:
     Attributes
     ----------
     table, identity, states, output, history : path or None
+        A prediction takes its share of the model from ``states``.
     listen : str or None
         The address to listen on, where it is not the job's.
     wait : float or None

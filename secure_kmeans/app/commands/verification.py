@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from secure_kmeans.app.commands.values import Verified
+from secure_kmeans.words import counted
 
 
 def verify(path: Path) -> Verified:
@@ -34,7 +35,7 @@ def verify(path: Path) -> Verified:
     statements = (
         f"session {record.session}, from {record.started:%Y-%m-%d %H:%M:%S} to {ended:%Y-%m-%d %H:%M:%S} UTC",
         f"version {record.program} of the program",
-        f'table of "{signer.name}": {record.n_samples.get(signer.name, 0):,} rows, digest '
+        f'table of "{signer.name}": {counted(record.n_samples.get(signer.name, 0), "row")}, digest '
         f"{record.table_digests[signer.name]}",
     )
     caveats = (

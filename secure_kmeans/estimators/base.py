@@ -1,0 +1,252 @@
+"""What both estimators do alike: labels, distances and scores of new rows, warnings, and a model of scikit-learn's."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
+
+from secure_kmeans.errors import JobError
+from secure_kmeans.estimators.inputs import agreed_bounds, naming_parameters, start_of
+from secure_kmeans.job import Clustering, Init, Scaling, ScalingMethod
+from secure_kmeans.plaintext.conclusion import label_rows
+from secure_kmeans.protocols.kmeans_checks import check_prediction
+from secure_kmeans.report.sections import centers_array
+from secure_kmeans.tables import Table
+
+INIT: Final[Init] = Clustering.default_of("init")
+N_INIT: Final[int] = Clustering.default_of("n_init")
+MAX_ITER: Final[int] = Clustering.default_of("max_iter")
+TOL: Final[float] = Clustering.default_of("tol")
+SCALING: Final[ScalingMethod] = Scaling.default_of("method")
+LEAST_SIZE: Final = 1
+"""The estimators' ``min_cluster_size``: all rows are on one machine anyway."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What labels of new rows follow from.
+
+    Attributes
+    ----------
+    clustering : Clustering
+    grid_centroids : (n_clusters, n_features) lists of int, or None
+        An entry is None where a cluster is withheld; all is None where nobody learned the centroids.
+    tie_order : sequence of int
+        A number for each cluster: a row that is equally near to several belongs to the one with the lowest number.
+    """
+
+    clustering: Clustering
+    grid_centroids: Sequence[Sequence[int] | None] | None
+    tie_order: Sequence[int]
+
+    def hides_labels(self, labels: np.ndarray) -> bool:
+        """Whether a row of the fit belongs to a cluster whose centroid is not known."""
+        if self.grid_centroids is None:
+            return True
+        unknown = [number for number, centroid in enumerate(self.grid_centroids) if centroid is None]
+        return bool(np.isin(labels, unknown).any())
+
+
+class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """The methods of a fitted k-means estimator."""
+
+    cluster_centers_: np.ndarray | None
+    labels_: np.ndarray
+    counts_: np.ndarray | None
+    withheld_: np.ndarray
+    inertia_: float | None
+    n_iter_: int
+    _fitted: Fitted
+
+    @abstractmethod
+    def _tables_of(self, X: Any) -> list[Table]:
+        """New rows, checked, as one table for each party."""
+
+    @abstractmethod
+    def _labels_by_all(self, tables: list[Table]) -> np.ndarray:
+        """Label rows where the known centroids do not suffice."""
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The cluster of each row: that of the nearest centroid.
+
+        Of the rows of the fit it returns ``labels_``. A cluster without rows attracts no new row.
+
+        Parameters
+        ----------
+        X : as for :meth:`fit`
+            In a list of tables each may have 0 rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        DataError
+            Also for a row that is too far outside the ``bounds`` of the fit.
+        """
+        check_is_fitted(self)
+        tables = self._tables_of(X)
+        fitted = self._fitted
+        with naming_parameters():
+            for table in tables:
+                check_prediction(fitted.clustering, table)
+            if fitted.grid_centroids is None or fitted.hides_labels(self.labels_):
+                return self._labels_by_all(tables)
+        rows = np.concatenate([table.rows for table in tables])
+        return label_rows(fitted.clustering, fitted.grid_centroids, rows, fitted.tie_order)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The distance of each row to each center, in original units; NaN to a center that is withheld.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_clusters)
+
+        Raises
+        ------
+        DataError
+        JobError
+            Where no center is disclosed.
+        """
+        check_is_fitted(self)
+        tables = self._tables_of(X)
+        found: np.ndarray = cdist(np.concatenate([table.rows for table in tables]), self._centers("transform"))
+        return found
+
+    def score(self, X: Any, y: None = None) -> float:
+        """Minus the inertia of rows: the sum of the squared distance of each to the nearest of the known centers.
+
+        Parameters
+        ----------
+        X : as for :meth:`predict`
+        y : ignored
+
+        Raises
+        ------
+        DataError
+        JobError
+            Where no center is disclosed.
+        """
+        del y
+        check_is_fitted(self)
+        tables = self._tables_of(X)
+        centers = self._centers("score")
+        known = centers[~np.isnan(centers).any(axis=1)]
+        if not len(known):
+            raise JobError("score: every cluster is withheld, so there is no center; use a smaller min_cluster_size")
+        rows = np.concatenate([table.rows for table in tables])
+        return -float(cdist(rows, known, "sqeuclidean").min(axis=1).sum())
+
+    def to_sklearn(self) -> KMeans:
+        """A fitted :class:`sklearn.cluster.KMeans` with the same centers, labels, inertia and names of columns.
+
+        Its ``predict`` agrees with this one's but for ties, which scikit-learn breaks otherwise.
+
+        Raises
+        ------
+        JobError
+            Where a center is withheld or not disclosed.
+        """
+        check_is_fitted(self)
+        centers = self._centers("to_sklearn").copy()
+        if len(self.withheld_):
+            numbers = ", ".join(map(str, self.withheld_))
+            raise JobError(
+                f"to_sklearn: scikit-learn needs every center, but the clusters {numbers} are empty or withheld; "
+                "use fewer n_clusters, or a smaller min_cluster_size"
+            )
+        model = KMeans(len(centers), init=centers.copy(), n_init=1, max_iter=self.max_iter, tol=self.tol)
+        model.cluster_centers_ = centers
+        model.labels_ = self.labels_.astype(np.int32)
+        model.n_iter_ = self.n_iter_
+        if self.inertia_ is not None:
+            model.inertia_ = self.inertia_
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name))
+        model._n_features_out, model._n_threads = len(centers), 1
+        return model
+
+    @property
+    def _n_features_out(self) -> int:
+        """The number of columns of :meth:`transform`, of which scikit-learn makes names."""
+        return len(self._fitted.tie_order)
+
+    def _centers(self, method: str) -> np.ndarray:
+        """The centers, NaN where withheld; refuses where nobody learned them."""
+        if self.cluster_centers_ is None:
+            raise JobError(f'{method}: the centers are not known with disclose_centroids="nobody"; use "all"')
+        return self.cluster_centers_
+
+    def _clustering_keys(self, table: Table) -> dict[str, Any]:
+        """The parameters that are keys of every clustering.
+
+        Raises
+        ------
+        JobError
+        """
+        if (
+            not isinstance(self.n_clusters, int | np.integer)
+            or isinstance(self.n_clusters, bool)
+            or self.n_clusters < 1
+        ):
+            raise JobError("n_clusters: it should be a whole number of at least 1")
+        if not isinstance(self.scaling, str) or self.scaling not in get_args(ScalingMethod):
+            raise JobError('scaling.method: it should be "uniform", "minmax" or "none"')
+        start = start_of(self.init, self.n_clusters, len(table.columns))
+        return {
+            "init": self.init if start is None else INIT,
+            "centroids": start,
+            "n_init": self.n_init if start is None else 1,
+            "max_iter": self.max_iter,
+            "tol": self.tol,
+            "min_cluster_size": self.min_cluster_size,
+            "scaling": self.scaling,
+            "bounds": agreed_bounds(self.bounds),
+        }
+
+    def _keep_model(
+        self,
+        fitted: Fitted,
+        centroids: list[list[float] | None] | None,
+        sizes: Sequence[int | None] | None,
+        withheld: Sequence[int],
+        labels: np.ndarray,
+    ) -> None:
+        """Set the attributes of a fitted estimator that both kinds have."""
+        shape = fitted.clustering.n_clusters, len(fitted.clustering.columns)
+        self._fitted = fitted
+        self.labels_ = labels
+        self.withheld_ = np.array(withheld, dtype=np.int64)
+        self.cluster_centers_ = None if centroids is None else centers_array(centroids, *shape)
+        self.counts_ = None if sizes is None else _counts(sizes)
+
+
+def _counts(sizes: Sequence[int | None]) -> np.ndarray:
+    """Sizes as whole numbers, or, where one is not known, as reals with NaN in its place."""
+    if None in sizes:
+        return np.array([np.nan if size is None else size for size in sizes])
+    return np.array(sizes, dtype=np.int64)
+
+
+def warn_of(remarks: Sequence[str], advice: Sequence[str]) -> None:
+    """Warn, at the line that called ``fit``, of what a user should not overlook."""
+    for line in advice:
+        warnings.warn(line, UserWarning, stacklevel=3)
+    for line in remarks:
+        warnings.warn(line, ConvergenceWarning, stacklevel=3)
