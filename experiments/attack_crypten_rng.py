@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from terminal import show_progress
 
-from secure_kmeans.app.cli import run_command
+from secure_kmeans.app.forms import run_command
 from secure_kmeans.crypto.prg import Prg
 from secure_kmeans.job import Party, Role, Scaling
 from secure_kmeans.mpc import dealer, products

@@ -19,7 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from secure_kmeans.app.cli import run_command
+from secure_kmeans.app.forms import run_command
 from secure_kmeans.app.proposal import party_names
 from secure_kmeans.job import Party, Role, Scaling
 from secure_kmeans.job.fixed_point import choose_precision_bits

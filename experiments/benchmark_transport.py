@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from terminal import show_progress
 
-from secure_kmeans.app.cli import run_command
+from secure_kmeans.app.forms import run_command
 from secure_kmeans.job import Kind, Party, Role, Scaling
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.net.mesh import Mesh

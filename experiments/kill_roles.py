@@ -41,7 +41,7 @@ from roles_apart import (
 )
 from terminal import show_progress
 
-from secure_kmeans.app.cli import run_command
+from secure_kmeans.app.forms import run_command
 from secure_kmeans.net.identity import Identity, new_identity
 from secure_kmeans.net.tls import TlsLine
 

@@ -24,7 +24,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from secure_kmeans.app.cli import run_command
+from secure_kmeans.app.forms import run_command
 
 CENTRE: Final = {"samples": 10_000, "features": 2, "clusters": 5, "parties": 2}
 """The shape from which one number at a time is varied."""

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from terminal import show_progress
 
-from secure_kmeans.app.cli import run_command
+from secure_kmeans.app.forms import run_command
 from secure_kmeans.app.inputs import Options, read_inputs
 from secure_kmeans.app.proposal import propose_job
 from secure_kmeans.job import SEEDS, Role

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from terminal import show_progress
 
-from secure_kmeans.app.cli import run_command
+from secure_kmeans.app.forms import run_command
 from secure_kmeans.app.proposal import party_names
 from secure_kmeans.job import Party, Role, Scaling
 from secure_kmeans.job.ledger import ALL, Disclosure, Ledger, When

@@ -92,6 +92,7 @@ def test_the_summary_of_the_main_job(printed: io.StringIO) -> None:
     assert "44,448.455" in text
     assert "100 % of the labels" in text
     assert "repeat it with --seed 0" in text
+    assert isinstance(run.report, KMeansReport)
     last = run.report.result.n_iter
     starts = f"iterations 1 to {last} of 5 starts"
     assert f"{starts} which clusters are too small; cluster sizes; stop bit" in text

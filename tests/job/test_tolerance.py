@@ -166,5 +166,5 @@ def test_nothing_leaves_the_ring(d: int, k: int, n: int, largest: float, tol: fl
 def test_no_room() -> None:
     with pytest.raises(JobError) as caught:
         Tolerance.of(clustering_with(1, 1e-4), 2**31)
-    assert str(caught.value).startswith("tol: the ring has no room for the variance of 2147483648 rows; use 0")
+    assert str(caught.value) == "tol: the ring has no room for the variance of 2,147,483,648 rows; use 0"
     assert Tolerance.of(clustering_with(1, 0.0), 2**31) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -133,7 +134,11 @@ def encoded(rows: np.ndarray) -> list[list[int]]:
 def first_centroids_of(job: ShkJob, rows: np.ndarray) -> np.ndarray:
     """The secret first centroids, (r, k, d), from the states of all parties before the first iteration."""
     states: dict[str, bytes] = {}
-    run_protocol(job, tables_of(job, rows), keep=lambda name: lambda _, state: states.setdefault(name, state) and None)
+
+    def keep(name: str) -> Callable[[int, bytes], None]:
+        return lambda iteration, state: states.update({name: state} if iteration == 0 else {})
+
+    run_protocol(job, tables_of(job, rows), keep=keep)
     counts = [len(table) for table in tables_of(job, rows).values()]
     kept = [State.decoded(state, counts) for state in states.values()]
     total: np.ndarray = np.add.reduce([state.share_of(state.centroids) for state in kept])
@@ -190,7 +195,8 @@ def predicting(job: ShkJob) -> ShkJob:
 
 
 def test_coins_that_differ_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest, turned = SecretCoins.draw, []
+    honest = SecretCoins.draw
+    turned: list[int] = []
 
     def other(seed: int, *arguments: int) -> SecretCoins:
         coins = honest(seed, *arguments)

@@ -160,4 +160,4 @@ def test_in_processes_of_their_own() -> None:
     results = run_local(fitted, tables)
     predicted = run_local(prediction_by(fitted), tables, models=list(models_of(results).values()))
     assert labels_of(predicted) == labels_of(results)
-    assert [result.own.model_share for result in predicted] == ["", ""]
+    assert [result.own.model_dump()["model_share"] for result in predicted] == ["", ""]

@@ -107,7 +107,7 @@ class TestRun:
     def test_its_report(self, uninterrupted: list[MeanResult]) -> None:
         report = MEAN_PROTOCOL.report(JOB, uninterrupted, expected())
         read = json.loads(report.model_dump_json())
-        assert (read["version"], read["protocol"], read["columns"]) == (2, "mean", list(COLUMNS))
+        assert (read["version"], read["protocol"], read["columns"]) == (3, "mean", list(COLUMNS))
         assert [(role["name"], role["kind"]) for role in read["roles"]][-1] == (ADDER, "server")
         assert read["result"]["means"] == pytest.approx(read["plaintext"]["means"], abs=1e-6)
 
