@@ -232,7 +232,7 @@ def test_a_disk_without_room_is_told_before_the_run(apart: Apart, option: str, s
     assert clinic.status == status
     assert "small/own" in clinic.last_line
     assert "is connected" not in clinic.output
-    apart.assert_others_name("clinic", "it did not connect within 1 seconds")
+    apart.assert_others_name("clinic", "it did not connect within 1 second")
 
 
 def test_a_place_that_cannot_be_written_is_told_before_the_run(apart: Apart) -> None:

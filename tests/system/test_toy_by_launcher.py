@@ -55,7 +55,7 @@ def test_a_job_file_of_a_protocol_that_another_package_brings(place: Place) -> N
     done = place.launch("job.toml")
     assert (done.returncode, done.stderr) == (0, "")
     report = place.report()
-    assert (report["version"], report["protocol"]) == (2, "mean")
+    assert (report["version"], report["protocol"]) == (3, "mean")
     assert report["result"] == {"means": pytest.approx(means(), abs=1e-6)}
     assert report["plaintext"] == {"means": pytest.approx(means(), abs=1e-12)}
     assert report["n_samples"] == {"clinic": 4, "lab": 5, "ward": 6}

@@ -88,8 +88,13 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         job.check_model_of(fitted)
 
     def model_kept(self, result: KMeansResult) -> bytes | None:
-        """The party's share of the centroids, where not all of them are public."""
-        return base64.b64decode(result.own.model_share) or None
+        """The party's share of the centroids that nobody sees.
+
+        Where the centroids are public and some clusters are withheld, nothing is kept: labels of many rows would say
+        where a withheld centroid is.
+        """
+        public = result.common is None or result.common.centroids is not None
+        return None if public else base64.b64decode(result.own.model_share) or None
 
     def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
         """Start the ranks by CrypTen's ``run_multiprocess``."""
