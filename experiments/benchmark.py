@@ -145,6 +145,7 @@ def measure(
         "iterations": done,
         "precision_bits": job.precision_bits,
         "hide_counts": job.hide_counts,
+        "min_cluster_size": job.min_cluster_size,
         "transport": "tls",
         "seconds_per_iteration": seconds,
         "bytes_sent_per_party_per_iteration": sent,
@@ -170,6 +171,13 @@ def _per_iteration(marks: list[list[float]], column: int) -> float:
 @click.option("--engine", type=click.Choice(["secure", "crypten"]), default="secure", show_default=True)
 @click.option("--precision-bits", type=int, default=0, help="Fractional bits.  [default: the most that fit]")
 @click.option("--hide-counts", is_flag=True, help="Divide by cluster sizes that stay secret.")
+@click.option(
+    "--min-cluster-size",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Sizes below it stay secret. A job takes 5 if it does not say otherwise; other libraries know no such thing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(protocol: Literal["shk"], as_json: bool, **options: Any) -> None:
     """Measure one shape. Times are of one run, in seconds; bytes are payload, of the first party and of the dealer."""

@@ -71,6 +71,7 @@ def run_parties(
         scaling=Scaling.of(lower=(0.0,), upper=(1.0,)),
         precision_bits=precision_bits,
         engine=engine,
+        seed=1 if engine == "crypten" else None,
     )
     answers = engine == "crypten"
 

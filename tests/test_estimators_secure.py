@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import pickle
-import re
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -24,7 +23,6 @@ from sklearn.utils.estimator_checks import check_estimator
 from secure_kmeans import DataError, JobError, PlaintextKMeans, SecureKMeans
 from secure_kmeans.estimators import plaintext, secure
 from secure_kmeans.protocols.shk import ShkJob
-from tests.documents import ROOT
 from tests.estimators_in_threads import roles_in_threads
 
 ROWS = make_blobs(60, centers=3, n_features=2, cluster_std=0.8, random_state=3)[0]
@@ -55,13 +53,6 @@ def test_scikit_learns_own_checks() -> None:
 def test_examples_of_the_docstrings(module: ModuleType) -> None:
     failed, tried = doctest.testmod(module)
     assert (failed, tried > 1) == (0, True)
-
-
-def test_the_example_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    names: dict[str, Any] = {"table_a": FRAME[:20], "table_b": FRAME[20:], "X": FRAME, "X_new": FRAME[:3]}
-    exec(block, names | {"party_of_each_row": ["a", "b", "b"] * 20})
-    assert "final centroids" in capsys.readouterr().out
 
 
 class TestAgainstTheBaseline:

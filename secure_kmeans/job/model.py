@@ -17,14 +17,14 @@ class KMeansModel(Common):
     Attributes
     ----------
     centroids : (n_clusters, n_features) lists of float, or None
-        The mean of each cluster's rows. An entry is None where the cluster is withheld; all is None where the job
-        discloses no centroid.
+        The mean of the rows that the cluster had in the last iteration: of its rows, where the centroids rest. An entry
+        is None where the cluster is withheld; all is None where the job discloses no centroid.
     grid_centroids : (n_clusters, n_features) lists of int, or None
         The centroids on the grid of the fixed point, by which rows are labelled; None as in ``centroids``.
     tie_order : list of int
         A number for each cluster: a row that is equally near to several belongs to the one with the lowest number.
     withheld : list of int
-        Clusters of fewer rows than ``min_cluster_size``.
+        Clusters of fewer rows than ``min_cluster_size``, now or in the last iteration.
     sizes : n_clusters ints or None
         Rows of all parties in each cluster; an entry is None where the cluster is withheld. None where the job hides
         them.

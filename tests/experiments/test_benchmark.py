@@ -9,7 +9,7 @@ from tests.experiments.scripts import run_script
 ROWS = 300
 KEYS = {
     *("protocol", "engine", "samples", "features", "clusters", "parties", "iterations", "precision_bits"),
-    *("hide_counts", "transport", "seconds_per_iteration", "bytes_sent_per_party_per_iteration"),
+    *("hide_counts", "min_cluster_size", "transport", "seconds_per_iteration", "bytes_sent_per_party_per_iteration"),
     *("dealer_bytes_per_iteration", "rounds_per_iteration", "peak_rss_mb"),
     *("max_centroid_error", "max_centroid_error_same_precision"),
 }
@@ -17,7 +17,14 @@ SMALL = ("--samples", ROWS, "--clusters", 3, "--iterations", 2)
 
 
 @pytest.mark.parametrize(
-    ("options", "rounds"), [((), 12), (("--hide-counts",), 33), (("--parties", 3), 12), (("--engine", "crypten"), None)]
+    ("options", "rounds"),
+    [
+        ((), 12),
+        (("--min-cluster-size", 5), 16),
+        (("--hide-counts",), 33),
+        (("--parties", 3), 12),
+        (("--engine", "crypten"), None),
+    ],
 )
 def test_an_iteration_is_measured(options: tuple[object, ...], rounds: int | None) -> None:
     figures = json.loads(run_script("benchmark.py", *SMALL, *options, "--json"))

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.rounds import Step
+from secure_kmeans.net.mesh import Mesh
 from tests.threads import MemoryMesh, Threads
 
 DEALER = "helper"
@@ -46,7 +48,8 @@ class Run:
         names = names_of(parties)
 
         def part(rank: int, mesh: MemoryMesh) -> Any:
-            return body(Core(mesh, mesh.key, names, rank, mesh.traffic, dealer=DEALER))
+            with crypten.joined(cast("Mesh", mesh)):  # for steps that add public numbers to encrypted tensors
+                return body(Core(mesh, mesh.key, names, rank, mesh.traffic, dealer=DEALER))
 
         threads = Threads([*names, DEALER], part, mesh=_CoreMesh)
         self.returned, self.traffic, self.sent = threads.answers, threads.traffic, threads.sent

@@ -7,7 +7,6 @@ import numpy as np
 
 from secure_kmeans.job.coins import DrawGrid, SecretCoins
 from secure_kmeans.mpc import argmin, comparison, division, products, truncation
-from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
 from secure_kmeans.mpc.engine import SecureEngine
@@ -40,10 +39,9 @@ def _divide_by_secret(core: Core, v: np.ndarray) -> Step[Any]:
     return (yield from division.divide_by_secret(core, v, counts, v, 1000))
 
 
-def _of_protocols(core: Core, step: Step[Shared]) -> Step[Any]:
-    """The share of what a protocol's step on encrypted tensors returns; CrypTen has to know the role."""
-    with crypten.joined(core.lines):  # type: ignore[arg-type]  # in these tests the lines are a mesh
-        return share_of((yield from step))
+def _of_protocols(step: Step[Shared]) -> Step[Any]:
+    """The share of what a protocol's step on encrypted tensors returns."""
+    return share_of((yield from step))
 
 
 def secret_starts(starts: int, n: int, n_clusters: int = 2) -> SecretStarts:
@@ -53,22 +51,22 @@ def secret_starts(starts: int, n: int, n_clusters: int = 2) -> SecretStarts:
 
 def _starting_rows(core: Core, v: np.ndarray) -> Step[Any]:
     n = v.shape[1]
-    return _of_protocols(core, secret_starts(2, n).rows(SecureEngine(core), wrap(v.T.copy())))
+    return _of_protocols(secret_starts(2, n).rows(SecureEngine(core), wrap(v.T.copy())))
 
 
 def _draws(core: Core, v: np.ndarray) -> Step[Any]:
     totals, grid = wrap(v[:1].T.copy()), DrawGrid(12, 22)
-    return _of_protocols(core, secret_starts(v.shape[1], 5).times_draws(SecureEngine(core), totals, 0, grid))
+    return _of_protocols(secret_starts(v.shape[1], 5).times_draws(SecureEngine(core), totals, 0, grid))
 
 
 def _sizes_below(core: Core, v: np.ndarray) -> Step[Any]:
-    return _of_protocols(core, withholding.sizes_below(SecureEngine(core), wrap(v[:3]), range(1, 3), 10_000))
+    return _of_protocols(withholding.sizes_below(SecureEngine(core), wrap(v[:3]), range(1, 3), 10_000))
 
 
 def _dividends(core: Core, v: np.ndarray) -> Step[Any]:
     T, C = wrap(v[:2, :, None]), wrap(v[1:3, :, None])
     below = wrap(np.stack([v[:2], v[1:3]]))
-    return _of_protocols(core, withholding.dividends(SecureEngine(core), T, C, below, 2))
+    return _of_protocols(withholding.dividends(SecureEngine(core), T, C, below, 2))
 
 
 STEPS: dict[str, Callable[[Core, np.ndarray], Step[Any]]] = {

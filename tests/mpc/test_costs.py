@@ -9,7 +9,6 @@ import pytest
 from secure_kmeans.job.coins import DrawGrid
 from secure_kmeans.job.fixed_point import division_bits
 from secure_kmeans.mpc import argmin, comparison, division, products, truncation
-from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.circuits import comparison as circuit_of
 from secure_kmeans.mpc.circuits import winner
 from secure_kmeans.mpc.core import Core
@@ -170,16 +169,6 @@ def of_sums(core: Core, q: int, n: int, d: int, S: int) -> Work:
     return lambda: core.execute(products.sums(core, zeros(q, n), X, S))
 
 
-def in_crypten(core: Core, step: Step[Any]) -> Work:
-    """A step of a protocol, in which CrypTen has to know the role."""
-
-    def work() -> None:
-        with crypten.joined(core.lines):  # type: ignore[arg-type]  # in these tests the lines are a mesh
-            core.execute(step)
-
-    return work
-
-
 def of_one_hots(core: Core, c: int, n: int) -> Work:
     return lambda: core.execute(SecureEngine(core).one_hots(c, n))
 
@@ -189,11 +178,11 @@ def of_random_bits(core: Core, q: int, m: int) -> Work:
 
 
 def of_starting_rows(core: Core, r: int, n: int, d: int) -> Work:
-    return in_crypten(core, secret_starts(r, n).rows(SecureEngine(core), tensor(n, d)))
+    return lambda: core.execute(secret_starts(r, n).rows(SecureEngine(core), tensor(n, d)))
 
 
 def of_draws(core: Core, r: int, b: int) -> Work:
-    return in_crypten(core, secret_starts(r, 5).times_draws(SecureEngine(core), tensor(r, 1), 0, DrawGrid(12, b)))
+    return lambda: core.execute(secret_starts(r, 5).times_draws(SecureEngine(core), tensor(r, 1), 0, DrawGrid(12, b)))
 
 
 def of_sum_of_all(core: Core) -> Work:
@@ -201,12 +190,12 @@ def of_sum_of_all(core: Core) -> Work:
 
 
 def of_sizes_below(core: Core, m: int, n: int, a: int) -> Work:
-    return in_crypten(core, withholding.sizes_below(SecureEngine(core), tensor(m), range(1, a + 1), n))
+    return lambda: core.execute(withholding.sizes_below(SecureEngine(core), tensor(m), range(1, a + 1), n))
 
 
 def of_dividends(core: Core, r: int, k: int, d: int) -> Work:
     step = withholding.dividends
-    return in_crypten(core, step(SecureEngine(core), tensor(r, k, d), tensor(r, k, d), tensor(5, r, k), 5))
+    return lambda: core.execute(step(SecureEngine(core), tensor(r, k, d), tensor(r, k, d), tensor(5, r, k), 5))
 
 
 def of_squared_distances(core: Core, n: int, c: int, d: int) -> Work:
@@ -225,7 +214,7 @@ def of_k_means_plus_plus(core: Core, n: int, d: int, k: int, r: int, b: int) -> 
     starts, grid = secret_starts(r, n, k), DrawGrid.fitting(n, d, 1.0)
     X = tensor(n, d)
     step = initialisation.k_means_plus_plus
-    return in_crypten(core, step(SecureEngine(core), X, X, grid, k, starts, b, lambda *_: None))
+    return lambda: core.execute(step(SecureEngine(core), X, X, grid, k, starts, b, lambda *_: None))
 
 
 CASES: dict[str, list[dict[str, int]]] = {

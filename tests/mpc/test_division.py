@@ -7,6 +7,7 @@ from secure_kmeans.errors import JobError
 from secure_kmeans.job.fixed_point import bits_to_hold, division_bits
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.division import divide_by_secret, dividend, quotient
+from secure_kmeans.words import counted
 from tests.mpc.roles_in_threads import Run, shares_of
 
 MOST = 10**7
@@ -115,7 +116,10 @@ def test_no_room_for_larger_quotients(fits: int, most: int) -> None:
     assert division_bits(fits, most) + bits_to_hold(2 * fits + 2) == 61
     with pytest.raises(JobError) as caught:
         division_bits(fits + 1, most)
-    assert str(caught.value) == f"precision_bits: too many for {most} rows; the ring has no room to divide exactly"
+    rows = counted(most, "row")
+    assert str(caught.value) == (
+        f"precision_bits: the ring has no room to divide sums of {rows} exactly; use fewer rows"
+    )
     with pytest.raises(JobError):
         by_public(2, np.zeros((1, 1), dtype=np.int64), np.ones(1, dtype=np.int64), 8, fits + 1, most)
 

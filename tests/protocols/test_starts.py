@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from secure_kmeans.job.coins import DrawGrid, SecretCoins
-from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
 from secure_kmeans.mpc.engine import SecureEngine
@@ -25,8 +24,7 @@ def run(parties: int, seed: int, n: int, starts: int, each: int = 1) -> Run:
     def body(core: Core) -> np.ndarray:
         coins = SecretCoins.draw(0 if core.is_dealer else seed, n, 2, starts)
         X = wrap(shares_of(rows, parties, core.rank))
-        with crypten.joined(core.lines):  # type: ignore[arg-type]  # in these tests the lines are a mesh
-            return share_of(core.execute(SecretStarts(coins, starts, each).rows(SecureEngine(core), X)))
+        return share_of(core.execute(SecretStarts(coins, starts, each).rows(SecureEngine(core), X)))
 
     return Run(parties, body)
 
@@ -114,9 +112,8 @@ def draws(parties: int, seed: int, bits: int, starts: int, totals: np.ndarray, n
     def body(core: Core) -> np.ndarray:
         coins = SecretCoins.draw(0 if core.is_dealer else seed, 5, 3, starts)
         shared: Shared = wrap(shares_of(totals, parties, core.rank))
-        with crypten.joined(core.lines):  # type: ignore[arg-type]  # in these tests the lines are a mesh
-            step = SecretStarts(coins, starts, 1).times_draws(SecureEngine(core), shared, number, DrawGrid(8, bits))
-            return share_of(core.execute(step))
+        step = SecretStarts(coins, starts, 1).times_draws(SecureEngine(core), shared, number, DrawGrid(8, bits))
+        return share_of(core.execute(step))
 
     products: list[Any] = Run(parties, body).opened()[:, 0].tolist()
     return products

@@ -23,7 +23,7 @@ def fitted(apart: Apart) -> Apart:
 
 
 def prepare(apart: Apart) -> None:
-    apart.prepare()
+    apart.prepare(public=False)
     job = apart.folder / "job.toml"
     job.write_text(f"{NOBODY}\n{job.read_text()}")
 
