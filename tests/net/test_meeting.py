@@ -175,7 +175,7 @@ class TestWaiting:
     def test_a_role_that_listens_and_does_not_respond(self, gather: Gather) -> None:
         gathering = gather(timeout=1.0).listen("b")
         task = gathering.start("a")
-        assert failure_of(task) == ("b", "it has not answered for 1 seconds")
+        assert failure_of(task) == ("b", "it has not answered for 1 second")
 
     def test_the_first_to_give_up_names_the_missing_role(self, gather: Gather, log: Log, clock: Clock) -> None:
         gathering = gather()

@@ -102,7 +102,7 @@ class TestSilent:
 
     def test_a_real_second(self, watching: Watching) -> None:
         watch, _ = watching("lab", timeout=1.0)
-        assert failure_of(watch) == ("lab", "it has not answered for 1 seconds")
+        assert failure_of(watch) == ("lab", "it has not answered for 1 second")
 
     def test_a_role_that_reports_is_not_silent(self, watching: Watching, clock: Clock) -> None:
         watch, lab = watching("lab", timeout=60.0)
