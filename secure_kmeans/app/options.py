@@ -225,14 +225,6 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             show_default=True,
             help="What computes on the shares; crypten, CrypTen's own circuits, is for comparison only.",
         ),
-    ],
-    "hiding": [
-        option(
-            "--hide-counts",
-            is_flag=True,
-            default=USUAL.hide_counts,
-            help="Nobody learns the cluster sizes, not even at the end.",
-        ),
         option(
             "--min-cluster-size",
             type=_Whole(min=1),
@@ -240,6 +232,14 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             metavar="N",
             show_default=True,
             help="Withhold centroid and size of a cluster of fewer rows.",
+        ),
+    ],
+    "hiding": [
+        option(
+            "--hide-counts",
+            is_flag=True,
+            default=USUAL.hide_counts,
+            help="Nobody learns the cluster sizes, not even at the end.",
         ),
         option(
             "--resolution",
