@@ -125,6 +125,11 @@ def _division_bits(most: int) -> int:
     return bits_to_hold(2.0 * (_SUM_ERROR + 1) * most)
 
 
+def common_multiple(least: int) -> int:
+    """The least common multiple of 1, ..., m - 1, by which small clusters are divided where m is the least size."""
+    return math.lcm(*range(1, least))
+
+
 def mean_bits(n_samples: int) -> int:
     """The most fractional bits of the mean of up to n rows from 0 to 1, up to 40, that :func:`division_bits` allows."""
     return max(LEAST_PRECISION_BITS, min(MOST_MEAN_BITS, _MOST_QUOTIENT_BITS - 2 - _division_bits(n_samples)))

@@ -8,7 +8,7 @@ from typing import Final
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.job import Clustering
-from secure_kmeans.job.fixed_point import LARGEST_COUNT_BITS, bits_to_hold, division_bits
+from secure_kmeans.job.fixed_point import LARGEST_COUNT_BITS, bits_to_hold, common_multiple, division_bits
 from secure_kmeans.mpc.packing import RING_BYTES, bytes_for
 
 SLACK: Final = 0.02
@@ -23,11 +23,6 @@ def bits_of_a_difference(clustering: Clustering, precision_bits: int) -> int:
     """
     width = clustering.scaling.width + SLACK
     return 1 + 2 * precision_bits + bits_to_hold(len(clustering.columns) * width**2)
-
-
-def common_multiple(least: int) -> int:
-    """The least common multiple of 1, ..., m - 1, by which small clusters are divided where m is the least size."""
-    return math.lcm(*range(1, least))
 
 
 @dataclass(frozen=True)

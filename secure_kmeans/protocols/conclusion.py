@@ -31,8 +31,8 @@ from secure_kmeans.mpc.engine import RowsOfAnEngine
 from secure_kmeans.mpc.packing import RING_BYTES
 from secure_kmeans.mpc.rows import LABEL_BYTES
 from secure_kmeans.mpc.sharing import Sharing
+from secure_kmeans.mpc.withholding import sizes_below
 from secure_kmeans.protocols.lloyd import Lloyd
-from secure_kmeans.protocols.withholding import sizes_below
 
 
 @dataclass(frozen=True)

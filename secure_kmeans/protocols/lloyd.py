@@ -33,7 +33,7 @@ import numpy as np
 import torch
 
 from secure_kmeans.job import Clustering
-from secure_kmeans.job.fixed_point import RING_BITS, bits_to_hold
+from secure_kmeans.job.fixed_point import RING_BITS, bits_to_hold, common_multiple
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.mpc.cleartext import bits_of
 from secure_kmeans.mpc.crypten_adapter import Shared
@@ -42,10 +42,10 @@ from secure_kmeans.mpc.packing import RING_BYTES
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.rows import Assignment
 from secure_kmeans.mpc.sharing import Sharing
-from secure_kmeans.protocols.bounds import Bounds, common_multiple
+from secure_kmeans.mpc.withholding import dividends, sizes_below
+from secure_kmeans.protocols.bounds import Bounds
 from secure_kmeans.protocols.lookahead import Lookahead, ScheduleLine
 from secure_kmeans.protocols.tally import Resumption, Tally
-from secure_kmeans.protocols.withholding import dividends, sizes_below
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Lloyd:
     def _means_by_sizes_of_large_ones(
         self, H: Assignment, C: Shared, running: np.ndarray, disclosure: Disclosure
     ) -> tuple[Shared, np.ndarray]:
-        """Means where the sizes of small clusters stay secret, by :mod:`~secure_kmeans.protocols.withholding`.
+        """Means where the sizes of small clusters stay secret, by :mod:`~secure_kmeans.mpc.withholding`.
 
         Returns the means, and the sizes of the starts that go on, -1 in the place of a size that stays secret.
         """
@@ -223,19 +223,23 @@ class Lloyd:
         least = self.clustering.min_cluster_size
         T, t = engine.execute(self.rows.sums(H, bounds.sum_bytes))  # steps 3 and 4
         below = engine.execute(sizes_below(engine, t, range(1, least + 1), len(self.rows)))
-        going_on = torch.from_numpy(np.flatnonzero(running))
-        reveal = self.sharing.revealing(below[least - 1][going_on], self.revealed.small, iteration=iteration)
+        smallest, shown = below[least - 1], t
+        if not running.all():
+            going_on = torch.from_numpy(np.flatnonzero(running))
+            smallest, shown = smallest[going_on], t[going_on]
+        reveal = self.sharing.revealing(smallest, self.revealed.small, iteration=iteration)
         small, D = engine.together(reveal, dividends(engine, T, C, below, least))
         large = small == 0
-        sizes_of_large = t[going_on].reshape(-1)[torch.from_numpy(np.flatnonzero(large))]
-        reveal = self.sharing.revealing(sizes_of_large, disclosure, iteration=iteration, size=bounds.sum_bytes)
+        if not large.all():
+            shown = shown.reshape(-1)[torch.from_numpy(np.flatnonzero(large))]
+        reveal = self.sharing.revealing(shown, disclosure, iteration=iteration, size=bounds.sum_bytes)
         divide = engine.divide(D, bounds.sum_bytes)
         if large.any() or not engine.takes_part:
             revealed, divided = engine.together(reveal, divide)
         else:
             revealed, divided = np.empty(0, dtype=np.int64), engine.execute(divide)
         sizes = np.full(small.shape, -1, dtype=np.int64)
-        sizes[large] = revealed
+        sizes[large] = revealed.reshape(-1)
         divisors = np.full((len(running), self._shape[1]), bounds.most, dtype=np.int64)
         divisors[running] = np.where(large, sizes, common_multiple(least))
         divisors = divisors.clip(1)  # at a role that does not take part they are 0

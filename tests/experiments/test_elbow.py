@@ -11,8 +11,7 @@ from tests.experiments.scripts import run_script
 def test_losses_in_the_clear_and_encrypted_are_the_same(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("x,y\n0,0\n6,8\n")
     options = ("--data", "rows.csv", "--bounds", "0:10,0:10", "--n-init", 1, "--seed", 1, "--output", "out")
-    options = (*options, "--min-cluster-size", 1)
-    printed = run_script("elbow.py", *options, folder=tmp_path)
+    printed = run_script("elbow.py", *options, "--min-cluster-size", 1, folder=tmp_path)
     elbow = pd.read_csv(tmp_path / "out" / "elbow.csv")
     assert list(elbow.iloc[:, 0]) == [1, 2]
     assert list(elbow.iloc[:, 1]) == pytest.approx([50, 0])  # both rows lie 5 from (3, 4)

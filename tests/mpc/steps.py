@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from secure_kmeans.job.coins import DrawGrid, SecretCoins
-from secure_kmeans.mpc import argmin, comparison, division, products, truncation
+from secure_kmeans.mpc import argmin, comparison, division, products, truncation, withholding
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
 from secure_kmeans.mpc.engine import SecureEngine
 from secure_kmeans.mpc.rounds import Step
-from secure_kmeans.protocols import withholding
 from secure_kmeans.protocols.starts import SecretStarts
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from secure_kmeans.job.coins import DrawGrid
 from secure_kmeans.job.fixed_point import division_bits
-from secure_kmeans.mpc import argmin, comparison, division, products, truncation
+from secure_kmeans.mpc import argmin, comparison, division, products, truncation, withholding
 from secure_kmeans.mpc.circuits import comparison as circuit_of
 from secure_kmeans.mpc.circuits import winner
 from secure_kmeans.mpc.core import Core
@@ -16,7 +16,7 @@ from secure_kmeans.mpc.crypten_adapter import Shared, wrap
 from secure_kmeans.mpc.engine import SecureEngine
 from secure_kmeans.mpc.provider import Provider
 from secure_kmeans.mpc.rounds import Opening, Step
-from secure_kmeans.protocols import initialisation, withholding
+from secure_kmeans.protocols import initialisation
 from secure_kmeans.protocols.distances import squared_distances
 from tests.mpc.roles_in_threads import Run
 from tests.mpc.steps import secret_starts

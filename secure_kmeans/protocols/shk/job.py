@@ -20,7 +20,7 @@ Engine = Literal["secure", "crypten"]
 
 
 LARGEST_PUBLIC_MINIMUM: Final = 16
-"""The largest ``min_cluster_size`` where sizes are disclosed; see :mod:`secure_kmeans.protocols.withholding`."""
+"""The largest ``min_cluster_size`` where sizes are disclosed; see :mod:`secure_kmeans.mpc.withholding`."""
 
 
 class Disclose(Agreed):

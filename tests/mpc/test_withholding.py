@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secure_kmeans.job.fixed_point import bits_to_hold
+from secure_kmeans.job.fixed_point import bits_to_hold, common_multiple
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import share_of, wrap
 from secure_kmeans.mpc.engine import SecureEngine
 from secure_kmeans.mpc.packing import bytes_for
-from secure_kmeans.protocols.bounds import common_multiple
-from secure_kmeans.protocols.withholding import dividends, sizes_below
+from secure_kmeans.mpc.withholding import dividends, sizes_below
 from tests.mpc.roles_in_threads import Run, shares_of
 
 LARGEST = math.ceil(1.02 * 2**24)

@@ -14,21 +14,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from secure_kmeans.job.fixed_point import bits_to_hold
-from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.crypten_adapter import Shared
+from secure_kmeans.job.fixed_point import bits_to_hold, common_multiple
+from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
 from secure_kmeans.mpc.engine import Engine
 from secure_kmeans.mpc.rounds import Step
-from secure_kmeans.protocols.bounds import common_multiple
 
 
 def sizes_below(engine: Engine, t: Shared, limits: range, n: int) -> Step[Shared]:
     """[t < limit] as integers, (limits, ...), for sizes t from 0 to n. Rounds: those of a comparison."""
     bits = bits_to_hold(float(max(n, limits[-1]) + 1)) + 2
-    each = np.array(limits, dtype=np.int64).reshape(-1, *[1] * t.dim())
-    sizes = t.unsqueeze(0).expand(len(limits), *t.size())
-    shape = tuple(sizes.size())
-    return (yield from engine.less_than(sizes, engine.public(np.broadcast_to(each, shape).copy()), bits))
+    share = share_of(t)
+    shape = (len(limits), *share.shape)
+    each = np.array(limits, dtype=np.int64).reshape(-1, *[1] * share.ndim)
+    left, right = np.broadcast_to(share, shape), np.broadcast_to(each, shape)
+    return (yield from engine.less_than(wrap(left), engine.public(right.copy()), bits))
 
 
 def dividends(engine: Engine, T: Shared, C: Shared, below: Shared, least: int) -> Step[Shared]:
@@ -43,11 +42,13 @@ def dividends(engine: Engine, T: Shared, C: Shared, below: Shared, least: int) -
     least : int
         m, at least 2.
     """
-    multiple = common_multiple(least)
-    factors = 1 - below[least - 1]
-    for size in range(1, least):
-        factors = factors + (below[size] - below[size - 1]) * (multiple // size)
-    left, right = crypten.cat([T, C]), crypten.cat([factors, below[0] * multiple]).unsqueeze(2)
-    products = yield from engine.multiply(left, right)
-    r = T.size(0)
-    return products[:r] + products[r:]
+    multiple, r = common_multiple(least), T.size(0)
+    smaller = share_of(below)
+    # q = 1 - [t < m] + sum of L / s ([t < s + 1] - [t < s]): a sum of public multiples of the bits.
+    quotients = np.array([0, *(multiple // size for size in range(1, least)), 1], dtype=np.int64)
+    weights = (quotients[:-1] - quotients[1:]).reshape(-1, 1, 1)
+    factors = (weights * smaller).sum(axis=0) + share_of(engine.public(np.ones(smaller.shape[1:], dtype=np.int64)))
+    left = np.concatenate([share_of(T), share_of(C)])
+    right = np.concatenate([factors, multiple * smaller[0]])[:, :, None]
+    products = share_of((yield from engine.multiply(wrap(left), wrap(right))))
+    return wrap(products[:r] + products[r:])
