@@ -32,16 +32,19 @@ class Tolerance:
     n_samples : int
     shift : int
         Bits that a squared norm loses.
+    mean_bits : int
+        Fractional bits of the mean row beyond those of the fixed point.
     slack : int
         Added to the variance, which rounding could make negative.
     factor, factor_bits : int
         The bound is ``(variance + slack) factor >> factor_bits``, or shifted to the left where the bits are negative.
     largest : int
-        Bound of a shifted squared norm.
+        Bound of a shifted squared norm, and of a coordinate of the mean row.
     """
 
     n_samples: int
     shift: int
+    mean_bits: int
     slack: int
     factor: int
     factor_bits: int
@@ -65,10 +68,11 @@ class Tolerance:
         if room < max(_FACTOR_BITS, bits_to_hold(reach)):  # the mean row is divided like the mean norm
             raise JobError(f"tol: the ring has no room for the variance of {counted(n_samples, 'row')}; use 0")
         shift = max(0, bits_to_hold(norm) - room)
-        slack = 3 + math.ceil(d * reach / 2.0**shift)
+        mean_bits = min(room - bits_to_hold(reach), (61 - bits_to_hold(d * reach**2)) // 2)
+        slack = 3 + math.ceil(d * reach / 2.0 ** (shift + mean_bits))
         exact = clustering.tol / d * 2.0**shift
         factor_bits = min(_FACTOR_BITS - (math.frexp(exact)[1]), 62)
-        return cls(n_samples, shift, slack, round(math.ldexp(exact, factor_bits)), factor_bits, 1 << room)
+        return cls(n_samples, shift, mean_bits, slack, round(math.ldexp(exact, factor_bits)), factor_bits, 1 << room)
 
     def shifted_norms(self, X: np.ndarray) -> np.ndarray:
         """The squared norms of (n, d) rows in units of the fixed point, shifted, (n,) int64."""
@@ -79,8 +83,8 @@ class Tolerance:
         """The bound for (n_samples, d) rows in the clear, in units of the fixed point squared."""
         n = self.n_samples
         mean_norm = (int(self.shifted_norms(X).sum()) + n // 2) // n
-        mean = [(int(total) + n // 2) // n for total in X.sum(axis=0)]
-        variance = mean_norm - (sum(each * each for each in mean) >> self.shift)
+        mean = [((int(total) << self.mean_bits) + n // 2) // n for total in X.sum(axis=0)]
+        variance = mean_norm - (sum(each * each for each in mean) >> self.shift + 2 * self.mean_bits)
         return self.scaled(variance)
 
     def scaled(self, variance: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from secure_kmeans.job import Clustering
 from secure_kmeans.job.tolerance import Tolerance
@@ -35,12 +36,13 @@ def movement_bound(sharing: Sharing, clustering: Clustering, own_rows: np.ndarra
         return engine.public(np.zeros(1, dtype=np.int64))
     X = sharing.fixed_point.encode(own_rows)
     own = np.append(X.sum(axis=0), tolerance.shifted_norms(X).sum())  # integers below 2^53, which doubles hold exactly
-    totals = sharing.enter_rows(own[None].astype(float), [1] * len(counts), bits=0).sum(0)
+    finer = torch.tensor([1 << tolerance.mean_bits] * d + [1])
+    totals = sharing.enter_rows(own[None].astype(float), [1] * len(counts), bits=0).sum(0) * finer
     dividends = engine.execute(engine.divide(totals.reshape(1, 1, d + 1), RING_BYTES))
     means = engine.execute(engine.divided(dividends, np.full((1, 1), n), tolerance.largest, n)).reshape(d + 1)
     squared = engine.execute(engine.squares(means[:d])).sum(0).reshape(1)
-    if tolerance.shift:
-        squared = engine.execute(engine.shift_right(squared, tolerance.shift))
+    if shift := tolerance.shift + 2 * tolerance.mean_bits:
+        squared = engine.execute(engine.shift_right(squared, shift))
     product = (means[d:] - squared + tolerance.slack) * tolerance.factor
     if tolerance.factor_bits > 0:
         bound: Shared = engine.execute(engine.shift_right(product, tolerance.factor_bits))

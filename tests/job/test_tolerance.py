@@ -47,9 +47,9 @@ def check(clustering: Clustering, X: np.ndarray) -> None:
     bound = tolerance.bound(X)
     part = Fraction(clustering.tol) / X.shape[1]
     exact = part * sum_of_variances(X)
-    # Each of d means is off by half a unit, so that its square, which is at most B^2, is off by B + 1/4; a norm and the
-    # square of the mean lose less than a shifted unit each, the mean of the norms is off by half of one. The slack is
-    # as large as these errors, at most, so that it more than doubles none.
+    # Each of d means is off by half a unit of 2^-mean_bits, so that its square, which is at most B^2, is off by at most
+    # (B + 1/4) 2^-mean_bits; a norm and the square of the mean lose less than a shifted unit each, the mean of the norms
+    # is off by half of one. The slack is as large as these errors, at most, so that it more than doubles none.
     unit = 2**tolerance.shift
     most = part * 2 * tolerance.slack * unit
     # The factor has 20 bits: it is off by 2^-20 of itself, or by half of 2^-62 where it has fewer; the rest is a floor.
@@ -71,11 +71,13 @@ def test_hand_computed() -> None:
     tolerance = tolerance_of(clustering, 4)
     # A squared norm is below 2 (1.02 * 2^24)^2 < 2^50: with 39 bits of room it loses 11.
     assert (tolerance.shift, tolerance.largest) == (11, 2**39)
-    # Three, and 2 (1.02 * 2^24 + 1) / 2^11 = 16711.7.
-    assert tolerance.slack == 3 + 16712
+    # 2 (1.02 * 2^24)^2 is above 2^49 and below 2^50: 61 - 50 bits are twice 5, and one.
+    assert tolerance.mean_bits == 5
+    # Three, and 2 (1.02 * 2^24 + 1) / 2^16 = 522.2.
+    assert tolerance.slack == 3 + 523
     # A quarter of 2^11.
     assert Fraction(tolerance.factor) / 2**tolerance.factor_bits == 2**9
-    assert tolerance.bound(X) == ((5 << 40 - 11) + 3 + 16712) * 2**9
+    assert tolerance.bound(X) == ((5 << 40 - 11) + 3 + 523) * 2**9
 
 
 def test_as_scikit_learn_computes_it() -> None:
@@ -151,8 +153,10 @@ def test_nothing_leaves_the_ring(d: int, k: int, n: int, largest: float, tol: fl
     room = tolerance.largest
     # A mean of n rows is divided exactly where its bound and the number of rows leave room.
     assert bits_to_hold(2.0 * room + 2) + bits_to_hold(2.0 * 123 * n) <= 61
+    reach *= 2**tolerance.mean_bits
     assert reach <= room, "a mean is no larger than the division allows"
-    norm = int(d * (reach - 1) ** 2) >> tolerance.shift
+    assert n * reach < 2**62, "the sums of the rows"
+    norm = int(d * (reach / 2**tolerance.mean_bits - 1) ** 2) >> tolerance.shift
     assert norm <= room, "nor is a mean of shifted norms"
     assert n * room < 2**62, "the sum of the shifted norms"
     assert d * reach**2 < 2**62, "the squared mean row"
