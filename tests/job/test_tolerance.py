@@ -48,7 +48,7 @@ def check(clustering: Clustering, X: np.ndarray) -> None:
     part = Fraction(clustering.tol) / X.shape[1]
     exact = part * sum_of_variances(X)
     # Each of d means is off by half a unit of 2^-mean_bits, so that its square, which is at most B^2, is off by at most
-    # (B + 1/4) 2^-mean_bits; a norm and the square of the mean lose less than a shifted unit each, the mean of the norms
+    # (B + 1/4) 2^-mean_bits; a norm and the square of the mean lose less than a shifted unit each, the mean of norms
     # is off by half of one. The slack is as large as these errors, at most, so that it more than doubles none.
     unit = 2**tolerance.shift
     most = part * 2 * tolerance.slack * unit
