@@ -51,12 +51,16 @@ class Table:
         In original units.
     first_row : int
         The number of the first row in its source, for messages.
+    ids : tuple of str, or None
+        The identifier of each row, as it stands in the source; no two are equal after Unicode's NFC. None where no
+        column of identifiers was named.
     """
 
     source: str
     columns: tuple[str, ...]
     rows: np.ndarray
     first_row: int = 1
+    ids: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

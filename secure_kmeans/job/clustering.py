@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydantic import Field, model_validator
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.job.agreed import Agreed, Numbers
-from secure_kmeans.job.fixed_point import LEAST_PRECISION_BITS, choose_precision_bits, mean_bits
+from secure_kmeans.job.fixed_point import LEAST_PRECISION_BITS, bits_to_hold, choose_precision_bits, mean_bits
 from secure_kmeans.job.job import Job
 from secure_kmeans.job.scaling import Scaling
 from secure_kmeans.words import column_title, counted
@@ -69,6 +70,11 @@ class Clustering(Agreed):
         """Starts that run side by side: 1 where the centroids are given."""
         return 1 if self.centroids is not None else self.n_init
 
+    @property
+    def withheld_below(self) -> int:
+        """Clusters of fewer rows are withheld."""
+        return self.min_cluster_size
+
     def centroid_shifts(self, n_samples: int) -> np.ndarray | None:
         """Bits of each coordinate of a centroid that stay secret, (n_features,) ints; None where all are disclosed."""
         del n_samples
@@ -109,6 +115,27 @@ class Clustering(Agreed):
         return f"centroid {number} lies outside the bounds of {column_title(self.columns, int(column))}"
 
 
+def grid_shifts(clustering: Clustering, resolution: Sequence[float] | None, n_samples: int) -> np.ndarray:
+    """Bits of each coordinate of a centroid that stay secret where the sizes are hidden, (n_features,) ints.
+
+    A cell of the grid is at least as wide as the resolution g of its column. Then the means S g / t of every number of
+    rows t lie in every cell, so that a centroid says nothing about its t. Where g is not known, the cell is the
+    column's range divided by sqrt(n): no g is larger than the range, so that this holds for every t from sqrt(n) on,
+    and a cell is about as wide as the sampling error of a mean.
+
+    Parameters
+    ----------
+    clustering : Clustering
+    resolution : n_features numbers, or None
+        Of each column the smallest step between two values.
+    n_samples : int
+    """
+    ranges = np.subtract(clustering.scaling.upper, clustering.scaling.lower)
+    steps = ranges / math.sqrt(n_samples) if resolution is None else np.minimum(resolution, ranges)
+    scaled = steps / clustering.scaling.units * 2.0**clustering.precision_bits
+    return np.array([bits_to_hold(float(step)) for step in scaled], dtype=np.int64)
+
+
 class KMeansJob(Job, Clustering):
     """The job of a protocol for k-means.
 
@@ -127,6 +154,9 @@ class KMeansJob(Job, Clustering):
         {"init", "n_init", "max_iter", "tol", "min_cluster_size", "centroids", "seed", "bounds_from_data"}
     )
     """Keys that a prediction has no use for."""
+
+    MODEL_KEYS: ClassVar[tuple[str, ...]] = ("columns", "n_clusters", "scaling", "precision_bits")
+    """Keys in which a prediction has to be as the fit whose model it takes."""
 
     bounds_from_data: bool = False
     model: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
@@ -171,7 +201,7 @@ class KMeansJob(Job, Clustering):
         """
         if self.names != fitted.names:
             raise JobError(f"parties: the model is of {', '.join(fitted.names)}; a prediction needs the same parties")
-        for key in ("columns", "n_clusters", "scaling", "precision_bits"):
+        for key in self.MODEL_KEYS:
             if getattr(self, key) != getattr(fitted, key):
                 raise JobError(f"{key}: the job differs in it from the run whose model it takes; use the run's own")
 

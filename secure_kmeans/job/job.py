@@ -120,8 +120,10 @@ class Job(Agreed):
     def with_endpoints(self, endpoints: Mapping[str, Endpoint]) -> Self:
         """The same job with other endpoints, by the names of the roles; a role that is not named has none."""
         parties = tuple(
-            Party(name=name, **endpoints.get(name, Endpoint()).model_dump(include={"address", "fingerprint"}))
-            for name in self.names
+            party.model_copy(
+                update=endpoints.get(party.name, Endpoint()).model_dump(include={"address", "fingerprint"})
+            )
+            for party in self.parties
         )
         return self.model_copy(
             update={"parties": parties} | {name: endpoints.get(name, Endpoint()) for name in self.HELPERS}

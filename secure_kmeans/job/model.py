@@ -100,3 +100,30 @@ class KMeansResult(Result):
 
     common: KMeansModel | None
     own: KMeansOwn
+
+
+class ColumnsOwn(KMeansOwn):
+    """The part that one party alone holds where the parties hold columns.
+
+    Attributes
+    ----------
+    rows : list of int
+        The numbers, from 0, of the rows of its table that took part, in the order of the run, which is the same at all
+        parties.
+    labels : list of int
+        Of these rows, in this order; empty where the party does not learn them.
+    centroids : (n_clusters, own columns) lists of float, or None
+        As :attr:`KMeansModel.centroids`, in the party's own columns; None where it learns none.
+    grid_centroids : (n_clusters, own columns) lists of int, or None
+        As :attr:`KMeansModel.grid_centroids`, in the party's own columns.
+    """
+
+    rows: list[int]
+    centroids: list[list[float] | None] | None = None
+    grid_centroids: list[list[int] | None] | None = None
+
+
+class ColumnsResult(KMeansResult):
+    """A party's result where the parties hold columns."""
+
+    own: ColumnsOwn

@@ -179,6 +179,11 @@ class Protocol(ABC, Generic[J, R]):
         columns: tuple[str, ...] = getattr(job, "columns", ())
         return columns
 
+    def identifier(self, job: J, party: str) -> str | None:
+        """The column of identifiers that a party's table has to have; None where rows have none."""
+        del job, party
+        return None
+
     @abstractmethod
     def check(self, job: J, role: Role, table: Table) -> list[str]:
         """Refuse a party's table that does not fit the job, before anything is sent.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal, Self
 
@@ -10,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from secure_kmeans.job import Agreed, Endpoint, Kind, KMeansJob
-from secure_kmeans.job.fixed_point import bits_to_hold
+from secure_kmeans.job.clustering import grid_shifts
 from secure_kmeans.words import counted, key
 
 DEALER = "dealer"
@@ -123,18 +122,5 @@ class ShkJob(KMeansJob):
         return most if self.engine == "secure" else min(most, self.precision_bits)
 
     def centroid_shifts(self, n_samples: int) -> np.ndarray | None:
-        """Bits of each coordinate of a centroid that stay secret where the sizes are hidden.
-
-        A cell of the grid is at least as wide as the resolution g of its column. Then the means S g / t of every number
-        of rows t lie in every cell, so that a centroid says nothing about its t. Where g is not known, the cell is the
-        column's range divided by sqrt(n): no g is larger than the range, so that this holds for every t from sqrt(n)
-        on, and a cell is about as wide as the sampling error of a mean.
-        """
-        if not self.hide_counts:
-            return None
-        ranges = np.subtract(self.scaling.upper, self.scaling.lower)
-        steps = ranges / math.sqrt(n_samples)
-        if self.resolution is not None:
-            steps = np.minimum(self.resolution, ranges)
-        scaled = steps / self.scaling.units * 2.0**self.precision_bits
-        return np.array([bits_to_hold(float(step)) for step in scaled], dtype=np.int64)
+        """See :func:`~secure_kmeans.job.clustering.grid_shifts`; None where the sizes are not hidden."""
+        return grid_shifts(self, self.resolution, n_samples) if self.hide_counts else None

@@ -1,0 +1,1 @@
+"""SVK-means: columns held by several parties, a dealer, k-means on secret shares."""
