@@ -72,7 +72,7 @@ class Rows:
 
     def blocks(self, k: int, r: int) -> Iterator[FixedMatrix]:
         """The rows in blocks for labelling with k centroids of each of r starts."""
-        for where in slices(len(self), max(WORD, COMPARISONS_AT_ONCE // (r * pairs_of_candidates(k)))):
+        for where in blocks_of(len(self), k, r):
             yield self.matrix.of_rows(where)
 
     def label(self, C: MaskedCentroids, bits: int) -> Step[Assignment]:
@@ -142,6 +142,11 @@ class Rows:
             return share[:-1].reshape(len(share) - 1, r, n)
         integers = yield from comparison.to_integers(self.core, share, r * n, size)
         return integers.reshape(len(share), r, n)
+
+
+def blocks_of(n: int, k: int, r: int) -> list[slice]:
+    """The blocks of n rows for labelling with k centroids of each of r starts."""
+    return slices(n, max(WORD, COMPARISONS_AT_ONCE // (r * pairs_of_candidates(k))))
 
 
 def pairs_of_candidates(k: int) -> int:

@@ -321,8 +321,8 @@ def _answer(context: Context[Any], lists: Sequence[np.ndarray], fewest: int) -> 
 def _refuse_few(context: Context[Any], fewest: int) -> NoReturn:
     _refuse(
         context,
-        f"the tables have fewer than {counted(fewest, 'row')} in common, the least for this job: check that all of them "
-        f"name the same entities, and write their identifiers ({key('id')}) in the same way",
+        f"the tables have fewer than {counted(fewest, 'row')} in common, the least for this job: check that all "
+        f"of them name the same entities, and write their identifiers ({key('id')}) in the same way",
     )
 
 

@@ -7,6 +7,8 @@ deals follows from shapes, which are public.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from secure_kmeans.errors import ProtocolError, StateError
@@ -27,6 +29,7 @@ from secure_kmeans.protocols.initialisation import first_centroids
 from secure_kmeans.protocols.kmeans_checks import check_rows
 from secure_kmeans.protocols.lloyd import Lloyd, Revealed
 from secure_kmeans.protocols.lookahead import ScheduleLine
+from secure_kmeans.protocols.partition import ByRows
 from secure_kmeans.protocols.shk import disclosures as may
 from secure_kmeans.protocols.shk.disclosures import disclosures
 from secure_kmeans.protocols.shk.job import DEALER, ShkJob
@@ -71,6 +74,7 @@ class _Part:
         if self.job.bounds_from_data:
             context.ledger.record(may.COLUMN_BOUNDS)
         self.counts = self._row_counts()
+        self.partition = ByRows(self.counts)
 
     def _row_counts(self) -> list[int]:
         """Every party's number of rows, which the shapes of the shares disclose. Rounds: 1.
@@ -98,7 +102,7 @@ class _Part:
         """Cluster the rows of all parties."""
         context, job, sharing, engine = self.context, self.job, self.sharing, self.engine
         check_rows(job, sum(self.counts), hidden=job.hide_counts)
-        X = sharing.enter_rows(self.scaled, self.counts)  # (n, d)
+        X = self.partition.enter(sharing, self.scaled)  # (n, d)
         state = None if context.resumed is None else State.decoded(context.resumed, self.counts)
         resumption = Resumption.agreed(
             self.line, state, is_dealer=engine.is_dealer, restarts=job.restarts, max_iter=job.max_iter
@@ -108,7 +112,7 @@ class _Part:
             C_before = C
         else:
             seed, C, C_before = self._kept(state)
-        epsilon = movement_bound(sharing, job, self.scaled, self.counts)
+        epsilon = movement_bound(sharing, job, self.scaled, self.partition)
         lloyd = self._lloyd(X, C, epsilon)
         if resumption is not None:
             lloyd.resume(resumption, C_before)
@@ -137,7 +141,7 @@ class _Part:
             context.agree_on(starts.coins.digest, "coins")
         if job.starts_are_public:
             context.ledger.record(may.STARTING_ROWS)
-        return job.seed, first_centroids(self.sharing, job, self.scaled, self.counts, X, starts, context.progress)
+        return job.seed, first_centroids(self.sharing, job, self.scaled, self.partition, X, starts, context.progress)
 
     def _lloyd(self, X: crypten.Shared, C: crypten.Shared, epsilon: crypten.Shared) -> Lloyd:
         """The rows under their mask, and the loop from these centroids."""
@@ -183,11 +187,12 @@ class _Part:
         """Reveal the model, and to each party the labels of its own rows."""
         job = self.job
         announced = disclosures(job)
-        ends = (may.WITHHELD, may.FINAL_CENTROIDS, may.FINAL_SIZES)
-        small, centroids, sizes = (each if each in announced else None for each in ends)
-        disclosed = Concluded(small, centroids, sizes, may.OWN_LABELS)
+        small, sizes = (each if each in announced else None for each in (may.WITHHELD, may.FINAL_SIZES))
+        centroids = partial(self.sharing.reveal, disclosure=may.FINAL_CENTROIDS) if job.discloses_centroids else None
+        disclosed = Concluded(small, sizes, centroids, self._reveal_labels)
         best = lloyd.best()
-        found = Conclude(self.sharing, job, lloyd, self.rows, self.counts, disclosed).run(best)
+        by_column = job.scaling.by_column.apply(self.rows)
+        found = Conclude(self.sharing, job, lloyd, by_column, self.partition, disclosed).run(best)
         losses = self._losses(found)
         if self.engine.is_dealer:
             return None
@@ -210,8 +215,15 @@ class _Part:
                     for sizes in tally.sizes[best]
                 ],
             ),
-            KMeansOwn(labels=found.labels.tolist(), model_share=found.model_share, seconds_by_iteration=tally.seconds),
+            KMeansOwn(
+                labels=found.labels.tolist(),
+                model_share="" if found.grid_centroids is not None and not found.withheld else found.model_share,
+                seconds_by_iteration=tally.seconds,
+            ),
         )
+
+    def _reveal_labels(self, numbers: crypten.Shared) -> np.ndarray:
+        return self.sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
 
     def _losses(self, found: Conclusion) -> dict[str, float]:
         """The losses over all parties' rows that the job discloses, in original units.
@@ -251,8 +263,7 @@ class _Part:
         rows = engine.execute(engine.enter(sharing.enter_rows(self.scaled, self.counts), RING_BITS))
         H = engine.execute(rows.label(engine.execute(engine.centroids(C)), RING_BITS))
         numbers, _ = engine.execute(rows.labels(H))
-        labels = sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
-        return order[labels]
+        return order[self._reveal_labels(numbers)]
 
     def _model(self) -> tuple[np.ndarray, np.ndarray]:
         """This party's share of the model in the order that decides ties, (1, k, d), and its clusters' numbers, (k,).
