@@ -20,7 +20,7 @@ from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
 from secure_kmeans.mpc.kernels import WORD, words_for
 from secure_kmeans.mpc.products import MaskedCentroids
 from secure_kmeans.mpc.rounds import Step
-from secure_kmeans.mpc.rows import COMPARISONS_AT_ONCE, Assignment, Rows, pairs_of_candidates, slices
+from secure_kmeans.mpc.rows import COMPARISONS_AT_ONCE, Assignment, Rows, labels_on_shares, pairs_of_candidates, slices
 
 
 class RowsOfAnEngine(Protocol):
@@ -220,6 +220,10 @@ class SecureEngine:
     def labels_in_the_clear(self, H: Assignment, n: int) -> Step[np.ndarray]:
         """See :func:`~secure_kmeans.mpc.columns.labels_in_the_clear`."""
         return (yield from columns.labels_in_the_clear(self.core, H, n))
+
+    def labels_on_shares(self, H: Assignment, n: int) -> Step[tuple[Shared, Shared]]:
+        """See :func:`~secure_kmeans.mpc.rows.labels_on_shares`."""
+        return (yield from labels_on_shares(self.core, H, n))
 
     def own_columns_moved_more(
         self, before: np.ndarray, now: np.ndarray, limit: Shared, among: np.ndarray

@@ -14,13 +14,14 @@ centroids on a coarse grid are disclosed, and rows are labelled by these.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from secure_kmeans.errors import StateError
 from secure_kmeans.job import Clustering
 from secure_kmeans.job.fixed_point import RING_BITS, FixedPoint
 from secure_kmeans.job.ledger import Disclosure
@@ -238,10 +239,35 @@ class Conclude:
         )
 
 
-def kept_share(share: np.ndarray, order: list[int]) -> str:
-    """A party's share (k, d) of the centroids by which rows were labelled, and the order that decides ties."""
-    kept = np.concatenate([share[order], np.array(order)[:, None]], axis=1)
+def kept_share(share: np.ndarray, order: Sequence[int], ties: np.ndarray | None = None) -> str:
+    """A party's share of the centroids by which rows were labelled, in an order, and the numbers that decide ties.
+
+    Parameters
+    ----------
+    share : (k, d) int64
+    order : sequence of int
+    ties : (k,) ints, optional
+        By the clusters' numbers in ``share``; if not given, these numbers decide.
+    """
+    numbers = np.arange(len(share)) if ties is None else ties
+    kept = np.concatenate([share[order], numbers[order][:, None]], axis=1)
     return base64.b64encode(kept.astype("<i8").tobytes()).decode()
+
+
+def read_share(kept: bytes | None, k: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """The share (1, k, d) that was kept, in the order that decides ties, and the numbers of its clusters, (k,).
+
+    Raises
+    ------
+    StateError
+        Where it is not of k clusters and d columns.
+    """
+    raw = np.frombuffer(kept or b"", dtype=np.uint8)
+    if len(raw) != 8 * k * (d + 1):
+        raise StateError("there is no share of the model that the job names; name the folder of the run's states")
+    rows = raw.view("<i8").reshape(k, d + 1).astype(np.int64)
+    order = rows[:, d].argsort(kind="stable")
+    return rows[None, order, :d], order
 
 
 def _index(shown: np.ndarray) -> torch.Tensor:

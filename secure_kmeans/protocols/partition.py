@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
+from secure_kmeans.errors import ProtocolError
+from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.mpc.crypten_adapter import Shared
 from secure_kmeans.mpc.sharing import Sharing
+from secure_kmeans.protocols.base import Context
+from secure_kmeans.protocols.lookahead import ScheduleLine
+
+_MOST_ROWS: Final = 1 << 40
 
 
 class Partition(Protocol):
@@ -82,3 +88,36 @@ class ByColumns:
         padded = np.zeros((*own.shape[:-1], sum(self.widths)), dtype=own.dtype)
         padded[..., self.own] = own
         return padded
+
+
+def row_counts(
+    context: Context[Any], line: ScheduleLine, own: int, disclosures: Sequence[Disclosure], *, is_dealer: bool
+) -> list[int]:
+    """Every party's number of rows, which the shapes of the shares disclose. Rounds: 1.
+
+    Parameters
+    ----------
+    context : Context
+    line : ScheduleLine
+    own : int
+        This party's number; ignored at the dealer.
+    disclosures : sequence of Disclosure
+        To the parties and to the dealer.
+    is_dealer : bool
+
+    Raises
+    ------
+    ProtocolError
+        At the dealer, for what is no list of numbers of rows.
+    """
+    if is_dealer:
+        counts = line.hear()
+        fits = isinstance(counts, list) and len(counts) == len(context.parties)
+        if not fits or not all(type(count) is int and 0 <= count < _MOST_ROWS for count in counts):
+            raise ProtocolError("the first party told the dealer something that is no number of rows")
+    else:
+        counts = [int(count[0]) for count in context.exchange(np.array([own], dtype=np.int64))]
+        line.tell(counts)
+    for disclosure in disclosures:
+        context.ledger.record(disclosure)
+    return list(counts)
