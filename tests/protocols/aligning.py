@@ -69,6 +69,6 @@ def forging(
     class Forging(MemoryMesh):
         def post(self, peer: str, numbers: np.ndarray) -> None:
             meant = self.me == role and to in (None, peer) and size in (None, numbers.size)
-            super().post(peer, forge(numbers) if meant else numbers)
+            super().post(peer, np.ascontiguousarray(forge(numbers)) if meant else numbers)
 
     return Forging
