@@ -28,6 +28,14 @@ ALL_PARTIES = "all parties"
 class HoldsColumns(Protocol):
     """What the job of such a run has besides the keys of every k-means job."""
 
+    @property
+    def align(self) -> str:
+        """How rows of the same entities find each other: "psi", "order" or "none"."""
+
+    @property
+    def labels_to(self) -> str | tuple[str, ...]:
+        """Who learns the final labels: "all", "nobody", or some of the parties."""
+
     def columns_of(self, party: str) -> slice:
         """The positions of a party's columns among all columns."""
 
@@ -174,7 +182,7 @@ def report_of_columns(
     Parameters
     ----------
     job : KMeansJob
-        It has ``columns_of``, too; see :class:`HoldsColumns`.
+        It is a :class:`HoldsColumns`, too.
     results : sequence of ColumnsResult
         Of one party, or of all parties in rank order.
     clear : InTheClear, optional

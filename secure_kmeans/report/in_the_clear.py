@@ -13,7 +13,7 @@ from secure_kmeans.plaintext.baseline import run_on_scaled
 from secure_kmeans.plaintext.conclusion import PlainModel, conclude
 from secure_kmeans.plaintext.kmeans import KMeansRun, lloyd, nearest_centroids, number_of_best
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
-from secure_kmeans.plaintext.metrics import Agreement
+from secure_kmeans.plaintext.metrics import Agreement, match_centroids
 from secure_kmeans.report.sections import AgreementSection, Centers, PlaintextSection, centers_array
 from secure_kmeans.tables import Table
 
@@ -87,23 +87,30 @@ class InTheClear:
         ends = np.cumsum([len(table) for table in self.tables.values()])[:-1]
         return {party: own.tolist() for party, own in zip(self.tables, np.split(self.model.labels, ends), strict=True)}
 
-    def agreement_with(self, centers: Centers | None, labels: Sequence[int] | np.ndarray) -> AgreementSection:
-        """How much a run on shares agrees with this one.
+    def agreement_with(
+        self, centers: Centers | None, labels: Sequence[int] | np.ndarray | None
+    ) -> AgreementSection | None:
+        """How much a run on shares agrees with this one; None where there is nothing to compare.
 
         Parameters
         ----------
         centers : (n_clusters, n_features), original units, or None
             None, all of them or one, where they are not known.
-        labels : (n_samples,) ints
-            Of all rows, in the order of this run.
+        labels : (n_samples,) ints, or None
+            Of all rows, in the order of this run; None where they are not known.
         """
         clustering = self.clustering
         shape = clustering.n_clusters, len(clustering.columns)
         found, expected = (
             clustering.scaling.apply(centers_array(centroids, *shape)) for centroids in (centers, self.model.centroids)
         )
-        agreement = Agreement.between(found, np.asarray(labels, dtype=int), expected, self.model.labels)
-        return AgreementSection(**vars(agreement))
+        if labels is not None:
+            agreement = Agreement.between(found, np.asarray(labels, dtype=int), expected, self.model.labels)
+            return AgreementSection(**vars(agreement))
+        errors = np.abs(found - expected[match_centroids(found, expected)])
+        if np.isnan(errors).all():
+            return None
+        return AgreementSection(max_centroid_error=float(np.nanmax(errors)), label_agreement=None, adjusted_rand=None)
 
 
 def _section_of_run(
