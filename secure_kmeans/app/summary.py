@@ -89,18 +89,23 @@ _ALIGNED: Final = {
     "order": "by their order; the identifiers of all parties are the same",
     "none": "by their order; no identifiers were compared",
 }
+_CENTROIDS_TO: Final = {"own": "each party in its own columns", "all": "all parties", "nobody": "nobody"}
+_LABELS_TO: Final = {"all": "all parties", "nobody": "nobody"}
 
 
 def _columns(report: Report, job: HoldsColumns) -> Grid:
-    """How the rows were aligned, who holds which columns, and who learned the labels."""
+    """How the rows were aligned, who holds which columns, and who learned what was found."""
     grid = Grid.grid(padding=(0, 3))
     grid.add_row("rows aligned", _ALIGNED[job.align])
     for number, (party, columns) in enumerate(columns_by_party(report).items()):
         shown = ", ".join(columns[:_MOST_COLUMNS])
         more = f" and {len(columns) - _MOST_COLUMNS} more" if len(columns) > _MOST_COLUMNS else ""
         grid.add_row("columns" if number == 0 else "", plain(f"{party}: {shown}{more}"))
-    to = {"all": "to all parties", "nobody": "to nobody"}
-    grid.add_row("labels", to[job.labels_to] if isinstance(job.labels_to, str) else f"to {', '.join(job.labels_to)}")
+    if isinstance(report, KMeansReport):
+        grid.add_row("centroids", f"known to {_CENTROIDS_TO[job.disclose.centroids]}")
+    to = job.labels_to if isinstance(job.labels_to, str) else ", ".join(job.labels_to)
+    grid.add_row("labels", f"known to {plain(_LABELS_TO.get(to, to))}")
+    grid.add_row("")
     return grid
 
 

@@ -24,6 +24,14 @@ ALL_PARTIES = "all parties"
 """The owner of joined rows, in a picture."""
 
 
+class DisclosesCentroids(Protocol):
+    """Who learns the final centroids."""
+
+    @property
+    def centroids(self) -> str:
+        """Each party in its "own" columns, "all" parties all of them, or "nobody"."""
+
+
 @runtime_checkable
 class HoldsColumns(Protocol):
     """What the job of such a run has besides the keys of every k-means job."""
@@ -31,6 +39,10 @@ class HoldsColumns(Protocol):
     @property
     def align(self) -> str:
         """How rows of the same entities find each other: "psi", "order" or "none"."""
+
+    @property
+    def disclose(self) -> DisclosesCentroids:
+        """What is disclosed of the model."""
 
     @property
     def labels_to(self) -> str | tuple[str, ...]:
@@ -266,7 +278,7 @@ def picture_of_columns(
     else:
         rows, owner = tables[party].rows[np.array(known[0].own.rows, dtype=np.int64)], party
         positions = np.array([columns.index(column) for column in held[party]])
-        title = f"Own columns of {party}, " + ("labels hidden" if labels is None else "clusters of all")
+        title = f"Own columns of {party}, " + ("labels hidden" if labels is None else "clusters of all columns")
     centers = centers_array(result.cluster_centers, result.n_clusters, len(report.columns))
     if len(report.columns) == len(columns):
         centers = centers[:, positions]
