@@ -116,7 +116,7 @@ def _print_remarks(report: KMeansReport) -> None:
         )
     for remark in report.result.remarks:
         console.out.print(f"[yellow]{plain(remark)}[/yellow]\n")
-    if report.result.centroid_grid is not None:
+    if report.result.centroid_grid is not None and report.result.cluster_centers is not None:
         steps = ", ".join(
             f"{figure(step)} ({plain(column)})"
             for step, column in zip(report.result.centroid_grid, report.columns, strict=True)
