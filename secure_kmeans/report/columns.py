@@ -176,8 +176,15 @@ def in_the_clear_of_columns(
     if model is None or (model.seed is None and job.centroids is None):
         return None
     joined = {ALL_PARTIES: Table(ALL_PARTIES, job.columns, rows)}
-    whole = model.centroids is not None  # else the parties cannot order the clusters by their centroids
-    return InTheClear.of(job, joined, model.seed or 0, model.best_restart, order_by_centroid=whole)
+    whole = model.centroids is not None
+    return InTheClear.of(
+        job,
+        joined,
+        model.seed or 0,
+        model.best_restart,
+        order_by_centroid=whole,
+        discloses_centroids=whole or results[0].own.centroids is not None,
+    )
 
 
 def report_of_columns(

@@ -56,6 +56,7 @@ class InTheClear:
         restart: int | None = None,
         *,
         order_by_centroid: bool = True,
+        discloses_centroids: bool = True,
     ) -> Self:
         """Run every start and keep one.
 
@@ -68,7 +69,7 @@ class InTheClear:
             Of the public coins; needed unless the centroids are given.
         restart : int, optional
             Number of the start to keep; the best if not given.
-        order_by_centroid : bool
+        order_by_centroid, discloses_centroids : bool
             See :func:`~secure_kmeans.plaintext.conclusion.conclude`.
         """
         assert seed is not None or clustering.centroids is not None
@@ -76,7 +77,13 @@ class InTheClear:
         scaled = np.concatenate([table.scaled(clustering.scaling) for table in tables.values()])
         runs = run_on_scaled(clustering, scaled, seed or 0)
         kept = number_of_best(runs) if restart is None else restart
-        model = conclude(clustering, rows, runs[kept], order_by_centroid=order_by_centroid)
+        model = conclude(
+            clustering,
+            rows,
+            runs[kept],
+            order_by_centroid=order_by_centroid,
+            discloses_centroids=discloses_centroids,
+        )
         section = _section_of_run(clustering, rows, scaled, runs[kept], model)
         seed = None if clustering.centroids is not None else seed
         return cls(clustering, tables, seed, kept, runs[kept], model, section)
