@@ -79,7 +79,15 @@ class Shk(OnShares[ShkJob, KMeansResult]):
         model = results[0].common
         if model is None or (model.seed is None and job.centroids is None):
             return None
-        return InTheClear.of(job, tables, model.seed or 0, model.best_restart)
+        known = model.centroids is not None
+        return InTheClear.of(
+            job,
+            tables,
+            model.seed or 0,
+            model.best_restart,
+            order_by_centroid=known,
+            discloses_centroids=known,
+        )
 
     def report(
         self,
