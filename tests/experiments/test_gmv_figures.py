@@ -1,0 +1,74 @@
+"""The figures of GMV's paper, with the rounds of two and three clusters."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import gmv_runs
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.experiments.scripts import run_script
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the script writes."""
+    folder: Path = tmp_path_factory.mktemp("gmv")
+    printed = run_script("gmv_figures.py", "--most-clusters", 3, "--output", folder)
+    assert "horizontal, together by shk" in printed
+    return folder
+
+
+def test_runs_on_shares_are_as_the_centralised_one(output: Path) -> None:
+    agreement = json.loads((output / "agreement.json").read_text())["agreement"]
+    for name in ("centralised", "horizontal, together by shk", "vertical, together by svk"):
+        assert agreement[name] == {
+            "adjusted_rand": 1.0,
+            "rows": 400,
+            "labels_as_centralised": 400,
+            "centroids_as_centralised": True,
+        }
+
+
+def test_alice_alone_finds_other_groups_and_misleads_bob(output: Path) -> None:
+    agreement = json.loads((output / "agreement.json").read_text())["agreement"]
+    for split, most in (("horizontal", 0.95), ("vertical", 0.5)):
+        for who in ("alice alone", "bob by alice's model"):
+            found = agreement[f"{split}, {who}"]
+            assert found["adjusted_rand"] < most
+            assert found["labels_as_centralised"] < found["rows"]
+
+
+def test_rounds_by_the_paper_and_counted(output: Path) -> None:
+    rounds = pd.read_csv(output / "rounds.csv", index_col="clusters")
+    assert rounds.index.tolist() == [2, 3]
+    paper = rounds[[name for name in rounds.columns if str(name).startswith("paper")]]
+    assert paper.to_numpy().tolist() == [[24, 154, 18], [26, 156, 27]]
+    assert rounds["counted: shk, sizes revealed"].tolist() == [12, 12]
+    assert rounds["counted: shk, all sizes hidden"].tolist() == [33, 33]
+    assert (rounds["counted: svk, labels revealed"] < rounds["paper: svk, labels revealed"]).all()
+
+
+def test_all_figures_are_drawn(output: Path) -> None:
+    for number in (2, 3, 4, 6):
+        assert (output / f"figure_{number}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_points_are_those_of_the_paper() -> None:
+    points = gmv_runs.Points.drawn(0)
+    assert np.bincount(points.groups).tolist() == [100] * 4
+    for group, mean in enumerate(((5, 3), (5, -5), (-5, 5), (-3, -5))):
+        own = points.rows[points.groups == group]
+        assert own.mean(axis=0) == pytest.approx(mean, abs=0.5)  # five standard errors
+        assert own.std(axis=0) == pytest.approx([1, 1], abs=0.3)
+    assert points.is_alices.sum() == 200
+
+
+def test_clusters_are_numbered_by_the_rows_that_they_share() -> None:
+    found = gmv_runs.Found(np.array([1, 1, 0]), np.array([[7.0], [8.0]]))
+    alike = found.numbered_as(np.array([0, 0, 1]))
+    assert alike.labels.tolist() == [0, 0, 1]
+    assert alike.centroids.tolist() == [[8.0], [7.0]]
