@@ -3,6 +3,7 @@
 SecureKMeansError
 ├── JobError             (ValueError)    the job or an option asks for something impossible
 ├── DataError            (ValueError)    a table cannot be used as it is
+│   └── MismatchError    (ValueError)    the parties' tables do not fit each other; all roles raise it
 ├── IdentityError        (ValueError)    a key or a certificate cannot be used as it is
 ├── StateError           (ValueError)    a run cannot be resumed from what the state folder holds
 ├── ConsentError         (ValueError)    a party does not agree to what a run would disclose
@@ -55,6 +56,13 @@ class JobError(SecureKMeansError, ValueError):
 
 class DataError(SecureKMeansError, ValueError):
     """A table cannot be used as it is."""
+
+
+class MismatchError(DataError):
+    """The parties' tables do not fit each other.
+
+    Every role raises it, with the same message. The message holds nothing that not all roles know.
+    """
 
 
 class IdentityError(SecureKMeansError, ValueError):

@@ -73,6 +73,10 @@ class MemoryMesh:
     def flush(self) -> None:
         pass
 
+    def finish(self) -> dict[str, Any]:
+        """Every message has arrived: a role receives what was sent before the sender's failure."""
+        return {}
+
     def post_object(self, peer: str, value: Any) -> int:
         payload = encode_object(value)
         self._put(peer, payload)

@@ -27,8 +27,15 @@ from secure_kmeans.words import printable
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-PHASES: Final = {"set-up": "Set-up", "initialisation": "Initialisation", "iterations": "Iterations"}
+PHASES: Final = {
+    "set-up": "Set-up",
+    "alignment": "Alignment",
+    "initialisation": "Initialisation",
+    "iterations": "Iterations",
+}
 """Phases of a run, with their names for people. A protocol may have others."""
+_OF_SOME: Final = frozenset({"alignment"})
+"""Phases that few runs have. Their bars show once they begin."""
 
 _LINE_SECONDS: Final = 30.0
 _WANTED_LINE_SECONDS: Final = 2.0
@@ -163,7 +170,10 @@ class _Phases:
 
     def __init__(self, bars: Bars) -> None:
         self.bars = bars
-        self.tasks = {phase: bars.add_task(name, total=1, count="", start=False) for phase, name in PHASES.items()}
+        self.tasks = {
+            phase: bars.add_task(name, total=1, count="", start=False, visible=phase not in _OF_SOME)
+            for phase, name in PHASES.items()
+        }
         self.seen: set[str] = set()
 
     def start(self) -> None:
@@ -184,7 +194,7 @@ class _Phases:
             else:
                 self.bars.update(self.tasks[earlier], visible=False)
         self.bars.start_task(self.tasks[phase])
-        self.bars.update(self.tasks[phase], completed=done, total=total, count=_count(phase, done, total))
+        self.bars.update(self.tasks[phase], completed=done, total=total, count=_count(phase, done, total), visible=True)
 
 
 def print_announcement(announcement: Announcement) -> None:

@@ -83,6 +83,13 @@ class Scaling(Agreed):
         """The map of each column to 0 to 1 by its own bounds, in which final means are computed."""
         return Scaling.of(method="minmax", lower=self.lower, upper=self.upper)
 
+    def of_columns(self, columns: slice) -> Scaling:
+        """The same map of some of the columns alone. With "uniform" its factor stays that of all columns."""
+        lower, upper = self.lower[columns], self.upper[columns]
+        if self.method != "uniform":
+            return Scaling.of(method=self.method, lower=lower, upper=upper)
+        return _UniformColumns.of(method="uniform", lower=lower, upper=upper, unit=float(self.units[0]))
+
     def apply(self, rows: np.ndarray) -> np.ndarray:
         """Original to scaled units, (n, n_features) to the same shape."""
         scaled: np.ndarray = (rows - self.offsets) / self.units
@@ -92,3 +99,20 @@ class Scaling(Agreed):
         """Scaled to original units, (n, n_features) to the same shape."""
         rows: np.ndarray = scaled * self.units + self.offsets
         return rows
+
+
+class _UniformColumns(Scaling):
+    """The map "uniform" of some of its columns.
+
+    Attributes
+    ----------
+    unit : float
+        Original units in one scaled unit.
+    """
+
+    unit: float
+
+    @property
+    def units(self) -> np.ndarray:
+        """Original units in one scaled unit, of shape (n_features,)."""
+        return np.full(len(self.lower), self.unit)

@@ -1,7 +1,7 @@
 """The stop rule's bound: a part of the mean variance of the columns, in integers that a run on shares can compute.
 
 With |x_i|^2 the squared norm of row i and m the mean row, all in units of the fixed point, the sum of the columns'
-variances is ``mean |x_i|^2 - |m|^2``. Norms are shifted by a few bits, so that their sum fits the ring. The run stops
+variances is ``mean |x_i|^2 - |m|^2``. Squares are shifted by a few bits, so that their sum fits the ring. The run stops
 when the squared movements of all centroids add up to at most ``tol`` times the variances' mean.
 """
 
@@ -69,14 +69,17 @@ class Tolerance:
             raise JobError(f"tol: the ring has no room for the variance of {counted(n_samples, 'row')}; use 0")
         shift = max(0, bits_to_hold(norm) - room)
         mean_bits = min(room - bits_to_hold(reach), (61 - bits_to_hold(d * reach**2)) // 2)
-        slack = 3 + math.ceil(d * reach / 2.0 ** (shift + mean_bits))
+        slack = 2 + d + math.ceil(d * reach / 2.0 ** (shift + mean_bits))
         exact = clustering.tol / d * 2.0**shift
         factor_bits = min(_FACTOR_BITS - (math.frexp(exact)[1]), 62)
         return cls(n_samples, shift, mean_bits, slack, round(math.ldexp(exact, factor_bits)), factor_bits, 1 << room)
 
     def shifted_norms(self, X: np.ndarray) -> np.ndarray:
-        """The squared norms of (n, d) rows in units of the fixed point, shifted, (n,) int64."""
-        shifted: np.ndarray = (X * X).sum(axis=1) >> np.int64(self.shift)
+        """The squared norms of (n, d) rows in units of the fixed point, shifted, (n,) int64.
+
+        Each column is shifted by itself, so that parties that hold columns can add up their parts.
+        """
+        shifted: np.ndarray = (X * X >> np.int64(self.shift)).sum(axis=1)
         return shifted
 
     def bound(self, X: np.ndarray) -> int:

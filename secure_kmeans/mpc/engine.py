@@ -12,14 +12,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from secure_kmeans.job.fixed_point import RING_BITS
-from secure_kmeans.mpc import argmin, circuits, comparison, division, products, summation, truncation
+from secure_kmeans.mpc import argmin, circuits, columns, comparison, division, products, summation, truncation
 from secure_kmeans.mpc.cleartext import plane_of
+from secure_kmeans.mpc.columns import Columns
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
 from secure_kmeans.mpc.kernels import WORD, words_for
 from secure_kmeans.mpc.products import MaskedCentroids
 from secure_kmeans.mpc.rounds import Step
-from secure_kmeans.mpc.rows import COMPARISONS_AT_ONCE, Assignment, Rows, pairs_of_candidates, slices
+from secure_kmeans.mpc.rows import COMPARISONS_AT_ONCE, Assignment, Rows, labels_on_shares, pairs_of_candidates, slices
 
 
 class RowsOfAnEngine(Protocol):
@@ -207,3 +208,25 @@ class SecureEngine:
         """See :func:`~secure_kmeans.mpc.division.divide_by_secret`."""
         shares = share_of(T), share_of(counts), share_of(otherwise)
         return wrap((yield from division.divide_by_secret(self.core, *shares, largest)))
+
+    # ------------------------------------------------------- columns that a party holds in the clear
+
+    def columns(self, own: np.ndarray, bits: int) -> Columns:
+        """Rows of which this party holds (n, own columns) in the clear; also draws up the circuits."""
+        for width in (bits, RING_BITS):
+            circuits.comparison(width)
+        return Columns(self.core, np.ascontiguousarray(own.T))
+
+    def labels_in_the_clear(self, H: Assignment, n: int) -> Step[np.ndarray]:
+        """See :func:`~secure_kmeans.mpc.columns.labels_in_the_clear`."""
+        return (yield from columns.labels_in_the_clear(self.core, H, n))
+
+    def labels_on_shares(self, H: Assignment, n: int) -> Step[tuple[Shared, Shared]]:
+        """See :func:`~secure_kmeans.mpc.rows.labels_on_shares`."""
+        return (yield from labels_on_shares(self.core, H, n))
+
+    def own_columns_moved_more(
+        self, before: np.ndarray, now: np.ndarray, limit: Shared, among: np.ndarray
+    ) -> Step[Shared]:
+        """See :func:`~secure_kmeans.mpc.columns.moved_more`."""
+        return (yield from columns.moved_more(self.core, before, now, limit, among))

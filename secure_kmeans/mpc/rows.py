@@ -72,7 +72,7 @@ class Rows:
 
     def blocks(self, k: int, r: int) -> Iterator[FixedMatrix]:
         """The rows in blocks for labelling with k centroids of each of r starts."""
-        for where in slices(len(self), max(WORD, COMPARISONS_AT_ONCE // (r * pairs_of_candidates(k)))):
+        for where in blocks_of(len(self), k, r):
             yield self.matrix.of_rows(where)
 
     def label(self, C: MaskedCentroids, bits: int) -> Step[Assignment]:
@@ -111,7 +111,7 @@ class Rows:
         k, r = H.n_clusters - 1, H.starts
         for X, assigned in zip(self.blocks(H.n_clusters, r), H.blocks, strict=True):
             d, n = X.shape
-            most = yield from self._integers(assigned, r, n, size)  # (k - 1, r, rows of the block)
+            most = yield from _integers(self.core, assigned, r, n, size)  # (k - 1, r, rows of the block)
             sums.append((yield from products.sums(self.core, most.reshape(k * r, n), X, size)).reshape(k, r, d))
             counts.append(most.sum(axis=2))
         T, t = sum(sums[1:], sums[0]), sum(counts[1:], counts[0])
@@ -121,27 +121,38 @@ class Rows:
         return wrap(np.ascontiguousarray(T)), wrap(np.ascontiguousarray(t))
 
     def labels(self, H: Assignment) -> Step[tuple[Shared, Shared]]:
-        """Of one start: (n,) numbers of the rows' centroids and (k,) counts, modulo 2^(8 :data:`LABEL_BYTES`).
+        """See :func:`labels_on_shares`."""
+        return (yield from labels_on_shares(self.core, H, len(self)))
 
-        Rounds: for each block 1 for integers from bits.
-        """
-        numbers, counts = [], []
-        for X, assigned in zip(self.blocks(H.n_clusters, H.starts), H.blocks, strict=True):
-            n = X.shape[1]
-            most = (yield from self._integers(assigned, H.starts, n, LABEL_BYTES))[:, 0]
-            last = self.core.public(np.ones(n, dtype=np.int64)) - most.sum(axis=0)
-            one_hot = np.concatenate([most, last[None]])
-            numbers.append((np.arange(len(one_hot))[:, None] * one_hot).sum(axis=0))
-            counts.append(one_hot.sum(axis=1))
-        return wrap(np.concatenate(numbers)), wrap(np.sum(counts, axis=0))
 
-    def _integers(self, assigned: Shared, r: int, n: int, size: int) -> Step[np.ndarray]:
-        """A block's assignment to all centroids but the last: (k - 1, r, n) int64 shares modulo 2^(8 size)."""
-        share = share_of(assigned)
-        if not is_bits(assigned):
-            return share[:-1].reshape(len(share) - 1, r, n)
-        integers = yield from comparison.to_integers(self.core, share, r * n, size)
-        return integers.reshape(len(share), r, n)
+def labels_on_shares(core: Core, H: Assignment, n: int) -> Step[tuple[Shared, Shared]]:
+    """Of one start: (n,) numbers of the rows' centroids and (k,) counts, modulo 2^(8 :data:`LABEL_BYTES`).
+
+    Rounds: for each block 1 for integers from bits.
+    """
+    numbers, counts = [], []
+    for where, assigned in zip(blocks_of(n, H.n_clusters, H.starts), H.blocks, strict=True):
+        size = where.stop - where.start
+        most = (yield from _integers(core, assigned, H.starts, size, LABEL_BYTES))[:, 0]
+        last = core.public(np.ones(size, dtype=np.int64)) - most.sum(axis=0)
+        one_hot = np.concatenate([most, last[None]])
+        numbers.append((np.arange(len(one_hot))[:, None] * one_hot).sum(axis=0))
+        counts.append(one_hot.sum(axis=1))
+    return wrap(np.concatenate(numbers)), wrap(np.sum(counts, axis=0))
+
+
+def _integers(core: Core, assigned: Shared, r: int, n: int, size: int) -> Step[np.ndarray]:
+    """A block's assignment to all centroids but the last: (k - 1, r, n) int64 shares modulo 2^(8 size)."""
+    share = share_of(assigned)
+    if not is_bits(assigned):
+        return share[:-1].reshape(len(share) - 1, r, n)
+    integers = yield from comparison.to_integers(core, share, r * n, size)
+    return integers.reshape(len(share), r, n)
+
+
+def blocks_of(n: int, k: int, r: int) -> list[slice]:
+    """The blocks of n rows for labelling with k centroids of each of r starts."""
+    return slices(n, max(WORD, COMPARISONS_AT_ONCE // (r * pairs_of_candidates(k))))
 
 
 def pairs_of_candidates(k: int) -> int:

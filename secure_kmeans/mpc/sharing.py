@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -13,9 +14,10 @@ from secure_kmeans.job.fixed_point import FixedPoint, bits_to_hold
 from secure_kmeans.job.ledger import Disclosure, Ledger
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
-from secure_kmeans.mpc.engine import Engine
+from secure_kmeans.mpc.engine import Engine, SecureEngine
 from secure_kmeans.mpc.packing import RING_BYTES
 from secure_kmeans.mpc.rounds import Opening, Step
+from secure_kmeans.mpc.rows import Assignment
 
 _SUM_BITS: Final = 200
 
@@ -68,6 +70,34 @@ class Sharing:
                 for rank, count in enumerate(counts)
                 if count
             ]
+        )
+
+    def enter_columns(self, own: np.ndarray, widths: Sequence[int], bits: int | None = None) -> Shared:
+        """Enter all parties' columns of the same rows, side by side in rank order. Rounds: 0.
+
+        Parameters
+        ----------
+        own : (n, widths[rank]) float64, scaled
+        widths : sequence of int
+            Every party's number of columns.
+        bits : int, optional
+            Fractional bits, if not those of the fixed point.
+
+        Returns
+        -------
+        (n, n_features) encrypted tensor.
+        """
+        n = len(own)
+        if self.engine.is_dealer:
+            return wrap(np.zeros((n, sum(widths)), dtype=np.int64))
+        fixed_point = self.fixed_point if bits is None else FixedPoint(bits)
+        encoded = torch.from_numpy(fixed_point.encode(own))
+        return crypten.cat(
+            [
+                crypten.share(encoded if rank == self.rank else None, rank, (n, width))
+                for rank, width in enumerate(widths)
+            ],
+            dim=1,
         )
 
     def enter_public(self, values: np.ndarray) -> Shared:
@@ -134,13 +164,37 @@ class Sharing:
         edges = np.cumsum([0, *counts]).tolist()
         owners = {
             party: slice(start, stop)
-            for party, start, stop in zip(self.parties, edges[:-1], edges[1:], strict=True)
+            for party, (start, stop) in zip(self.parties, pairwise(edges), strict=True)
             if stop > start
         }
         steps = [self.revealing(values[rows], disclosure, to=party, size=size) for party, rows in owners.items()]
         revealed = dict(zip(owners, self.engine.together(*steps), strict=True))
         own = revealed.get(self.parties[self.rank]) if self.rank < len(self.parties) else None
         return np.empty(0, dtype=np.int64) if own is None else own
+
+    def reveal_columns_to_owners(self, values: Shared, widths: Sequence[int], disclosure: Disclosure) -> np.ndarray:
+        """Disclose (m, n_features) numbers: to each party those in its own columns. Rounds: 1.
+
+        Returns
+        -------
+        (m, n_features) int64; zeros in the other columns.
+        """
+        edges = np.cumsum([0, *widths]).tolist()
+        owned = [slice(start, stop) for start, stop in pairwise(edges)]
+        steps = [
+            self.revealing(values[:, columns], disclosure, to=party)
+            for party, columns in zip(self.parties, owned, strict=True)
+        ]
+        return np.concatenate(self.engine.together(*steps), axis=1)
+
+    def revealing_labels(
+        self, H: Assignment, n: int, disclosure: Disclosure, *, iteration: int | None = None
+    ) -> Step[np.ndarray]:
+        """Disclose the assignment of n rows to all parties: (r, n) int64. Rounds: 1."""
+        assert isinstance(self.engine, SecureEngine)
+        if self.engine.takes_part:
+            self.ledger.record(disclosure, iteration=iteration)
+        return (yield from self.engine.labels_in_the_clear(H, n))
 
     def reveal_sum(self, own: float, disclosure: Disclosure, *, bound: float) -> float:
         """Disclose the sum of one number of each party to all parties, and nothing else about the numbers.

@@ -40,7 +40,7 @@ class PlainModel:
     sizes_by_iteration: list[list[int | None]]
 
 
-def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun) -> PlainModel:
+def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun, *, order_by_centroid: bool = True) -> PlainModel:
     """The model of a run of :func:`~secure_kmeans.plaintext.baseline.run_in_the_clear`.
 
     Parameters
@@ -49,8 +49,11 @@ def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun) -> PlainM
     rows : (n_samples, n_features) float64, original units
     run : KMeansRun
         Scaled units.
+    order_by_centroid : bool
+        Clusters of the same size are in the order of their centroids; else, where no party knows whole centroids, in
+        the order in which the run began with them.
     """
-    n, least, scaling = len(rows), clustering.min_cluster_size, clustering.scaling
+    n, least, scaling = len(rows), clustering.withheld_below, clustering.scaling
     fixed_point = FixedPoint(clustering.precision_bits)
     X = fixed_point.encode(scaling.apply(rows))
     grid, labels = fixed_point.encode(run.centroids), run.labels
@@ -67,7 +70,8 @@ def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun) -> PlainM
     shown = np.minimum(sizes, averaged) >= least
     known_sizes = [int(size) if each else None for size, each in zip(sizes, shown, strict=True)]
     known = [centroid if each else None for centroid, each in zip(centroids.tolist(), shown, strict=True)]
-    order = usual_order(known_sizes if shifts is None else None, known)
+    order = usual_order(known_sizes if shifts is None else None, known if order_by_centroid else None)
+    order = order or list(range(len(grid)))  # nothing is known by which the clusters could be ordered
     return PlainModel(
         centroids=[known[number] for number in order],
         grid_centroids=[grid[number].tolist() if shown[number] else None for number in order],

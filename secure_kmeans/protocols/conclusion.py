@@ -14,13 +14,14 @@ centroids on a coarse grid are disclosed, and rows are labelled by these.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from secure_kmeans.errors import StateError
 from secure_kmeans.job import Clustering
 from secure_kmeans.job.fixed_point import RING_BITS, FixedPoint
 from secure_kmeans.job.ledger import Disclosure
@@ -33,6 +34,10 @@ from secure_kmeans.mpc.rows import LABEL_BYTES
 from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.mpc.withholding import sizes_below
 from secure_kmeans.protocols.lloyd import Lloyd
+from secure_kmeans.protocols.partition import Partition
+
+Reveal = Callable[[Shared], np.ndarray]
+"""Callback(numbers): records a disclosure and makes it. What this party does not learn is 0."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,21 @@ class Concluded:
     ----------
     small : Disclosure or None
         Which clusters are withheld; None where neither centroids nor sizes are disclosed.
-    centroids, sizes : Disclosure or None
+    sizes : Disclosure or None
         None where they are not disclosed.
-    labels : Disclosure
+    centroids : Reveal or None
+        Discloses (m, d) centroids, or parts of them; None where they are not disclosed.
+    labels : Reveal
+        Discloses (n,) numbers of clusters, each to those that may learn it. Empty where a party learns none.
+    centroids_to_all : bool
+        Whether all parties learn the same of the centroids.
     """
 
     small: Disclosure | None
-    centroids: Disclosure | None
     sizes: Disclosure | None
-    labels: Disclosure
+    centroids: Reveal | None
+    labels: Reveal
+    centroids_to_all: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,13 +72,17 @@ class Conclusion:
     Attributes
     ----------
     centroids : list of lists of float, or None
+        A coordinate that this party does not learn is meaningless.
     grid_centroids : list of lists of int, or None
     sizes : list of int, or None
     withheld : list of int
-    labels : (n of this party,) int64
+    labels : int64
+        Those that this party learns.
     order : list of int
         The loop's number of each cluster.
     model_share : str
+        For each cluster this party's share of its grid centroid, and its number in the loop, as
+        :class:`~secure_kmeans.job.model.KMeansOwn` has it.
     """
 
     centroids: list[list[float] | None] | None
@@ -87,8 +102,9 @@ class Conclude:
     sharing : Sharing
     clustering : Clustering
     lloyd : Lloyd
-    own_rows : (n of this party, d) float64, original units
-    counts : sequence of int
+    own_rows : float64
+        This party's part of the rows, by columns in units of their ranges, from 0 to 1.
+    partition : Partition
     disclosed : Concluded
     """
 
@@ -98,16 +114,16 @@ class Conclude:
         clustering: Clustering,
         lloyd: Lloyd,
         own_rows: np.ndarray,
-        counts: Sequence[int],
+        partition: Partition,
         disclosed: Concluded,
     ) -> None:
         self.sharing, self.engine = sharing, sharing.engine
         self.clustering, self.lloyd, self.disclosed = clustering, lloyd, disclosed
-        self.own_rows, self.counts = own_rows, counts
-        self.n = sum(counts)
+        self.own_rows, self.partition = own_rows, partition
+        self.n = partition.n
 
     def run(self, best: int) -> Conclusion:
-        """Disclose the model of one start, and to each party the labels of its own rows."""
+        """Disclose the model of one start, and the labels of the rows."""
         sharing, engine, disclosed = self.sharing, self.engine, self.disclosed
         C = self.lloyd.C[best : best + 1]  # (1, k, d)
         shifts = self.clustering.centroid_shifts(self.n)
@@ -126,10 +142,10 @@ class Conclude:
             opened = C[0, _index(shown)]
             if exact:
                 opened = crypten.cat([opened, self._means(T, shown, best)])
-            revealed = sharing.reveal(opened, disclosed.centroids)
+            revealed = disclosed.centroids(opened)
             grid = revealed[: shown.sum()]
             means = revealed[shown.sum() :] if exact else None
-        labels = sharing.reveal_to_owners(numbers, self.counts, disclosed.labels, size=LABEL_BYTES)
+        labels = disclosed.labels(numbers)
         return self._in_usual_order(C, shown, grid, means, sizes, labels)
 
     def _averaged(self, best: int, *, exact: bool) -> tuple[Shared | None, Shared | None]:
@@ -148,8 +164,7 @@ class Conclude:
 
     def _rows_by_column(self) -> RowsOfAnEngine:
         """The rows once more, each column in units of its own range."""
-        own = self.clustering.scaling.by_column.apply(self.own_rows)
-        X = self.sharing.enter_rows(own, self.counts, self.clustering.mean_bits(self.n))
+        X = self.partition.enter(self.sharing, self.own_rows, self.clustering.mean_bits(self.n))
         rows: RowsOfAnEngine = self.engine.execute(self.engine.enter(X, RING_BITS))
         return rows
 
@@ -210,9 +225,9 @@ class Conclude:
         elif grid is not None:
             centroids = _spread(scaling.invert(fixed_point.decode(grid)), shown)
         known_sizes = None if sizes is None else _spread(sizes, shown)
-        order = usual_order(known_sizes, centroids) or list(range(len(shown)))
+        order = usual_order(known_sizes, centroids if self.disclosed.centroids_to_all else None)
+        order = order or list(range(len(shown)))
         position = np.argsort(order)
-        share = "" if grid is not None and shown.all() else self._kept(C, order)
         return Conclusion(
             centroids=_ordered(centroids, order),
             grid_centroids=None if grid is None else _ordered(_spread(grid, shown), order),
@@ -220,15 +235,39 @@ class Conclude:
             withheld=np.flatnonzero(~shown[order]).tolist(),
             labels=position[labels],
             order=order,
-            model_share=share,
+            model_share=kept_share(crypten.share_of(C)[0], order),
         )
 
-    @staticmethod
-    def _kept(C: Shared, order: list[int]) -> str:
-        """This party's share of the centroids by which rows were labelled, and the order that decides ties."""
-        share = crypten.share_of(C)[0][order]
-        kept = np.concatenate([share, np.array(order)[:, None]], axis=1)
-        return base64.b64encode(kept.astype("<i8").tobytes()).decode()
+
+def kept_share(share: np.ndarray, order: Sequence[int], ties: np.ndarray | None = None) -> str:
+    """A party's share of the centroids by which rows were labelled, in an order, and the numbers that decide ties.
+
+    Parameters
+    ----------
+    share : (k, d) int64
+    order : sequence of int
+    ties : (k,) ints, optional
+        By the clusters' numbers in ``share``; if not given, these numbers decide.
+    """
+    numbers = np.arange(len(share)) if ties is None else ties
+    kept = np.concatenate([share[order], numbers[order][:, None]], axis=1)
+    return base64.b64encode(kept.astype("<i8").tobytes()).decode()
+
+
+def read_share(kept: bytes | None, k: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """The share (1, k, d) that was kept, in the order that decides ties, and the numbers of its clusters, (k,).
+
+    Raises
+    ------
+    StateError
+        Where it is not of k clusters and d columns.
+    """
+    raw = np.frombuffer(kept or b"", dtype=np.uint8)
+    if len(raw) != 8 * k * (d + 1):
+        raise StateError("there is no share of the model that the job names; name the folder of the run's states")
+    rows = raw.view("<i8").reshape(k, d + 1).astype(np.int64)
+    order = rows[:, d].argsort(kind="stable")
+    return rows[None, order, :d], order
 
 
 def _index(shown: np.ndarray) -> torch.Tensor:

@@ -28,6 +28,7 @@ from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.protocols.bounds import bits_of_a_difference
 from secure_kmeans.protocols.distances import squared_distances, squared_norms
+from secure_kmeans.protocols.partition import Partition
 from secure_kmeans.protocols.starts import Starts
 
 Chosen = Callable[[int, int], None]
@@ -44,7 +45,7 @@ def first_centroids(
     sharing: Sharing,
     clustering: Clustering,
     own_rows: np.ndarray,
-    counts: list[int],
+    partition: Partition,
     X: Shared,
     starts: Starts,
     progress: Progress,
@@ -55,9 +56,9 @@ def first_centroids(
     ----------
     sharing : Sharing
     clustering : Clustering
-    own_rows : (n of this party, d) float64, scaled
-    counts : list of int
-        Every party's number of rows.
+    own_rows : float64
+        This party's part of the rows, scaled.
+    partition : Partition
     X : (n, d) encrypted tensor
     starts : Starts
     progress : Progress
@@ -66,7 +67,7 @@ def first_centroids(
     -------
     (r, k, d).
     """
-    engine, n = sharing.engine, sum(counts)
+    engine, n = sharing.engine, partition.n
 
     def chosen(number: int, of: int) -> None:
         if engine.takes_part:
@@ -78,7 +79,7 @@ def first_centroids(
         bits = bits_of_a_difference(clustering, clustering.precision_bits)
         return engine.execute(farthest(engine, X, clustering.n_clusters, starts, bits, chosen))
     grid = DrawGrid.fitting(n, len(clustering.columns), clustering.scaling.largest)
-    X_coarse = sharing.enter_rows(sharing.fixed_point.on_grid(own_rows), counts, grid.row_bits)
+    X_coarse = partition.enter(sharing, sharing.fixed_point.on_grid(own_rows), grid.row_bits)
     bits = bits_of_a_difference(clustering, grid.row_bits)
     return engine.execute(k_means_plus_plus(engine, X, X_coarse, grid, clustering.n_clusters, starts, bits, chosen))
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.job import Clustering, Scaling
+from secure_kmeans.job import Clustering, KMeansJob, Scaling
 from secure_kmeans.job.coins import DrawGrid
 from secure_kmeans.job.fixed_point import FixedPoint, largest_that_fits
 from secure_kmeans.job.tolerance import Tolerance
@@ -62,6 +62,34 @@ def check_prediction(clustering: Clustering, table: Table) -> list[str]:
     shape = len(clustering.columns), clustering.n_clusters
     check_reach(table, clustering.scaling, largest_that_fits(clustering.precision_bits, *shape))
     return []
+
+
+def check_columns(job: KMeansJob, table: Table, columns: slice) -> list[str]:
+    """Check a party's table of some of the columns for a fit or for a prediction.
+
+    Parameters
+    ----------
+    job : KMeansJob
+    table : Table
+        With these columns alone.
+    columns : slice
+        Their positions among those of the job.
+
+    Returns
+    -------
+    Advice, one line each.
+
+    Raises
+    ------
+    DataError
+        For a row outside the bounds, or, of a prediction, too far outside.
+    """
+    scaling = job.scaling.of_columns(columns)
+    if job.task == "predict":
+        check_reach(table, scaling, largest_that_fits(job.precision_bits, len(job.columns), job.n_clusters))
+        return []
+    keys = {"columns": table.columns, "n_clusters": job.n_clusters, "precision_bits": job.precision_bits}
+    return check_fit(Clustering.of(scaling=scaling, **keys), table)
 
 
 def check_rows(clustering: Clustering, n_samples: int, *, hidden: bool = False) -> None:

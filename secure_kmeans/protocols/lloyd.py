@@ -269,19 +269,16 @@ class Lloyd:
         With T and t of the final centroids the inertia is a constant plus ``sum_j t_j |c_j|^2 - 2 T_j . c_j``.
         Where that sum could wrap, its terms are divided first: inertias that differ by less count as equal.
         """
-        engine, (restarts, _, d) = self.engine, self.C.size()
+        engine, restarts = self.engine, self.C.size(0)
         if restarts == 1:
             return 0
         T, t = engine.execute(self.rows.sums(self.relabelled(self.C), RING_BYTES))
         terms = engine.execute(engine.multiply(t.unsqueeze(2), self.C)) - T * 2
-        largest_sum = 3.0 * len(self.rows) * d * self.clustering.scaling.largest**2
-        excess = 2 * self.clustering.precision_bits + bits_to_hold(largest_sum) - RING_BITS + 3
+        excess = excess_bits(self.clustering, len(self.rows))
         if excess > 0:
             terms = engine.execute(engine.shift_right(terms.reshape(-1), excess)).reshape(*terms.size())
         inertias = engine.execute(engine.multiply(terms, self.C)).sum(2).sum(1)
-        one_hot = engine.execute(engine.argmin_one_hot(inertias.unsqueeze(1)))
-        number = (one_hot[:, 0] * torch.arange(restarts)).sum().reshape(1)
-        return int(self.sharing.reveal(number, self.revealed.best_restart)[0])
+        return number_of_least(self.sharing, inertias, self.revealed.best_restart)
 
     def relabelled(self, C: Shared, bits: int | None = None) -> Assignment:
         """The assignment of the rows to these centroids, (r, k, d).
@@ -297,3 +294,19 @@ class Lloyd:
         if self.C.size(0) > 1 or self.assignment is None:
             return self.relabelled(self.C[best : best + 1])
         return self.assignment
+
+
+def excess_bits(clustering: Clustering, n: int) -> int:
+    """Bits by which the part of an inertia that depends on the centroids could be too long for the ring, of n rows."""
+    largest_sum = 3.0 * n * len(clustering.columns) * clustering.scaling.largest**2
+    return 2 * clustering.precision_bits + bits_to_hold(largest_sum) - RING_BITS + 3
+
+
+def number_of_least(sharing: Sharing, inertias: Shared, disclosure: Disclosure) -> int:
+    """The number of the least of (r,) numbers, the first of those that are equal; nothing else is revealed.
+
+    Rounds: those of an argmin of r numbers, and 1.
+    """
+    one_hot = sharing.engine.execute(sharing.engine.argmin_one_hot(inertias.unsqueeze(1)))
+    number = (one_hot[:, 0] * torch.arange(inertias.size(0))).sum().reshape(1)
+    return int(sharing.reveal(number, disclosure)[0])

@@ -56,12 +56,24 @@ class Lookahead:
         Whether this role is the dealer, and whether the dealer runs the same steps.
     turns : int
         The most turns of the loop.
+    flag : bool, optional
+        What the first turns are for, in a loop that has two kinds of turns. A turn is of the kind that was announced
+        two turns before, like its batch. Without it nothing is announced but the batch.
+
+    Attributes
+    ----------
+    flag : bool
+        Of the turn whose batch was given last.
     """
 
-    def __init__(self, line: ScheduleLine, *, is_dealer: bool, has_dealer: bool, turns: int) -> None:
+    def __init__(
+        self, line: ScheduleLine, *, is_dealer: bool, has_dealer: bool, turns: int, flag: bool | None = None
+    ) -> None:
         self._line, self._is_dealer, self._has_dealer = line, is_dealer, has_dealer
         self._turns, self._turn = turns, 0
-        self._known: list[np.ndarray] = []
+        self._flagged = flag is not None
+        self.flag = bool(flag)
+        self._known: list[tuple[np.ndarray, bool]] = []
 
     def batches(self, running: Callable[[], np.ndarray]) -> Iterator[np.ndarray]:
         """The batch of each turn, until no member goes on or the turns are used up.
@@ -71,31 +83,38 @@ class Lookahead:
         running : callable
             The members that go on, as far as this role knows: ascending ints. The dealer's own answer never changes.
         """
-        self._known = [running()] * TURNS_AHEAD  # for each turn, the members for which it is dealt
+        self._known = [(running(), self.flag)] * TURNS_AHEAD  # for each turn, the members for which it is dealt
         for turn in range(self._turns):
             self._turn = turn
             if self._is_dealer and turn >= TURNS_AHEAD:
                 self._hear()
-            batch = self._known[turn] if self._has_dealer else running()
+            batch, self.flag = self._known[turn]
+            if not self._has_dealer:
+                batch = running()
             if not batch.size:
                 break
             yield batch
-        while self._is_dealer and len(self._known) < self._turns + TURNS_AHEAD and self._known[-1].size:
+        while self._is_dealer and len(self._known) < self._turns + TURNS_AHEAD and self._known[-1][0].size:
             self._hear()
 
-    def announce(self, running: np.ndarray, *, passed: bool) -> None:
+    def announce(self, running: np.ndarray, *, passed: bool, flag: bool = False) -> None:
         """Tell the dealer which members go on after this turn, unless the parties have ``passed`` over it."""
         if not self._is_dealer:
-            self._known.append(running)
+            self._known.append((running, flag))
             if not passed:
-                self._line.tell(running.tolist())
+                self._line.tell([running.tolist(), flag] if self._flagged else running.tolist())
 
     def is_last(self, running: np.ndarray) -> bool:
         """Whether no turn follows."""
         return self._turn == self._turns - 1 or not (self._has_dealer or running.size)
 
     def _hear(self) -> None:
-        self._known.append(members_among(self._line.hear(), self._known[-1]))
+        told, flag = self._line.hear(), False
+        if self._flagged:
+            if not isinstance(told, list) or len(told) != 2 or not isinstance(told[1], bool):
+                raise ProtocolError("the first party told the dealer something that is no kind of turn")
+            told, flag = told
+        self._known.append((members_among(told, self._known[-1][0]), flag))
 
 
 def members_among(told: Any, known: np.ndarray) -> np.ndarray:

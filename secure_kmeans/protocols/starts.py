@@ -12,17 +12,19 @@ hear.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
 
-from secure_kmeans.job import Clustering
+from secure_kmeans.job import Clustering, KMeansJob
 from secure_kmeans.job.coins import Coins, DrawGrid, SecretCoins
+from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import Shared
 from secure_kmeans.mpc.engine import Engine
 from secure_kmeans.mpc.rounds import Step
+from secure_kmeans.protocols.base import Context
 
 _ELEMENTS_AT_ONCE: Final = 1 << 23
 """Bounds the memory of one-hot vectors: 64 MiB."""
@@ -105,3 +107,21 @@ class SecretStarts:
         dealt = yield from engine.random_bits(self.starts, bits)
         draws = ((dealt * (1 - 2 * turned) + turned) * torch.from_numpy(1 << np.arange(bits))).sum(1)
         return (yield from engine.multiply(totals, draws.unsqueeze(1)))
+
+
+def draw_starts(context: Context[Any], n: int, disclosure: Disclosure, *, is_dealer: bool) -> Starts:
+    """The starts of a job of n rows: those of its seed, which the ledger then names, or secret ones.
+
+    The parties compare their coins. Rounds: 1 for the seed of the job; 3 for secret starts, whose coins are tossed.
+    """
+    job: KMeansJob = context.job
+    starts: PublicStarts | SecretStarts
+    if job.seed is not None:
+        starts = PublicStarts(Coins.draw(job.seed, job.init, n, job.n_clusters, job.n_init))
+        context.ledger.record(disclosure)
+    else:
+        seed = 0 if is_dealer else context.toss_coins()
+        starts = SecretStarts.of(job, SecretCoins.draw(seed, n, job.n_clusters, job.n_init))
+    if not is_dealer:
+        context.agree_on(starts.coins.digest, "coins")
+    return starts

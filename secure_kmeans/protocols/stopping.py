@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 
@@ -15,29 +13,31 @@ from secure_kmeans.job.tolerance import Tolerance
 from secure_kmeans.mpc.crypten_adapter import Shared
 from secure_kmeans.mpc.packing import RING_BYTES
 from secure_kmeans.mpc.sharing import Sharing
+from secure_kmeans.protocols.partition import Partition
 
 
-def movement_bound(sharing: Sharing, clustering: Clustering, own_rows: np.ndarray, counts: Sequence[int]) -> Shared:
+def movement_bound(sharing: Sharing, clustering: Clustering, own_rows: np.ndarray, partition: Partition) -> Shared:
     """The bound of the squared movements of all centroids, (1,), in units of the fixed point squared.
 
     Parameters
     ----------
     sharing : Sharing
     clustering : Clustering
-    own_rows : (n of this party, d) float64, scaled
-    counts : sequence of int
-        Every party's number of rows.
+    own_rows : float64
+        This party's part of the rows, scaled.
+    partition : Partition
 
     Rounds: 0 where ``tol`` is 0; else those of a division, a square and two shifts.
     """
-    engine, n, d = sharing.engine, sum(counts), len(clustering.columns)
+    engine, n, d = sharing.engine, partition.n, len(clustering.columns)
     tolerance = Tolerance.of(clustering, n)
     if tolerance is None:
         return engine.public(np.zeros(1, dtype=np.int64))
     X = sharing.fixed_point.encode(own_rows)
-    own = np.append(X.sum(axis=0), tolerance.shifted_norms(X).sum())  # integers below 2^53, which doubles hold exactly
+    sums = partition.in_all_columns(X.sum(axis=0))
+    own = np.append(sums, tolerance.shifted_norms(X).sum())  # integers below 2^53, which doubles hold exactly
     finer = torch.tensor([1 << tolerance.mean_bits] * d + [1])
-    totals = sharing.enter_rows(own[None].astype(float), [1] * len(counts), bits=0).sum(0) * finer
+    totals = sharing.enter_rows(own[None].astype(float), [1] * len(sharing.parties), bits=0).sum(0) * finer
     dividends = engine.execute(engine.divide(totals.reshape(1, 1, d + 1), RING_BYTES))
     means = engine.execute(engine.divided(dividends, np.full((1, 1), n), tolerance.largest, n)).reshape(d + 1)
     squared = engine.execute(engine.squares(means[:d])).sum(0).reshape(1)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import msgspec
 import numpy as np
 
 from secure_kmeans.errors import ProtocolError, StateError
-from secure_kmeans.job.ledger import Entry
+from secure_kmeans.job.ledger import Entry, Ledger
+from secure_kmeans.mpc.crypten_adapter import Shared, share_of
 from secure_kmeans.protocols.lookahead import ScheduleLine, members_among
 
 
@@ -47,13 +49,43 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ledger: list[tuple[str, str, int | None]]
 
     @classmethod
-    def decoded(cls, kept: bytes, counts: list[int]) -> State:
+    def of(
+        cls,
+        tally: Tally,
+        C: Shared,
+        C_before: Shared | None,
+        *,
+        counts: Sequence[int],
+        seed: int | None,
+        ledger: Ledger,
+        **more: Any,
+    ) -> Self:
+        """The state after an iteration; ``more`` are what a protocol's own kind of state has besides."""
+        r, k, d = C.size()
+        return cls(
+            iteration=tally.iteration,
+            counts=list(counts),
+            seed=seed,
+            shape=(r, k, d),
+            centroids=share_of(C).tobytes(),
+            before=b"" if C_before is None else share_of(C_before).tobytes(),
+            running=tally.running.tolist(),
+            converged=tally.converged.tolist(),
+            sizes=[list(sizes) for sizes in tally.sizes],
+            n_iter=tally.n_iter.tolist(),
+            seconds=list(tally.seconds),
+            ledger=[(entry.what, entry.to, entry.iteration) for entry in ledger.entries],
+            **more,
+        )
+
+    @classmethod
+    def decoded(cls, kept: bytes) -> Self:
         """Read a state that :meth:`encoded` made.
 
         Raises
         ------
         StateError
-            Where it is damaged, or a party has another number of rows than when it was kept.
+            Where it is damaged.
         """
         try:
             state = msgspec.msgpack.decode(kept, type=cls)
@@ -61,9 +93,17 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise StateError("the state is not one of this program's; start the run anew") from None
         if len(state.centroids) != 8 * math.prod(state.shape) or len(state.before) not in (0, len(state.centroids)):
             raise StateError("the state is damaged; start the run anew")
-        if state.counts != counts:
-            raise StateError("a party has another number of rows than when the state was kept; start the run anew")
         return state
+
+    def check_counts(self, counts: Sequence[int]) -> None:
+        """Refuse to go on where a party has another number of rows than when the state was kept.
+
+        Raises
+        ------
+        StateError
+        """
+        if self.counts != list(counts):
+            raise StateError("a party has another number of rows than when the state was kept; start the run anew")
 
     def encoded(self) -> bytes:
         """The state in MessagePack."""
@@ -73,9 +113,17 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The ledger up to this state."""
         return [Entry(what=what, to=to, iteration=iteration) for what, to, iteration in self.ledger]
 
-    def share_of(self, which: bytes) -> np.ndarray:
-        """``centroids`` or ``before`` as an int64 array of ``shape``."""
-        return np.frombuffer(which, dtype=np.int64).reshape(self.shape)
+    @property
+    def share(self) -> np.ndarray:
+        """This party's share of the centroids, int64 of ``shape``."""
+        return np.frombuffer(self.centroids, dtype=np.int64).reshape(self.shape)
+
+    @property
+    def share_before(self) -> np.ndarray:
+        """This party's share of the centroids one iteration earlier; zeros where no iteration has been labelled."""
+        if not self.before:
+            return np.zeros(self.shape, dtype=np.int64)
+        return np.frombuffer(self.before, dtype=np.int64).reshape(self.shape)
 
 
 class Tally:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from secure_kmeans.plaintext.metrics import match_centroids, match_labels
+from secure_kmeans.report.plane import Plane, short_name
 from secure_kmeans.report.sections import KMeansReport, KMeansSection, PlaintextSection, centers_array
-from secure_kmeans.words import shown
+from secure_kmeans.words import figure as digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,10 +31,10 @@ _COLOURS: Final = (
     *("#843c39", "#ad494a", "#d6616b", "#e7969c"),
     *("#7b4173", "#a55194", "#ce6dbd", "#de9ed6"),
 )
+_NO_CLUSTER: Final = "#b4b4b4"
 _MARKERS: Final = ("o", "^", "s", "D", "v", "P", "<", ">", "p", "h")
 _MOST_POINTS: Final = 20_000
 _MOST_NAMES: Final = 24
-_LONGEST_NAME: Final = 40
 _LONGEST_LEGEND: Final = 18
 """Lines of a legend of one column."""
 
@@ -62,7 +63,8 @@ class Panel:
     title : str
     centers : (n_clusters, n_features)
         NaN where a center is not known.
-    labels : (n_samples,) ints
+    labels : (n_samples,) ints, or None
+        None where they are hidden: the rows are grey.
     counts : sequence of int or None, or None
         Rows of each cluster for the legend; None for each one that is not disclosed.
     whose : str
@@ -71,9 +73,20 @@ class Panel:
 
     title: str
     centers: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None
     counts: Sequence[int | None] | None = None
     whose: str = ""
+
+
+@dataclass(frozen=True)
+class ClustersPicture:
+    """What :func:`draw_clusters` draws. Its attributes are that function's parameters, but for the clusters' names."""
+
+    panels: Sequence[Panel]
+    rows: Sequence[np.ndarray]
+    parties: Sequence[str]
+    columns: Sequence[str]
+    units: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,11 @@ class ElbowPoint:
 def colour(number: int) -> str:
     """The colour of a cluster or curve; after 28 they repeat."""
     return _COLOURS[number % len(_COLOURS)]
+
+
+def panel_title(who: str, loss: float | None) -> str:
+    """The title of a panel, with the inertia where it is disclosed."""
+    return who if loss is None else f"{who}: inertia {digits(loss)}"
 
 
 @contextmanager
@@ -137,7 +155,7 @@ def draw_clusters(
     principal components of all scaled rows.
     """
     everything = np.concatenate(rows)
-    plane = _Plane.of(everything, columns, parties, units)
+    plane = Plane.of(everything, columns, parties, units)
     owners = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
     shown = np.arange(len(everything))
     if len(shown) > _MOST_POINTS:
@@ -145,8 +163,11 @@ def draw_clusters(
     with drawn(path, 4.6 * len(panels) + 1.6, 4.4) as figure:
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for ax, panel in zip(axes, panels, strict=True):
-            partners = match_labels(panel.labels, panels[0].labels, len(panels[0].centers))
-            _scatter(ax, plane.project(everything[shown], owners[shown]), partners[panel.labels[shown]], owners[shown])
+            partners = _partners(panel, panels[0])
+            colours = [_NO_CLUSTER] * len(shown)
+            if panel.labels is not None:
+                colours = [colour(number) for number in partners[panel.labels[shown]]]
+            _scatter(ax, plane.project(everything[shown], owners[shown]), np.array(colours), owners[shown])
             marks = plane.project(panel.centers, None)
             ax.scatter(
                 marks[:, 0],
@@ -161,67 +182,36 @@ def draw_clusters(
             ax.set(title=panel.title, xlabel=plane.labels[0])
         axes[0].set_ylabel(plane.labels[1])
         if plane.lines:
-            axes[0].set_yticks(range(-1, len(plane.lines)), ["centroids", *map(_short, plane.lines)])
+            axes[0].set_yticks(range(-1, len(plane.lines)), ["centroids", *map(short_name, plane.lines)])
         counts = panels[0].counts or [None] * len(panels[0].centers)
-        handles = _legend(counts, names, parties)
+        hidden = any(panel.labels is None for panel in panels)
+        handles = _legend(counts, names, parties, hidden=hidden)
         columns_of_legend = 1 + (len(handles) > _LONGEST_LEGEND)
         figure.set_figwidth(figure.get_figwidth() + 1.2 * (columns_of_legend - 1))
         title = "Cluster" if panels[0].counts is None else "Cluster (rows)"
         if panels[0].whose:
-            title = f"Cluster (rows of {_short(panels[0].whose)} alone)"
+            title = f"Cluster (rows of {short_name(panels[0].whose)} alone)"
         legend = figure.legend(handles=handles, loc="outside right upper", ncols=columns_of_legend, title=title)
         legend.set_alignment("left")
 
 
-@dataclass(frozen=True)
-class _Plane:
-    """The plane of a picture: a projection of one, two or many columns.
-
-    Attributes
-    ----------
-    labels : names of the two axes
-    origin : (n_features,)
-    directions : (2, n_features)
-    lines : names of the parties, each on a line of its own; for one column only
-    """
-
-    labels: tuple[str, str]
-    origin: np.ndarray
-    directions: np.ndarray
-    lines: Sequence[str] = ()
-
-    @classmethod
-    def of(cls, rows: np.ndarray, columns: Sequence[str], parties: Sequence[str], units: np.ndarray) -> _Plane:
-        d = rows.shape[1]
-        if d == 1:
-            return cls((_short(columns[0]), ""), np.zeros(1), np.array([[1.0], [0.0]]), parties)
-        if d == 2:
-            return cls((_short(columns[0]), _short(columns[1])), np.zeros(2), np.eye(2))
-        variances, directions = np.linalg.eigh(np.cov((rows / units).T) if len(rows) > 1 else np.eye(d))
-        parts = 100 * variances[::-1] / max(variances.sum(), np.finfo(float).tiny)
-        labels = (f"First principal component ({parts[0]:.0f} %)", f"Second principal component ({parts[1]:.0f} %)")
-        return cls(labels, rows.mean(axis=0), directions.T[::-1][:2] / units)
-
-    def project(self, rows: np.ndarray, owners: np.ndarray | None) -> np.ndarray:
-        """Positions of rows in the picture, (n, 2); without owners, of centroids."""
-        flat: np.ndarray = (rows - self.origin) @ self.directions.T
-        if self.lines:
-            scatter = np.random.default_rng(0).uniform(-0.3, 0.3, len(rows))
-            flat[:, 1] = -1 if owners is None else owners + scatter
-        return flat
+def _partners(panel: Panel, first: Panel) -> np.ndarray:
+    """Number of each cluster's partner in the first panel: by the rows, or where labels are hidden by the centroids."""
+    if panel.labels is None or first.labels is None:
+        return match_centroids(panel.centers, first.centers)
+    return match_labels(panel.labels, first.labels, len(first.centers))
 
 
-def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray, owners: np.ndarray) -> None:
-    """Draw rows, each in the colour of its cluster and with the marker of its party."""
+def _scatter(ax: Axes, points: np.ndarray, colours: np.ndarray, owners: np.ndarray) -> None:
+    """Draw rows, each in its colour and with the marker of its party."""
     size = float(np.clip(4000 / len(points), 3, 22))
     for owner in np.unique(owners):
         own = owners == owner
-        colours = [colour(label) for label in labels[own]]
         ax.scatter(
             points[own, 0],
             points[own, 1],
             s=size,
-            c=colours,
+            c=colours[own],
             marker=_MARKERS[owner],
             alpha=0.75,
             linewidths=0,
@@ -229,13 +219,13 @@ def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray, owners: np.ndarra
         )
 
 
-def _short(name: str) -> str:
-    """A name that fits beside a picture."""
-    return shown(name, _LONGEST_NAME)
+def _legend(
+    counts: Sequence[int | None], names: Sequence[str] | None, parties: Sequence[str], *, hidden: bool = False
+) -> list[Line2D]:
+    """The lines of a legend: clusters with their sizes where these are known, the centroid, the parties.
 
-
-def _legend(counts: Sequence[int | None], names: Sequence[str] | None, parties: Sequence[str]) -> list[Line2D]:
-    """The lines of a legend: clusters with their sizes where these are known, the centroid, the parties."""
+    With ``hidden`` also the rows of which no label is known.
+    """
     from matplotlib.lines import Line2D
 
     def mark(label: str, **look: object) -> Line2D:
@@ -250,11 +240,13 @@ def _legend(counts: Sequence[int | None], names: Sequence[str] | None, parties: 
         for number, count in enumerate(counts[:_MOST_NAMES])
     ]
     owners = [
-        mark(f"rows of {_short(party)}", marker=_MARKERS[rank], color="#777777") for rank, party in enumerate(parties)
+        mark(f"rows of {short_name(party)}", marker=_MARKERS[rank], color="#777777")
+        for rank, party in enumerate(parties)
     ]
     center = [mark("centroid", marker="X", color="#777777", markeredgecolor="white", markersize=9)]
+    unlabelled = [mark("rows, labels hidden", marker="o", color=_NO_CLUSTER)] if hidden else []
     gap = [mark(" ")]
-    return [*clusters, *gap, *center, *(owners if len(parties) > 1 else [])]
+    return [*clusters, *gap, *center, *unlabelled, *(owners if len(parties) > 1 else [])]
 
 
 def draw_convergence(path: Path, report: KMeansReport) -> None:

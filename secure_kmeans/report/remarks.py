@@ -26,7 +26,7 @@ def remarks_on(
             "better clusters."
         )
     if withheld:
-        least = clustering.min_cluster_size
+        least = clustering.withheld_below
         what = "empty" if least == 1 else f"of fewer than {least} rows, so that its centroid and size are withheld"
         if len(withheld) > 1 and least > 1:
             what = f"of fewer than {least} rows, so that their centroids and sizes are withheld"

@@ -24,7 +24,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
-from secure_kmeans.errors import DataError, JobError, ProtocolError, RoleError, SecureKMeansError, StateError
+from secure_kmeans.errors import (
+    DataError,
+    JobError,
+    MismatchError,
+    ProtocolError,
+    RoleError,
+    SecureKMeansError,
+    StateError,
+)
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import Entry
 from secure_kmeans.job.result import Costs, Progress, Result, no_progress
@@ -43,7 +51,7 @@ _OWN_REASON_SECONDS: Final = 2.0
 _END_SECONDS: Final = 1.0
 """How long the roles have to remove their empty state folders when another one has failed."""
 _SAME_TYPE: Final[dict[str, type[SecureKMeansError]]] = {
-    each.__name__: each for each in (DataError, JobError, ProtocolError, StateError)
+    each.__name__: each for each in (DataError, JobError, MismatchError, ProtocolError, StateError)
 }
 """Errors of a role that reach the caller as what they are; all others become a RoleError."""
 

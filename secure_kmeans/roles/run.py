@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from secure_kmeans.errors import DataError, RoleError, SecureKMeansError, StateError
+from secure_kmeans.errors import DataError, MismatchError, RoleError, SecureKMeansError, StateError
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import Ledger, check_entries
 from secure_kmeans.job.result import Costs, Progress, Result, no_progress
@@ -133,7 +133,7 @@ class RoleRun:
         except BaseException as error:
             mesh.fail(_for_other_roles(error))
             failure = mesh.failure
-            own_reason = isinstance(error, RoleError | StateError | KeyboardInterrupt)
+            own_reason = isinstance(error, RoleError | StateError | MismatchError | KeyboardInterrupt)
             if failure is not None and failure.role != self.role and not own_reason:
                 raise failure from error  # the other role's failure caused this error
             raise
@@ -235,6 +235,8 @@ def describe(error: BaseException) -> str:
 def _for_other_roles(error: BaseException) -> str:
     """The reason of a failure, for the other roles: without this machine's paths and the findings in a table."""
     match error:
+        case MismatchError():
+            return "the tables do not fit each other"
         case DataError():
             return "its table does not fit the job"
         case StateError() if str(error) == _NOTHING_IN_COMMON:

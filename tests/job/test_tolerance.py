@@ -48,8 +48,8 @@ def check(clustering: Clustering, X: np.ndarray) -> None:
     part = Fraction(clustering.tol) / X.shape[1]
     exact = part * sum_of_variances(X)
     # Each of d means is off by half a unit of 2^-mean_bits, so that its square, which is at most B^2, is off by at most
-    # (B + 1/4) 2^-mean_bits; a norm and the square of the mean lose less than a shifted unit each, the mean of norms
-    # is off by half of one. The slack is as large as these errors, at most, so that it more than doubles none.
+    # (B + 1/4) 2^-mean_bits; the squares of d columns and that of the mean lose less than a shifted unit each, the mean
+    # of norms is off by half of one. The slack is as large as these errors, at most, so that it more than doubles none.
     unit = 2**tolerance.shift
     most = part * 2 * tolerance.slack * unit
     # The factor has 20 bits: it is off by 2^-20 of itself, or by half of 2^-62 where it has fewer; the rest is a floor.
@@ -73,11 +73,11 @@ def test_hand_computed() -> None:
     assert (tolerance.shift, tolerance.largest) == (11, 2**39)
     # 2 (1.02 * 2^24)^2 is above 2^49 and below 2^50: 61 - 50 bits are twice 5, and one.
     assert tolerance.mean_bits == 5
-    # Three, and 2 (1.02 * 2^24 + 1) / 2^16 = 522.2.
-    assert tolerance.slack == 3 + 523
+    # Two, one for each column, and 2 (1.02 * 2^24 + 1) / 2^16 = 522.2.
+    assert tolerance.slack == 4 + 523
     # A quarter of 2^11.
     assert Fraction(tolerance.factor) / 2**tolerance.factor_bits == 2**9
-    assert tolerance.bound(X) == ((5 << 40 - 11) + 3 + 523) * 2**9
+    assert tolerance.bound(X) == ((5 << 40 - 11) + 4 + 523) * 2**9
 
 
 def test_as_scikit_learn_computes_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ from secure_kmeans.job.ledger import Ledger
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc import rows as rows_module
 from secure_kmeans.mpc.crypten_adapter import wrap
+from secure_kmeans.mpc.rows import LABEL_BYTES
 from secure_kmeans.mpc.session import open_session
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.protocols.bounds import bits_of_a_difference
 from secure_kmeans.protocols.conclusion import Conclude, Concluded
 from secure_kmeans.protocols.lloyd import Lloyd, Revealed
 from secure_kmeans.protocols.lookahead import ScheduleLine
+from secure_kmeans.protocols.partition import ByRows
 from secure_kmeans.protocols.shk import SHK, ShkJob
 from secure_kmeans.protocols.shk import disclosures as may
 from tests.mpc.roles_in_threads import shares_of
@@ -68,9 +71,7 @@ def measured(parties: int, n: int, d: int, k: int, r: int, **options: Any) -> tu
     C = np.stack([encoded[start * k : (start + 1) * k] for start in range(r)])
     sizes = None if job.hide_counts else may.CLUSTER_SIZES
     revealed = Revealed(sizes, may.SMALL_CLUSTERS, may.STOP_BIT, may.GOING_ON, may.BEST_RESTART)
-    disclosed = Concluded(
-        may.WITHHELD, may.FINAL_CENTROIDS, None if job.hide_counts else may.FINAL_SIZES, may.OWN_LABELS
-    )
+    counts = [n] + [0] * (parties - 1)
 
     def part(role: Role, mesh: Mesh) -> list[tuple[int, int]]:
         with crypten.joined(mesh) as channel:
@@ -84,9 +85,18 @@ def measured(parties: int, n: int, d: int, k: int, r: int, **options: Any) -> tu
             marks.append(_mark(mesh))
             best = lloyd.best()
             marks.append(_mark(mesh))
-            counts = [n] + [0] * (parties - 1)
             own = rows if channel.rank == 0 else rows[:0]
-            found = Conclude(sharing, job, lloyd, own, counts, disclosed).run(best)
+
+            def labels(numbers: Any) -> np.ndarray:
+                return sharing.reveal_to_owners(numbers, counts, may.OWN_LABELS, size=LABEL_BYTES)
+
+            disclosed = Concluded(
+                may.WITHHELD,
+                None if job.hide_counts else may.FINAL_SIZES,
+                partial(sharing.reveal, disclosure=may.FINAL_CENTROIDS),
+                labels,
+            )
+            found = Conclude(sharing, job, lloyd, own, ByRows(counts), disclosed).run(best)
             marks.append(_mark(mesh))
         assert len(marks) == 6, "the run was meant to take three iterations"
         assert role.kind is Kind.DEALER or not found.withheld, "all clusters were meant to be large"

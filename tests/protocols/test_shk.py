@@ -139,9 +139,8 @@ def first_centroids_of(job: ShkJob, rows: np.ndarray) -> np.ndarray:
         return lambda iteration, state: states.update({name: state} if iteration == 0 else {})
 
     run_protocol(job, tables_of(job, rows), keep=keep)
-    counts = [len(table) for table in tables_of(job, rows).values()]
-    kept = [State.decoded(state, counts) for state in states.values()]
-    total: np.ndarray = np.add.reduce([state.share_of(state.centroids) for state in kept])
+    kept = [State.decoded(state) for state in states.values()]
+    total: np.ndarray = np.add.reduce([state.share for state in kept])
     return total
 
 

@@ -67,7 +67,7 @@ def of_all(fit: Fit) -> list[Any]:
 
 
 def opened(kept: dict[str, bytes], counts: list[int]) -> list[int]:
-    shares = [np.frombuffer(State.decoded(state, counts).centroids, dtype=np.int64) for state in kept.values()]
+    shares = [np.frombuffer(State.decoded(state).centroids, dtype=np.int64) for state in kept.values()]
     centroids: list[int] = np.add.reduce(np.stack(shares), axis=0).tolist()
     return centroids
 
@@ -95,7 +95,7 @@ def test_a_state_is_kept_after_the_start_and_after_each_iteration(whole: Whole) 
     assert list(whole.fit.kept) == list(range(len(whole.fit.kept)))
     assert len(whole.fit.kept) >= most + 1
     for iteration, kept in whole.fit.kept.items():
-        states = [State.decoded(state, whole.counts) for state in kept.values()]
+        states = [State.decoded(state) for state in kept.values()]
         assert [state.iteration for state in states] == [iteration] * len(whole.slices)
         assert max(map(len, kept.values())) <= SHK.state_bytes(whole.job)
     last = max(whole.fit.kept)
@@ -110,7 +110,7 @@ def test_cut_off_after_any_iteration_it_ends_as_if_it_were_not(whole: Whole) -> 
         assert min(resumed.kept) == iteration
         assert opened(again, whole.counts) == opened(kept, whole.counts)
         for name, before in kept.items():  # the same centroids under fresh shares
-            one, other = (State.decoded(state, whole.counts).centroids for state in (before, again[name]))
+            one, other = (State.decoded(state).centroids for state in (before, again[name]))
             assert not np.intersect1d(np.frombuffer(one, dtype=np.int64), np.frombuffer(other, dtype=np.int64)).size
 
 
@@ -145,15 +145,15 @@ def test_a_state_that_is_none_is_refused(damage: Callable[[bytes], bytes]) -> No
     job, slices = job_for(2), np.split(ROWS, [25])
     state = fit(job, slices).kept[1]["party_0"]
     with pytest.raises(StateError, match="start the run anew"):
-        State.decoded(damage(state), [25, 15])
+        State.decoded(damage(state))
 
 
 def test_shares_of_another_shape_are_refused() -> None:
     job, slices = job_for(2), np.split(ROWS, [25])
-    state = State.decoded(fit(job, slices).kept[1]["party_0"], [25, 15])
+    state = State.decoded(fit(job, slices).kept[1]["party_0"])
     shorter = State(**{name: getattr(state, name) for name in state.__struct_fields__} | {"centroids": b"1" * 8})
     with pytest.raises(StateError, match="damaged"):
-        State.decoded(shorter.encoded(), [25, 15])
+        State.decoded(shorter.encoded())
 
 
 class _Told(ScheduleLine):

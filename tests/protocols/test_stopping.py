@@ -15,6 +15,7 @@ from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import share_of
 from secure_kmeans.mpc.session import open_session
 from secure_kmeans.net.mesh import Mesh
+from secure_kmeans.protocols.partition import ByRows
 from secure_kmeans.protocols.shk import SHK, ShkJob
 from secure_kmeans.protocols.stopping import movement_bound
 from tests.threads import threads_of
@@ -39,7 +40,7 @@ def bound_on_shares(job: ShkJob, rows: np.ndarray) -> int:
         with crypten.joined(mesh) as channel:
             sharing = open_session(channel, job, Ledger(SHK.disclosures(job)))
             own = parts[channel.rank] if channel.rank < len(parts) else rows[:0]
-            bound = movement_bound(sharing, job, own, [len(each) for each in parts])
+            bound = movement_bound(sharing, job, own, ByRows([len(each) for each in parts]))
             assert not sharing.ledger.entries
             return int(share_of(bound)[0])
 

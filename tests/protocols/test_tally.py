@@ -49,9 +49,9 @@ def state() -> State:
 
 
 def test_a_state_is_read_back_as_it_was() -> None:
-    again = State.decoded(state().encoded(), [3, 4])
+    again = State.decoded(state().encoded())
     assert again == state()
-    assert again.share_of(again.centroids).tolist() == [[[0, 1]], [[2, 3]]]
+    assert again.share.tolist() == [[[0, 1]], [[2, 3]]]
     assert again.entries() == [
         Entry(what="cluster sizes", to="all", iteration=1),
         Entry(what="labels", to="a", iteration=None),

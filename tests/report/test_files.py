@@ -52,6 +52,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def shown(panel: Panel) -> tuple[str, list[list[float]], list[int]]:
+    assert panel.labels is not None
     return panel.title, panel.centers.tolist(), panel.labels.tolist()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from secure_kmeans.errors import DataError, JobError, ProtocolError, RoleError, SecureKMeansError, StateError
+from secure_kmeans.errors import DataError, JobError, MismatchError, ProtocolError, RoleError, SecureKMeansError, StateError
 from secure_kmeans.job.ledger import ALL, Entry
 from secure_kmeans.job.result import no_progress
 from secure_kmeans.roles import local
@@ -64,7 +64,7 @@ class TestFailures:
         event = {"event": "failed", "error": error, "blamed": blamed, "reason": reason}
         supervisor._take(local._Role(role), event)
 
-    @pytest.mark.parametrize("error", [DataError, JobError, ProtocolError, StateError])
+    @pytest.mark.parametrize("error", [DataError, JobError, MismatchError, ProtocolError, StateError])
     def test_an_error_of_this_package_stays_what_it_is(
         self, supervisor: local._Supervisor, error: type[SecureKMeansError]
     ) -> None:

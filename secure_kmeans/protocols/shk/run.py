@@ -7,11 +7,11 @@ deals follows from shapes, which are public.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from secure_kmeans.errors import ProtocolError, StateError
 from secure_kmeans.job import Kind
-from secure_kmeans.job.coins import Coins, SecretCoins
 from secure_kmeans.job.fixed_point import RING_BITS
 from secure_kmeans.job.ledger import Entry
 from secure_kmeans.job.model import KMeansModel, KMeansOwn, KMeansResult
@@ -22,19 +22,18 @@ from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
 from secure_kmeans.protocols.base import Context
 from secure_kmeans.protocols.bounds import bits_of_a_difference
-from secure_kmeans.protocols.conclusion import Conclude, Concluded, Conclusion
+from secure_kmeans.protocols.conclusion import Conclude, Concluded, Conclusion, read_share
 from secure_kmeans.protocols.initialisation import first_centroids
 from secure_kmeans.protocols.kmeans_checks import check_rows
 from secure_kmeans.protocols.lloyd import Lloyd, Revealed
 from secure_kmeans.protocols.lookahead import ScheduleLine
+from secure_kmeans.protocols.partition import ByRows, row_counts
 from secure_kmeans.protocols.shk import disclosures as may
 from secure_kmeans.protocols.shk.disclosures import disclosures
 from secure_kmeans.protocols.shk.job import DEALER, ShkJob
-from secure_kmeans.protocols.starts import PublicStarts, SecretStarts
+from secure_kmeans.protocols.starts import draw_starts
 from secure_kmeans.protocols.stopping import movement_bound
 from secure_kmeans.protocols.tally import Resumption, State
-
-_MOST_ROWS = 1 << 40
 
 
 def run(context: Context[ShkJob]) -> KMeansResult | None:
@@ -70,27 +69,10 @@ class _Part:
             self.rows, self.scaled = context.table.rows, context.table.scaled(self.job.scaling)
         if self.job.bounds_from_data:
             context.ledger.record(may.COLUMN_BOUNDS)
-        self.counts = self._row_counts()
-
-    def _row_counts(self) -> list[int]:
-        """Every party's number of rows, which the shapes of the shares disclose. Rounds: 1.
-
-        Raises
-        ------
-        ProtocolError
-            At the dealer, for what is no list of numbers of rows.
-        """
-        if self.engine.is_dealer:
-            counts = self.line.hear()
-            fits = isinstance(counts, list) and len(counts) == len(self.job.parties)
-            if not fits or not all(type(count) is int and 0 <= count < _MOST_ROWS for count in counts):
-                raise ProtocolError("the first party told the dealer something that is no number of rows")
-        else:
-            counts = [int(count[0]) for count in self.context.exchange(np.array([len(self.rows)], dtype=np.int64))]
-            self.line.tell(counts)
-        self.context.ledger.record(may.ROW_COUNTS)
-        self.context.ledger.record(may.ROW_COUNTS_TO_DEALER)
-        return list(counts)
+        self.counts = row_counts(
+            context, line, len(self.rows), (may.ROW_COUNTS, may.ROW_COUNTS_TO_DEALER), is_dealer=self.engine.is_dealer
+        )
+        self.partition = ByRows(self.counts)
 
     # --------------------------------------------------------------------- fit
 
@@ -98,8 +80,10 @@ class _Part:
         """Cluster the rows of all parties."""
         context, job, sharing, engine = self.context, self.job, self.sharing, self.engine
         check_rows(job, sum(self.counts), hidden=job.hide_counts)
-        X = sharing.enter_rows(self.scaled, self.counts)  # (n, d)
-        state = None if context.resumed is None else State.decoded(context.resumed, self.counts)
+        X = self.partition.enter(sharing, self.scaled)  # (n, d)
+        state = None if context.resumed is None else State.decoded(context.resumed)
+        if state is not None:
+            state.check_counts(self.counts)
         resumption = Resumption.agreed(
             self.line, state, is_dealer=engine.is_dealer, restarts=job.restarts, max_iter=job.max_iter
         )
@@ -108,7 +92,7 @@ class _Part:
             C_before = C
         else:
             seed, C, C_before = self._kept(state)
-        epsilon = movement_bound(sharing, job, self.scaled, self.counts)
+        epsilon = movement_bound(sharing, job, self.scaled, self.partition)
         lloyd = self._lloyd(X, C, epsilon)
         if resumption is not None:
             lloyd.resume(resumption, C_before)
@@ -125,19 +109,9 @@ class _Part:
         job, context = self.job, self.context
         if job.centroids is not None:
             return None, self.sharing.enter_public(job.scaling.apply(np.array(job.centroids))[None])
-        n, k, r = sum(self.counts), job.n_clusters, job.n_init
-        is_dealer = self.engine.is_dealer
-        starts: PublicStarts | SecretStarts
-        if job.seed is not None:
-            starts = PublicStarts(Coins.draw(job.seed, job.init, n, k, r))
-        else:
-            seed = 0 if is_dealer else context.toss_coins()
-            starts = SecretStarts.of(job, SecretCoins.draw(seed, n, k, r))
-        if not is_dealer:
-            context.agree_on(starts.coins.digest, "coins")
-        if job.starts_are_public:
-            context.ledger.record(may.STARTING_ROWS)
-        return job.seed, first_centroids(self.sharing, job, self.scaled, self.counts, X, starts, context.progress)
+        starts = draw_starts(context, sum(self.counts), may.STARTING_ROWS, is_dealer=self.engine.is_dealer)
+        C = first_centroids(self.sharing, job, self.scaled, self.partition, X, starts, context.progress)
+        return job.seed, C
 
     def _lloyd(self, X: crypten.Shared, C: crypten.Shared, epsilon: crypten.Shared) -> Lloyd:
         """The rows under their mask, and the loop from these centroids."""
@@ -153,41 +127,26 @@ class _Part:
             nothing = self.sharing.enter_share(np.zeros(shape, dtype=np.int64))
             return None, nothing, nothing
         self.context.ledger.entries[:] = state.entries()
-        C = self.sharing.enter_share(state.share_of(state.centroids))
-        before = state.share_of(state.before) if state.before else np.zeros(shape, dtype=np.int64)
-        return state.seed, C, self.sharing.enter_share(before)
+        return state.seed, self.sharing.enter_share(state.share), self.sharing.enter_share(state.share_before)
 
     def _keep(self, lloyd: Lloyd, seed: int | None) -> None:
         """Save what this party needs to resume from here."""
         if self.engine.is_dealer:
             return
-        r, k, d = lloyd.C.size()
-        tally = lloyd.tally
-        state = State(
-            iteration=tally.iteration,
-            counts=self.counts,
-            seed=seed,
-            shape=(r, k, d),
-            centroids=crypten.share_of(lloyd.C).tobytes(),
-            before=crypten.share_of(lloyd.C_before).tobytes() if lloyd.moved else b"",
-            running=tally.running.tolist(),
-            converged=tally.converged.tolist(),
-            sizes=[list(sizes) for sizes in tally.sizes],
-            n_iter=tally.n_iter.tolist(),
-            seconds=list(tally.seconds),
-            ledger=[(entry.what, entry.to, entry.iteration) for entry in self.context.ledger.entries],
-        )
-        self.context.keep(tally.iteration, state.encoded())
+        before = lloyd.C_before if lloyd.moved else None
+        state = State.of(lloyd.tally, lloyd.C, before, counts=self.counts, seed=seed, ledger=self.context.ledger)
+        self.context.keep(lloyd.tally.iteration, state.encoded())
 
     def _result_of_fit(self, lloyd: Lloyd, seed: int | None) -> KMeansResult | None:
         """Reveal the model, and to each party the labels of its own rows."""
         job = self.job
         announced = disclosures(job)
-        ends = (may.WITHHELD, may.FINAL_CENTROIDS, may.FINAL_SIZES)
-        small, centroids, sizes = (each if each in announced else None for each in ends)
-        disclosed = Concluded(small, centroids, sizes, may.OWN_LABELS)
+        small, sizes = (each if each in announced else None for each in (may.WITHHELD, may.FINAL_SIZES))
+        centroids = partial(self.sharing.reveal, disclosure=may.FINAL_CENTROIDS) if job.discloses_centroids else None
+        disclosed = Concluded(small, sizes, centroids, self._reveal_labels)
         best = lloyd.best()
-        found = Conclude(self.sharing, job, lloyd, self.rows, self.counts, disclosed).run(best)
+        by_column = job.scaling.by_column.apply(self.rows)
+        found = Conclude(self.sharing, job, lloyd, by_column, self.partition, disclosed).run(best)
         losses = self._losses(found)
         if self.engine.is_dealer:
             return None
@@ -210,8 +169,15 @@ class _Part:
                     for sizes in tally.sizes[best]
                 ],
             ),
-            KMeansOwn(labels=found.labels.tolist(), model_share=found.model_share, seconds_by_iteration=tally.seconds),
+            KMeansOwn(
+                labels=found.labels.tolist(),
+                model_share="" if found.grid_centroids is not None and not found.withheld else found.model_share,
+                seconds_by_iteration=tally.seconds,
+            ),
         )
+
+    def _reveal_labels(self, numbers: crypten.Shared) -> np.ndarray:
+        return self.sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
 
     def _losses(self, found: Conclusion) -> dict[str, float]:
         """The losses over all parties' rows that the job discloses, in original units.
@@ -251,8 +217,7 @@ class _Part:
         rows = engine.execute(engine.enter(sharing.enter_rows(self.scaled, self.counts), RING_BITS))
         H = engine.execute(rows.label(engine.execute(engine.centroids(C)), RING_BITS))
         numbers, _ = engine.execute(rows.labels(H))
-        labels = sharing.reveal_to_owners(numbers, self.counts, may.OWN_LABELS, size=LABEL_BYTES)
-        return order[labels]
+        return order[self._reveal_labels(numbers)]
 
     def _model(self) -> tuple[np.ndarray, np.ndarray]:
         """This party's share of the model in the order that decides ties, (1, k, d), and its clusters' numbers, (k,).
@@ -266,12 +231,7 @@ class _Part:
         k, d = self.job.n_clusters, len(self.job.columns)
         if self.engine.is_dealer:
             return np.zeros((1, k, d), dtype=np.int64), np.zeros(k, dtype=np.int64)
-        kept = np.frombuffer(self.context.model or b"", dtype=np.uint8)
-        if len(kept) != 8 * k * (d + 1):
-            raise StateError("there is no share of the model that the job names; name the folder of the run's states")
-        rows = kept.view("<i8").reshape(k, d + 1).astype(np.int64)
-        order = rows[:, d].argsort(kind="stable")
-        return rows[None, order, :d], order
+        return read_share(self.context.model, k, d)
 
     def _result(self, common: KMeansModel | None, own: KMeansOwn) -> KMeansResult:
         entries: list[Entry] = list(self.context.ledger.entries)

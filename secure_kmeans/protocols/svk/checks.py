@@ -1,0 +1,29 @@
+"""Checks of the rows that the parties of SVK have. Nothing is sent."""
+
+from __future__ import annotations
+
+from secure_kmeans.errors import DataError
+from secure_kmeans.protocols.svk.job import SvkJob
+from secure_kmeans.words import counted
+
+
+def fewest_common_rows(job: SvkJob) -> int:
+    """The least number of common rows with which a run goes on; of fewer, not even the number is disclosed."""
+    return 1 if job.task == "predict" else max(job.n_clusters, job.min_cluster_size)
+
+
+def check_equal_counts(counts: dict[str, int]) -> None:
+    """Refuse tables of different numbers of rows, whose rows cannot be about the same entities in the same order.
+
+    Raises
+    ------
+    DataError
+    """
+    first, *others = counts
+    for other in others:
+        if counts[other] != counts[first]:
+            one, many = counted(counts[first], "row"), counted(counts[other], "row")
+            raise DataError(
+                f'"{first}" has {one} and "{other}" {many}: without align = "psi" all tables need the same rows in the '
+                "same order"
+            )

@@ -1,0 +1,164 @@
+"""SVK as a protocol: checks, disclosures, run and report."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from secure_kmeans.errors import DataError, JobError
+from secure_kmeans.job import Role
+from secure_kmeans.job.ledger import Disclosure
+from secure_kmeans.job.model import ColumnsResult
+from secure_kmeans.mpc.installation import check_crypten
+from secure_kmeans.protocols.base import Context, Protocol
+from secure_kmeans.protocols.kmeans_checks import check_columns, check_rows
+from secure_kmeans.protocols.svk.checks import check_equal_counts
+from secure_kmeans.protocols.svk.disclosures import disclosures
+from secure_kmeans.protocols.svk.job import SvkJob
+from secure_kmeans.tables import Table
+from secure_kmeans.words import counted, key
+
+if TYPE_CHECKING:
+    from secure_kmeans.report.folder import ResultsFolder
+    from secure_kmeans.report.kmeans import InTheClear
+    from secure_kmeans.report.report import Report
+
+
+class Svk(Protocol[SvkJob, ColumnsResult]):
+    """Secure k-means of rows whose columns several parties hold, with a dealer."""
+
+    name: ClassVar[str] = "svk"
+    Job = SvkJob
+    Result = ColumnsResult
+
+    def columns(self, job: SvkJob, party: str) -> tuple[str, ...]:
+        """The party's own columns."""
+        return job.parties[job.names.index(party)].columns
+
+    def identifier(self, job: SvkJob, party: str) -> str | None:
+        """See :class:`~secure_kmeans.protocols.svk.job.SvkJob`."""
+        return job.id_of(party)
+
+    def check(self, job: SvkJob, role: Role, table: Table) -> list[str]:
+        """See :meth:`~secure_kmeans.protocols.base.Protocol.check`."""
+        advice = check_columns(job, table, job.columns_of(role.name))
+        if job.align == "psi":
+            most = job.most_rows_of(role.name)
+            if len(table) > most:
+                raise DataError(
+                    f"{table.source}: {counted(len(table), 'row')}, but the parties agreed on at most {most:,}; agree "
+                    f"on more ({key('most_rows')})"
+                )
+        if job.align == "none":
+            advice.append(
+                'align = "none": nobody checks that a row is about the same person or thing at all parties; where it '
+                "is not, the clusters mean nothing"
+            )
+        return advice
+
+    def check_together(self, job: SvkJob, tables: Mapping[str, Table]) -> None:
+        """Refuse tables of different numbers of rows, and too few rows for a fit."""
+        if job.align != "psi":
+            check_equal_counts({party: len(table) for party, table in tables.items()})
+            if job.task == "fit":
+                check_rows(job, len(next(iter(tables.values()))), hidden=job.hide_counts)
+
+    def check_apart(self, job: SvkJob) -> None:
+        """Refuse public starting rows.
+
+        With the labels of each iteration they say where these rows lie. On one machine nobody learns anything by that.
+        """
+        if job.starts_are_public:
+            raise JobError(
+                "seed: with it all parties know at which rows the starts begin, and the labels or sizes say where "
+                "these rows lie; leave it out between machines, or give centroids to begin with"
+            )
+
+    def check_installed(self) -> None:
+        """See :mod:`~secure_kmeans.mpc.installation`."""
+        check_crypten()
+
+    def load(self) -> None:
+        """Import CrypTen and all that runs on it, which takes seconds."""
+        super().load()
+        from secure_kmeans.protocols.svk import run  # noqa: F401
+
+    def disclosures(self, job: SvkJob | None) -> tuple[Disclosure, ...]:
+        """See :mod:`~secure_kmeans.protocols.svk.disclosures`."""
+        return disclosures(job)
+
+    def run(self, context: Context[SvkJob]) -> ColumnsResult | None:
+        """See :mod:`~secure_kmeans.protocols.svk.run`, which imports CrypTen."""
+        from secure_kmeans.protocols.svk.run import run
+
+        return run(context)
+
+    def state_bytes(self, job: SvkJob) -> int:
+        """Bytes for shares of the centroids now and before, the sizes of each iteration, and the row numbers."""
+        rows = max((job.most_rows_of(party) for party in job.names), default=0) if job.align == "psi" else 1 << 24
+        return 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter) + 8 * rows + (1 << 16)
+
+    def model_taken(self, job: SvkJob) -> str | None:
+        """The job's ``model``, which only a prediction has."""
+        return job.model
+
+    def prediction(self, fitted: SvkJob, session: str) -> SvkJob:
+        """See :meth:`~secure_kmeans.protocols.svk.job.SvkJob.prediction`."""
+        return fitted.prediction(session)
+
+    def check_model(self, job: SvkJob, fitted: SvkJob) -> None:
+        """See :meth:`~secure_kmeans.protocols.svk.job.SvkJob.check_model_of`."""
+        job.check_model_of(fitted)
+
+    def model_kept(self, result: ColumnsResult) -> bytes | None:
+        """The party's own columns of the centroids, or with hidden labels its share of all.
+
+        Nobody can label a new row alone, even where all centroids are public: its columns lie at several parties.
+        """
+        return base64.b64decode(result.own.model_share) or None
+
+    def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
+        """See :func:`~secure_kmeans.mpc.crypten_adapter.launching.run_roles`."""
+        from secure_kmeans.mpc import crypten_adapter as crypten
+
+        return crypten.run_roles(roles, role)
+
+    def in_the_clear(
+        self, job: SvkJob, tables: Mapping[str, Table], results: Sequence[ColumnsResult]
+    ) -> InTheClear | None:
+        """The plaintext run on the joined rows from the same start as the best one; None where that is secret."""
+        from secure_kmeans.report.columns import in_the_clear_of_columns
+
+        return in_the_clear_of_columns(job, tables, results)
+
+    def report(
+        self,
+        job: SvkJob,
+        results: Sequence[ColumnsResult],
+        clear: InTheClear | None,
+        names: Sequence[str] | None = None,
+    ) -> Report:
+        """See :mod:`~secure_kmeans.report.columns`."""
+        from secure_kmeans.report.columns import report_of_columns
+        from secure_kmeans.report.kmeans import report_of_prediction
+
+        if job.task == "predict":
+            return report_of_prediction(job, results)
+        return report_of_columns(job, results, clear, names)
+
+    def write(
+        self,
+        folder: ResultsFolder,
+        report: Report,
+        results: Sequence[ColumnsResult],
+        tables: Mapping[str, Table],
+        clear: Any,
+    ) -> None:
+        """Write the report, tables and pictures."""
+        from secure_kmeans.report.kmeans import write_kmeans
+
+        write_kmeans(folder, report, results, tables, clear)
+
+
+SVK = Svk()
