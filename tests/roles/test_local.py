@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from secure_kmeans.errors import DataError, JobError, MismatchError, ProtocolError, RoleError, SecureKMeansError, StateError
+from secure_kmeans.errors import (
+    DataError,
+    JobError,
+    MismatchError,
+    ProtocolError,
+    RoleError,
+    SecureKMeansError,
+    StateError,
+)
 from secure_kmeans.job.ledger import ALL, Entry
 from secure_kmeans.job.result import no_progress
 from secure_kmeans.roles import local

@@ -7,7 +7,6 @@ parties find the rows that all of them have (see :mod:`secure_kmeans.protocols.a
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -184,7 +183,9 @@ class _Part:
                 may.GOING_ON,
                 may.BEST_RESTART,
             )
-            return self._result_of_lloyd(self._iterated(Lloyd(sharing, job, rows, C, epsilon, self.line, revealed), C_before))
+            return self._result_of_lloyd(
+                self._iterated(Lloyd(sharing, job, rows, C, epsilon, self.line, revealed), C_before)
+            )
         loop = OpenLabels(sharing, job, self._encoded(), self.mine, rows, C, epsilon, self.line)
         if self.state is not None:
             loop.filled = np.array(self.state.filled)
@@ -318,9 +319,7 @@ class _Part:
         if to_all:
             centroids = partial(self.sharing.reveal, disclosure=may.FINAL_CENTROIDS)
         elif job.disclose.centroids == "own":
-            centroids = partial(
-                self.sharing.reveal_columns_to_owners, widths=job.widths, disclosure=may.OWN_CENTROIDS
-            )
+            centroids = partial(self.sharing.reveal_columns_to_owners, widths=job.widths, disclosure=may.OWN_CENTROIDS)
         disclosed = Concluded(small, sizes, centroids, self._reveal_labels, centroids_to_all=to_all)
         best = lloyd.best()
         found = Conclude(self.sharing, job, lloyd, self._by_column(), self.partition, disclosed).run(best)
@@ -467,18 +466,18 @@ class _Part:
         share, order = np.zeros((1, k, d), dtype=np.int64), np.arange(k)
         if not self.is_dealer:
             share, order = read_share(self.context.model, k, d)
+        labels = self._labels_of_new_rows(share)
+        return None if self.is_dealer else self._result(None, labels=order[labels])
+
+    def _labels_of_new_rows(self, share: np.ndarray) -> np.ndarray:
         if self.job.hide_labels:
             X = self.partition.enter(self.sharing, self.scaled)
             rows = self.engine.execute(self.engine.enter(X, RING_BITS))
             C = self.engine.execute(self.engine.centroids(self.sharing.enter_share(share)))
+            H = self.engine.execute(rows.label(C, RING_BITS))
         else:
-            rows = self.engine.columns(self._encoded(), RING_BITS)
-            C = np.ascontiguousarray(share[:, :, self.mine])
-        labels = self._labels_of_new_rows(rows, C)
-        return None if self.is_dealer else self._result(None, labels=order[labels])
-
-    def _labels_of_new_rows(self, rows: Any, C: Any) -> np.ndarray:
-        H = self.engine.execute(rows.label(C, RING_BITS))
+            own = np.ascontiguousarray(share[:, :, self.mine])
+            H = self.engine.execute(self.engine.columns(self._encoded(), RING_BITS).label(own, RING_BITS))
         if self.job.labels_to == "all":
             labels = self.engine.execute(self.sharing.revealing_labels(H, self.partition.n, may.FINAL_LABELS))
             return labels[0]
