@@ -119,10 +119,11 @@ class Svk(Protocol[SvkJob, ColumnsResult]):
         return base64.b64decode(result.own.model_share) or None
 
     def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
-        """See :func:`~secure_kmeans.mpc.crypten_adapter.launching.run_roles`."""
-        from secure_kmeans.mpc import crypten_adapter as crypten
+        """Start the ranks by CrypTen's ``run_multiprocess``."""
+        self.load()  # once, before the roles are forked
+        from secure_kmeans.mpc.crypten_adapter import run_roles
 
-        return crypten.run_roles(roles, role)
+        return run_roles(roles - 1, role)
 
     def in_the_clear(
         self, job: SvkJob, tables: Mapping[str, Table], results: Sequence[ColumnsResult]
