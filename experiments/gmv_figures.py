@@ -329,7 +329,7 @@ def _draw_rounds(ax: Axes, rounds: pd.DataFrame, protocol: str, title: str) -> N
             color=line,
             fontsize=8,
         )
-    ax.set(title=title, xlabel="Number of clusters", yscale="log", ylim=(5, 250), xticks=rounds["clusters"])
+    ax.set(title=title, xlabel="Number of clusters", yscale="log", ylim=(4, 250), xticks=rounds["clusters"])
     ax.set_yticks([5, 10, 20, 50, 100, 200], ["5", "10", "20", "50", "100", "200"])
     ax.minorticks_off()
 
