@@ -10,7 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.documents import ROOT, rows_of
 from tests.experiments.scripts import run_script
+
+TEXT = (ROOT / "docs" / "vertical-data.md").read_text(encoding="utf-8")
+DOCUMENTED = {row.pop("clusters"): row for row in rows_of("vertical-data", "The paper's experiment")}
+"""What the document states: for each curve the rounds by the number of clusters."""
+CURVES = {
+    "paper: svk, labels revealed": "paper, columns: labels revealed",
+    "paper: shk, sizes revealed": "paper, rows: sizes revealed",
+    "paper: shk, all sizes hidden": "paper, rows: all sizes hidden",
+    "counted: svk, labels revealed": "`svk`, labels revealed",
+    "counted: svk, labels hidden": "`svk`, labels hidden",
+    "counted: shk, sizes revealed": "`shk`, sizes revealed",
+    "counted: shk, small sizes hidden": "`shk`, sizes below 5 hidden",
+    "counted: shk, all sizes hidden": "`shk`, all sizes hidden",
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +55,7 @@ def test_alice_alone_finds_other_groups_and_misleads_bob(output: Path) -> None:
             found = agreement[f"{split}, {who}"]
             assert found["adjusted_rand"] < most
             assert found["labels_as_centralised"] < found["rows"]
+            assert f"{found['adjusted_rand']:.2f}" in TEXT
 
 
 def test_rounds_by_the_paper_and_counted(output: Path) -> None:
@@ -47,9 +63,17 @@ def test_rounds_by_the_paper_and_counted(output: Path) -> None:
     assert rounds.index.tolist() == [2, 3]
     paper = rounds[[name for name in rounds.columns if str(name).startswith("paper")]]
     assert paper.to_numpy().tolist() == [[24, 154, 18], [26, 156, 27]]
-    assert rounds["counted: shk, sizes revealed"].tolist() == [12, 12]
-    assert rounds["counted: shk, all sizes hidden"].tolist() == [33, 33]
-    assert (rounds["counted: svk, labels revealed"] < rounds["paper: svk, labels revealed"]).all()
+    for column, curve in CURVES.items():
+        assert rounds[column].tolist() == [int(DOCUMENTED[curve][number]) for number in ("2", "3")]
+    assert set(rounds) == set(CURVES)
+
+
+@pytest.mark.parametrize("clusters", [5, 6, 10])
+def test_the_document_has_the_rounds_that_are_counted(clusters: int) -> None:
+    rows = np.random.default_rng(0).uniform(-1, 1, (400, 2))
+    counted = {f"counted: {name}": gmv_runs.rounds_of(name, clusters, rows) for name in gmv_runs.OURS}
+    stated = counted | {f"paper: {name}": formula(clusters) for name, formula in gmv_runs.THEIRS.items()}
+    assert stated == {column: int(DOCUMENTED[curve][str(clusters)]) for column, curve in CURVES.items()}
 
 
 def test_all_figures_are_drawn(output: Path) -> None:
