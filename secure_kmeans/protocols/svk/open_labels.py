@@ -140,9 +140,11 @@ class OpenLabels:
             if self._rows is not None and not passed:
                 self._record(may.NEVER_FILLED, tally.iteration + 1)
             ahead.announce(tally.running, passed=passed, flag=not self.filled.all())
-            if engine.is_dealer or passed or ahead.is_last(tally.running):
+            if ahead.is_last(tally.running):
                 continue
-            self.update_centroids(labels, batch)  # steps 6, 7 and 9
+            tally.iteration += not tally.all_stopped
+            if engine.takes_part:
+                self.update_centroids(labels, batch)  # steps 6, 7 and 9
             if not tally.all_stopped:
                 tally.seconds.append(time.perf_counter() - began)
                 yield
@@ -220,7 +222,6 @@ class OpenLabels:
     def update_centroids(self, labels: np.ndarray, batch: np.ndarray) -> None:
         """[SVK] steps 6, 7 and 9: each party averages its own columns of each cluster's rows."""
         running = self.tally.running
-        self.tally.iteration += 1
         k = self.filled.shape[1]
         share = share_of(self.C).copy()
         sizes = np.empty((len(running), k), dtype=np.int64)
