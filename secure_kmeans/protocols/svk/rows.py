@@ -60,6 +60,7 @@ def rows_taken(
         return _rows_of_state(context, line, state)
     job, table = context.job, context.table
     ids = None if table is None else table.ids
+    assert job.align == "none" or table is None or ids is not None, "a party's table has identifiers"
     if job.align == "psi":
         _record_common_rows(context)
         return common_rows(
