@@ -134,7 +134,9 @@ def labels_in_the_clear(core: Core, H: Assignment, n: int) -> Step[np.ndarray]:
 def _numbers(one_hot: np.ndarray) -> np.ndarray:
     """The positions of the ones, (m,), in (k - 1, m) bits; k - 1 where there is none."""
     k = len(one_hot) + 1
-    numbers: np.ndarray = np.int64(k - 1) + ((np.arange(k - 1) - (k - 1))[:, None] * one_hot).sum(axis=0)
+    numbers = np.full(one_hot.shape[1], k - 1, dtype=np.int64)
+    for number, bits in enumerate(one_hot):
+        numbers -= (k - 1 - number) * bits
     return numbers
 
 

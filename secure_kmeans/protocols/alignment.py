@@ -304,7 +304,10 @@ def _answer(context: Context[Any], lists: Sequence[np.ndarray], fewest: int) -> 
     try:
         positions = common_positions(lists)
     except RepeatedTagError as error:
-        raise ProtocolError(f'party "{context.parties[error.position]}" sent the same tag twice') from None
+        raise ProtocolError(
+            f'party "{context.parties[error.position]}" sent the same tag twice: it, or a party that computed on its '
+            "list, did not follow the protocol"
+        ) from None
     count = positions.shape[1]
     for party, own in zip(context.parties, positions, strict=True):
         context.send(party, np.array([count if count >= fewest else _TOO_FEW], dtype=np.int64))

@@ -81,7 +81,7 @@ def test_resumes_after_each_iteration_under_fresh_keys(case: Case) -> None:
 
     whole, _ = run_protocol(job, tables, keep=keep)
     assert len(states) >= 3
-    most = protocol_of(case.name).state_bytes(job)
+    most = protocol_of(case.name).state_bytes(job, max(map(len, tables.values())))
     for iteration, of_all in states.items():
         assert set(of_all) == set(job.names)
         assert max(map(len, of_all.values())) <= most

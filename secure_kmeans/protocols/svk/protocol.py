@@ -6,6 +6,8 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.job import Role
 from secure_kmeans.job.ledger import Disclosure
@@ -79,10 +81,11 @@ class Svk(OnShares[SvkJob, ColumnsResult]):
         """See :mod:`~secure_kmeans.protocols.svk.disclosures`."""
         return disclosures(job)
 
-    def state_bytes(self, job: SvkJob) -> int:
-        """Bytes for shares of the centroids now and before, the sizes of each iteration, and the row numbers."""
-        rows = max((job.most_rows_of(party) for party in job.names), default=0) if job.align == "psi" else 1 << 24
-        return 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter) + 8 * rows + (1 << 16)
+    def state_bytes(self, job: SvkJob, rows: int) -> int:
+        """Bytes for the centroids now and before, sizes and ledger lines, row numbers, and labels now and before."""
+        of_centroids = 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter)
+        of_labels = 0 if job.hide_labels else 2 * job.restarts * np.min_scalar_type(job.n_clusters).itemsize
+        return of_centroids + 400 * job.max_iter + (8 + of_labels) * rows + (1 << 12)
 
     def model_kept(self, result: ColumnsResult) -> bytes | None:
         """The party's own columns of the centroids, or with hidden labels its share of all.
