@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from secure_kmeans.protocols.svk import SvkJob
 from secure_kmeans.protocols.svk import run as run_module
 from secure_kmeans.protocols.svk.job import ColumnsParty
 from secure_kmeans.protocols.svk.open_labels import OpenLabels
-from secure_kmeans.protocols.svk.run import ColumnsState
+from secure_kmeans.protocols.svk.rows import ColumnsState
 from secure_kmeans.tables import Table
 from tests.mpc.roles_in_threads import shares_of
 from tests.threads import run_protocol
@@ -34,7 +35,7 @@ def parties_of(widths: Sequence[int]) -> tuple[ColumnsParty, ...]:
     edges = np.cumsum([0, *widths]).tolist()
     return tuple(
         ColumnsParty.of(name=f"party_{rank}", columns=tuple(f"x{column}" for column in range(start, stop)))
-        for rank, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        for rank, (start, stop) in enumerate(pairwise(edges))
     )
 
 
@@ -182,7 +183,7 @@ def ways_taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 def first_centroids_of(job: SvkJob, rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The secret first centroids (r, k, d), and the shares of them, which the parties keep before the first iteration."""
+    """The secret first centroids (r, k, d), and the shares of them that the parties keep before the first iteration."""
     states: dict[str, bytes] = {}
 
     def keep(name: str) -> Callable[[int, bytes], None]:

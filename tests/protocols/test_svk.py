@@ -47,7 +47,9 @@ def test_equals_the_plaintext_from_the_same_coins(widths: tuple[int, ...], init:
 
 
 @pytest.mark.parametrize("widths", [(1, 4), (1, 3, 1)])
-@pytest.mark.parametrize("keys", [{"init": "farthest"}, {"init": "random", "min_cluster_size": 5}], ids=["all", "large"])
+@pytest.mark.parametrize(
+    "keys", [{"init": "farthest"}, {"init": "random", "min_cluster_size": 5}], ids=["all", "large"]
+)
 def test_hidden_labels_change_nothing_but_what_is_disclosed(widths: tuple[int, ...], keys: dict[str, Any]) -> None:
     check_against_plaintext(job_for(BLOBS, widths, 5, n_init=2, seed=3, hide_labels=True, **keys), BLOBS)
 
@@ -100,8 +102,7 @@ def test_max_iter_ends_a_run_whose_centroids_are_not_yet_those_of_its_labels() -
 def test_tol_ends_a_run_earlier() -> None:
     for init in ("random", "farthest"):
         strict, loose = (
-            check_against_plaintext(job_for(EVEN, (1, 3, 1), 6, init=init, seed=1, tol=tol), EVEN)
-            for tol in (0.0, 1.0)
+            check_against_plaintext(job_for(EVEN, (1, 3, 1), 6, init=init, seed=1, tol=tol), EVEN) for tol in (0.0, 1.0)
         )
         assert strict.converged
         assert loose.converged
@@ -115,7 +116,7 @@ def test_the_division_among_parties_changes_nothing() -> None:
         for widths in ((1, 4), (4, 1), (1, 1, 3)):
             job = job_for(BLOBS, widths, 4, seed=5, **keys)
             results = fit(job, BLOBS)
-            found.append((results[0].own.labels, side_by_side(job, results, "centroids"), results[0].common.n_iter))
+            found.append((results[0].own.labels, side_by_side(job, results, "centroids"), results[0].common))
         assert found[0] == found[1] == found[2]
 
 
@@ -134,7 +135,7 @@ def test_small_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) ->
         check_svk_against_plaintext(job, BLOBS, parts)
 
 
-# ---------------------------------------------------------------------------------------- what is disclosed, and to whom
+# --------------------------------------------------------------------------------------- what is disclosed, and to whom
 
 
 @pytest.mark.parametrize("centroids", ["own", "all"])
@@ -291,9 +292,7 @@ def test_starts_of_which_one_has_a_cluster_without_rows_all_stay_on_shares(monke
     st.booleans(),
     st.sampled_from([(1, 2), (2, 1), (1, 1, 1)]),
 )
-def test_small_tables_of_integers(
-    table: np.ndarray, chosen: list[int], secret: bool, widths: tuple[int, ...]
-) -> None:
+def test_small_tables_of_integers(table: np.ndarray, chosen: list[int], secret: bool, widths: tuple[int, ...]) -> None:
     """Rows and starts with ties, duplicates and clusters without rows, from starts that are known and that are not."""
     rows = table.astype(float)
     start = rows[[number % len(rows) for number in chosen[: len(rows)]]]
@@ -304,7 +303,7 @@ def test_small_tables_of_integers(
         check_against_plaintext(job_for(rows, widths, len(start), centroids=tuple(map(tuple, start.tolist()))), rows)
 
 
-# --------------------------------------------------------------------------------------------------------- secret starts
+# -------------------------------------------------------------------------------------------------------- secret starts
 
 
 @pytest.mark.parametrize("init", INITS)
@@ -339,7 +338,7 @@ def test_a_run_from_a_secret_start_ends_at_a_fixed_point_of_lloyd(init: str, wid
         assert grid[number] == ((X[labels == number].sum(axis=0) + size // 2) // size).tolist()
 
 
-# ------------------------------------------------------------------------------------------------------------ the ledger
+# ----------------------------------------------------------------------------------------------------------- the ledger
 
 
 def line(disclosure: Any, to: str = ALL, iteration: int | None = None) -> Entry:
