@@ -199,8 +199,10 @@ def test_the_deployment(reader: Reader, tmp_path: Path) -> None:
 
 def test_the_bank_and_the_telecom(reader: Reader, tmp_path: Path) -> None:
     reader.follow(ROOT / "docs" / "vertical-data.md")
-    bank, telecom = results_of(tmp_path, "job/bank", "job/telecom")
-    assert bank.result.counts == telecom.result.counts == [102, 84, 66, 48]
+    bank, telecom, rehearsal = results_of(tmp_path, "job/bank", "job/telecom", "job")
+    assert bank.result.counts == telecom.result.counts == rehearsal.result.counts == [102, 84, 66, 48]
+    assert rehearsal.agreement is not None
+    assert rehearsal.agreement.label_agreement == 1.0
     assert [role.fingerprint for role in bank.roles] == [
         (tmp_path / role / "fingerprint").read_text().strip() for role in ("bank", "telecom", "dealer")
     ]
