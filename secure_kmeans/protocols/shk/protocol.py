@@ -56,8 +56,9 @@ class Shk(OnShares[ShkJob, KMeansResult]):
         """See :mod:`~secure_kmeans.protocols.shk.disclosures`."""
         return disclosures(job)
 
-    def state_bytes(self, job: ShkJob) -> int:
+    def state_bytes(self, job: ShkJob, rows: int) -> int:
         """Bytes for shares of the centroids now and before, and the sizes of each iteration."""
+        del rows
         return 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter)
 
     def model_kept(self, result: KMeansResult) -> bytes | None:

@@ -6,13 +6,15 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.job import Role
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import ColumnsResult
 from secure_kmeans.protocols.kmeans_checks import check_columns, check_rows
 from secure_kmeans.protocols.on_shares import OnShares
-from secure_kmeans.protocols.svk.checks import check_equal_counts
+from secure_kmeans.protocols.svk.checks import rows_in_common
 from secure_kmeans.protocols.svk.disclosures import disclosures
 from secure_kmeans.protocols.svk.job import SvkJob
 from secure_kmeans.tables import Table
@@ -58,11 +60,10 @@ class Svk(OnShares[SvkJob, ColumnsResult]):
         return advice
 
     def check_together(self, job: SvkJob, tables: Mapping[str, Table]) -> None:
-        """Refuse tables of different numbers of rows, and too few rows for a fit."""
-        if job.align != "psi":
-            check_equal_counts({party: len(table) for party, table in tables.items()})
-            if job.task == "fit":
-                check_rows(job, len(next(iter(tables.values()))), hidden=job.hide_counts)
+        """Refuse tables that are not of the same rows, or have too few in common."""
+        n = rows_in_common(job, tables)
+        if job.task == "fit":
+            check_rows(job, n, hidden=job.hide_counts)
 
     def check_apart(self, job: SvkJob) -> None:
         """Refuse public starting rows.
@@ -79,10 +80,11 @@ class Svk(OnShares[SvkJob, ColumnsResult]):
         """See :mod:`~secure_kmeans.protocols.svk.disclosures`."""
         return disclosures(job)
 
-    def state_bytes(self, job: SvkJob) -> int:
-        """Bytes for shares of the centroids now and before, the sizes of each iteration, and the row numbers."""
-        rows = max((job.most_rows_of(party) for party in job.names), default=0) if job.align == "psi" else 1 << 24
-        return 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter) + 8 * rows + (1 << 16)
+    def state_bytes(self, job: SvkJob, rows: int) -> int:
+        """Bytes for the centroids now and before, sizes and ledger lines, row numbers, and labels now and before."""
+        of_centroids = 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter)
+        of_labels = 0 if job.hide_labels else 2 * job.restarts * np.min_scalar_type(job.n_clusters).itemsize
+        return of_centroids + 400 * job.max_iter + (8 + of_labels) * rows + (1 << 12)
 
     def model_kept(self, result: ColumnsResult) -> bytes | None:
         """The party's own columns of the centroids, or with hidden labels its share of all.
