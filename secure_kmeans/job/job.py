@@ -64,8 +64,6 @@ class Job(Agreed):
     MOST_PARTIES: ClassVar[int] = 10
     NOT_IN_A_FILE: ClassVar[frozenset[str]] = frozenset()
     """Keys that a job file may not have."""
-    DERIVED: ClassVar[frozenset[str]] = frozenset()
-    """Keys that follow from the others. No job file has them."""
 
     protocol: str
     parties: tuple[Party, ...]

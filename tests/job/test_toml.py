@@ -3,11 +3,10 @@ from typing import Any
 
 import pytest
 
-from secure_kmeans.job import Endpoint, Job, Party, Scaling
+from secure_kmeans.job import Endpoint, Party, Scaling
 from secure_kmeans.job.toml import to_toml
 from secure_kmeans.protocols import read_job
 from secure_kmeans.protocols.shk.job import DEALER, ShkJob
-from secure_kmeans.protocols.svk.job import ColumnsParty, SvkJob
 from tests.job.job_files import FULL, MINIMAL, Read
 
 COLUMNS = ('a "quoted" name', "back\\slash", "Größe, € und 😀", "two\nlines\x7f", "1.5")
@@ -26,7 +25,7 @@ def job_with(**keys: Any) -> ShkJob:
     )
 
 
-def assert_reads_back(job: Job, path: Path) -> str:
+def assert_reads_back(job: ShkJob, path: Path) -> str:
     text = to_toml(job, "For a person.\nIn two lines.")
     path.write_text(text, encoding="utf-8")
     assert read_job(path) == job
@@ -59,16 +58,3 @@ def test_a_prediction_has_no_key_of_the_fit(tmp_path: Path) -> None:
     keys = [line.split(" = ")[0] for line in text.splitlines() if " = " in line]
     expected = {"protocol", "timeout", "task", "columns", "n_clusters", "precision_bits", "model"}
     assert set(keys) == expected | {"lower", "upper", "name"}
-
-
-@pytest.mark.parametrize("task", ["fit", "predict"])
-def test_columns_that_follow_from_the_parties_are_written_there_alone(tmp_path: Path, task: str) -> None:
-    parties = ColumnsParty.of(name="north", columns=("x", "y")), ColumnsParty.of(name="south", columns=("y",), id="key")
-    scaling = Scaling.of(lower=(0.0,) * 3, upper=(1.0,) * 3)
-    keys: dict[str, Any] = {"parties": parties, "id": "number", "most_rows": 9, "n_clusters": 2, "scaling": scaling}
-    job = SvkJob.of(**keys, precision_bits=20, disclose={"centroids": "all"})
-    text = assert_reads_back(job if task == "fit" else job.prediction("0a" * 32), tmp_path / "job.toml")
-    assert [line for line in text.splitlines() if line.startswith("columns")] == [
-        'columns = ["x", "y"]',
-        'columns = ["y"]',
-    ]

@@ -104,16 +104,11 @@ def write_prediction_job(folder: ResultsFolder, name: str, job: Job, results: Se
     if protocol.model_kept(first) is None:
         folder.forget(file)
         return False
-    by_columns = any("columns" in type(party).model_fields for party in job.parties)
     comment = (
         "Labels of new rows, on shares, by the model that the parties keep in their state folders.\n"
         "Every role, the dealer included, needs a copy of this file, which holds no secret. Each party starts it with\n"
         f"    launcher.py {file} --party NAME --identity DIR --table ROWS --state FOLDER-OF-THE-FIT\n"
-        + (
-            "where ROWS are its columns of the new rows. All parties need theirs."
-            if by_columns
-            else "and a party without new rows leaves --table out."
-        )
+        "and a party without new rows leaves --table out."
     )
     folder.write_text(file, to_toml(protocol.prediction(job, first.session), comment))
     return True

@@ -90,7 +90,6 @@ class SvkJob(KMeansJob):
     """
 
     HELPERS: ClassVar[Mapping[str, Kind]] = {DEALER: Kind.DEALER}
-    DERIVED: ClassVar[frozenset[str]] = frozenset({"columns"})
     FIT_KEYS: ClassVar[frozenset[str]] = KMeansJob.FIT_KEYS | {"hide_counts", "resolution", "reveal_inertia"}
     MODEL_KEYS: ClassVar[tuple[str, ...]] = (*KMeansJob.MODEL_KEYS, "hide_labels")
 
