@@ -157,7 +157,7 @@ class _OneRole:
         if self.model is not None:
             return folder, None
         where = self.files.states or STATES / self.name / self.role.name
-        needed = self.protocol.state_bytes(self.job)
+        needed = self.protocol.state_bytes(self.job, len(table))
         states = stack.enter_context(StateFolder(where, self.job, self.role.name, table.digest, needed))
         return folder, states
 

@@ -121,11 +121,17 @@ def read_model(path: Path) -> PublicModel:
     except ValueError:
         raise DataError(f"{path}: this is not the report of a clustering") from None
     result, k, d = report.result, clustering.n_clusters, len(clustering.columns)
-    if result.grid_centers is None or not any(result.grid_centers):
+    on_shares = (
+        "To label new rows, name the folder with all parties' states, or start the roles with the job file whose name "
+        f"ends in {JOB_SUFFIX}"
+    )
+    if report.columns != list(clustering.columns):
         raise DataError(
-            f"{path}: all centroids stay in shares, and the report holds none. To label new rows, name the folder with "
-            f"all parties' states, or start the roles with the job file whose name ends in {JOB_SUFFIX}"
+            f"{path}: the report holds the centroids in the columns of one party alone, and a row is labelled by "
+            f"the columns of all parties. {on_shares}"
         )
+    if result.grid_centers is None or not any(result.grid_centers):
+        raise DataError(f"{path}: all centroids stay in shares, and the report holds none. {on_shares}")
     known = [centroid for centroid in result.grid_centers if centroid is not None]
     fits = len(result.grid_centers) == k and {len(centroid) for centroid in known} == {d}
     if not fits or sorted(result.tie_order) != list(range(k)):
