@@ -42,7 +42,8 @@ def _threads() -> Iterator[None]:
 
 
 def model_of(n_clusters: int = 3, **options: Any) -> SecureKMeans:
-    return SecureKMeans(n_clusters, **({"split": "columns", "random_state": 0} | options))
+    keys: dict[str, Any] = {"split": "columns", "random_state": 0} | options
+    return SecureKMeans(n_clusters, **keys)
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +143,11 @@ class TestTables:
             (ROWS[:, :1], "X: n_features=1 should be >= n_parties=2; each party needs a column"),
             ([BANK, TELECOM, TELECOM], "X: 3 tables for n_parties=2; give one table for each party"),
             ([BANK, TELECOM[:9]], "X[0], X[1]: 60 rows and 9 rows; give tables of the same rows in the same order, or"),
-            ([BANK, TELECOM.replace(TELECOM.iloc[4, 0], np.nan)], 'X[1]: column "calls", row 5: a value is missing'),
-            ([BANK[:2], TELECOM[:2]], "X: 2 rows do not suffice for 3 clusters; use fewer clusters"),
+            (
+                [BANK, TELECOM.assign(calls=[1.0] * 4 + [np.nan] + [1.0] * 55)],
+                'X[1]: column "calls", row 5: a value is missing',
+            ),
+            ([BANK[:2], TELECOM[:2]], "X[0]: 2 rows do not suffice for 3 clusters; use fewer clusters"),
         ],
     )
     def test_refused(self, X: Any, expected: str) -> None:
@@ -202,6 +206,8 @@ class TestIdentifiers:
         distances = aligned.transform(tables)
         assert distances.shape == (45, 3)
         assert np.isnan(distances).all(axis=1).tolist() == (aligned.labels_ == -1).tolist()
+        with pytest.raises(DataError, match=r"^X: the tables have no row in common"):
+            aligned.predict([tables[0].assign(customer=tables[0]["customer"] + "b"), tables[1]])
         assert aligned.score(tables) == pytest.approx(-(aligned.inertia_ or 0), rel=1e-9)
 
     def test_new_rows_on_shares(self) -> None:
@@ -210,6 +216,8 @@ class TestIdentifiers:
         assert model.labels_ is None
         labels = model.predict(tables)
         assert labels[labels >= 0].tolist() == [LABELS[row] for row in OF_BANK if row in OF_TELECOM]
+        more = [BANK.assign(customer=IDS), TELECOM.assign(customer=IDS)[::-1]]
+        assert model.predict(more).tolist() == LABELS
 
     def test_the_columns_are_not_clustered_by(self, aligned: SecureKMeans) -> None:
         assert aligned.feature_names_in_.tolist() == ["income", "age", "calls"]
@@ -238,7 +246,16 @@ class TestIdentifiers:
             (lambda bank: bank.assign(customer=bank["customer"] + " "), 'X[0]: column "customer", row 1: there are bl'),
             (
                 lambda bank: bank.assign(customer=[f"b{number}" for number in range(45)]),
-                "X: the tables have 0 rows in common, by their identifiers; at least 3 are needed",
+                "X: the tables have no row in common; write the identifiers of the same rows in the same way",
+            ),
+            (
+                lambda bank: bank[bank["customer"].isin(["001", "002"])].assign(age=1),
+                "X[0]: 2 rows do not suffice for 3 clusters",
+            ),
+            (
+                lambda bank: bank[bank["customer"].isin(["001", "002", "005"])],
+                "party_0, party_1: the tables have fewer than 3 rows in common, the least for this job: check that all "
+                "of them name the same entities, and write their identifiers (id_column) in the same way",
             ),
         ],
     )

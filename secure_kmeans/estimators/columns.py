@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
-from secure_kmeans.app.proposal import party_names
+from secure_kmeans.app.proposal import party_names, propose_columns_job
 from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.estimators.inputs import is_one_of, validated
 from secure_kmeans.estimators.parts import NO_LABEL, Parts, Split, check_number_of_tables, is_list_of_tables
@@ -21,10 +21,9 @@ from secure_kmeans.job import Clustering, KMeansJob, Scaling
 from secure_kmeans.job.fixed_point import largest_that_fits
 from secure_kmeans.job.model import ColumnsResult
 from secure_kmeans.job.result import Result
-from secure_kmeans.protocols.svk.checks import fewest_common_rows
-from secure_kmeans.protocols.svk.job import SvkJob, joined_columns
+from secure_kmeans.protocols.svk.job import Align, SvkJob, joined_columns
 from secure_kmeans.report.columns import joined_rows, labels_of_run
-from secure_kmeans.tables import Table, check_bounds, check_enough_rows, check_reach
+from secure_kmeans.tables import Table, check_bounds, check_reach
 from secure_kmeans.words import counted, shown
 
 
@@ -73,7 +72,7 @@ class ColumnParts(Parts):
         """Each given table, and the scaling of its columns."""
         return [
             (table, scaling.of_columns(own))
-            for table, own in zip(self.given, slices([len(table.columns) for table in self.given]), strict=True)
+            for table, own in zip(self.given, _slices([len(table.columns) for table in self.given]), strict=True)
         ]
 
     def in_given_order(self, values: np.ndarray) -> np.ndarray:
@@ -99,7 +98,7 @@ class ColumnParts(Parts):
         return [Table("X", job.columns, joined_rows(tables, _of_columns(results)))]
 
 
-class SplitByColumns(Split):
+class SplitByColumns(Split[SvkJob]):
     """Parties that hold columns: the protocol SVK.
 
     Parameters
@@ -150,17 +149,19 @@ class SplitByColumns(Split):
 
     def propose(self, parts: Parts, n_clusters: int, **keys: Any) -> SvkJob:
         """See :class:`~secure_kmeans.estimators.parts.Split`."""
-        assert isinstance(parts, ColumnParts)
+        align: Align = "none" if self.id_column is None else "psi"
+        return propose_columns_job(parts.tables, n_clusters, align=align, identifier=self.id_column, **keys)
+
+    def prediction(self, fitted: SvkJob, session: str, parts: Parts) -> SvkJob:
+        """See :class:`~secure_kmeans.estimators.parts.Split`; tables of new rows may be longer than the fit's."""
+        job = super().prediction(fitted, session, parts)
         if self.id_column is None:
-            check_enough_rows(len(parts.order), n_clusters, "X: ")
-        job = _propose(parts.tables, n_clusters, **keys)
-        fewest = fewest_common_rows(job)
-        if self.id_column is not None and len(parts.order) < fewest:
-            raise DataError(
-                f"X: the tables have {counted(len(parts.order), 'row')} in common, by their identifiers; at least "
-                f"{fewest} are needed"
-            )
-        return job
+            return job
+        held = (
+            party.model_copy(update={"most_rows": len(table)})
+            for party, table in zip(job.parties, parts.tables, strict=True)
+        )
+        return job.model_copy(update={"parties": tuple(held)})
 
     # ------------------------------------------------------------------ tables
 
@@ -172,7 +173,7 @@ class SplitByColumns(Split):
             table = self._table(estimator, X, "X", reset=reset)
             if reset:
                 self._remember_parts_of(estimator, table)
-            columns = slices([each.n_features_in_ for each in self._tables])
+            columns = _slices([each.n_features_in_ for each in self._tables])
             tables = [replace(table, columns=table.columns[own], rows=table.rows[:, own]) for own in columns]
             return ColumnParts.beside(tables, [table])
         check_number_of_tables(X, self.parties)
@@ -186,7 +187,13 @@ class SplitByColumns(Split):
             self._name_features(estimator)
         if self.id_column is None:
             _check_equally_long(tables)
-        return ColumnParts.beside(tables, tables)
+        parts = ColumnParts.beside(tables, tables)
+        if not len(parts.order):
+            raise DataError(
+                "X: the tables have no row in common; write the identifiers of the same rows in the same way "
+                f'("{shown(str(self.id_column))}")'
+            )
+        return parts
 
     def _table(self, estimator: BaseEstimator, X: Any, source: str, *, reset: bool) -> Table:
         """One checked table, with identifiers where the user named a column of them."""
@@ -232,7 +239,7 @@ def _of_columns(results: Sequence[Result]) -> list[ColumnsResult]:
     return found
 
 
-def slices(widths: Sequence[int]) -> list[slice]:
+def _slices(widths: Sequence[int]) -> list[slice]:
     """The positions of each table's columns among all columns."""
     return [slice(start, stop) for start, stop in pairwise(accumulate(widths, initial=0))]
 
@@ -279,30 +286,3 @@ def _common_rows(tables: list[Table]) -> list[np.ndarray]:
         numbers.append({unicodedata.normalize("NFC", each): number for number, each in enumerate(table.ids)})
     common = [each for each in numbers[0] if all(each in others for others in numbers)]
     return [np.array([own[each] for each in common], dtype=np.int64) for own in numbers]
-
-
-def _propose(tables: list[Table], n_clusters: int, *, scaling: Any, bounds: Any, centroids: Any, **keys: Any) -> SvkJob:
-    from secure_kmeans.app.proposal import _plain
-    from secure_kmeans.job.fixed_point import choose_precision_bits
-    from secure_kmeans.protocols.svk.job import ColumnsParty
-    from secure_kmeans.tables import bounds_of
-
-    psi = tables[0].ids is not None
-    lows, highs = zip(*(bounds_of([table]) for table in tables), strict=True)
-    lower, upper = (sum(lows, ()), sum(highs, ())) if bounds is None else bounds
-    agreed = Scaling.of(method=scaling, lower=lower, upper=upper)
-    names = party_names(len(tables))
-    parties = tuple(
-        ColumnsParty.of(name=name, columns=table.columns) for name, table in zip(names, tables, strict=True)
-    )
-    extra = {"align": "none"} if not psi else {"align": "psi", "id": "identifier", "most_rows": max(map(len, tables))}
-    return SvkJob.of(
-        parties=parties,
-        n_clusters=n_clusters,
-        scaling=agreed,
-        precision_bits=choose_precision_bits(len(lower), n_clusters, agreed.largest),
-        bounds_from_data=bounds is None,
-        centroids=None if centroids is None else tuple(map(tuple, np.asarray(centroids, dtype=float).tolist())),
-        **extra,
-        **{key: _plain(value) for key, value in keys.items()},
-    )

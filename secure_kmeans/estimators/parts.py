@@ -5,16 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Generic, Self, TypeVar
 
 import numpy as np
 
+from secure_kmeans.app.proposal import propose_prediction
 from secure_kmeans.errors import DataError
 from secure_kmeans.job import Clustering, KMeansJob, Scaling
 from secure_kmeans.job.model import KMeansOwn
 from secure_kmeans.job.result import Result
 from secure_kmeans.protocols.kmeans_checks import check_prediction
 from secure_kmeans.tables import Table, check_bounds
+
+J = TypeVar("J", bound=KMeansJob)
 
 NO_LABEL: Final = -1
 """In the place of the label of a row that not all parties have."""
@@ -99,7 +102,7 @@ class Parts:
         return self.tables
 
 
-class Split(ABC):
+class Split(ABC, Generic[J]):
     """A division of the data among the parties of a secure estimator.
 
     Attributes
@@ -148,13 +151,28 @@ class Split(ABC):
         """
 
     @abstractmethod
-    def propose(self, parts: Parts, n_clusters: int, **keys: Any) -> KMeansJob:
+    def propose(self, parts: Parts, n_clusters: int, **keys: Any) -> J:
         """The job that clusters these parts.
 
         Raises
         ------
         DataError, JobError
         """
+
+    def prediction(self, fitted: J, session: str, parts: Parts) -> J:
+        """The job that labels new rows on shares.
+
+        Parameters
+        ----------
+        fitted : KMeansJob
+            The job of the fit.
+        session : str
+            Of the fit.
+        parts : Parts
+            The new rows.
+        """
+        del parts
+        return propose_prediction(fitted, session)
 
 
 def is_list_of_tables(X: Any) -> bool:

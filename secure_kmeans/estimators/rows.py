@@ -16,7 +16,7 @@ from secure_kmeans.words import counted
 _OF_COLUMNS: Final = ("hide_labels", "disclose_labels", "id_column")
 
 
-class SplitByRows(Split):
+class SplitByRows(Split[ShkJob]):
     """Parties that hold rows: the protocol SHK."""
 
     def check_parameters(self, estimator: Any) -> None:

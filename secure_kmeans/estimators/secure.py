@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Self
 import numpy as np
 
 from secure_kmeans.app import demo
-from secure_kmeans.app.proposal import Bounds, propose_prediction
+from secure_kmeans.app.proposal import Bounds
 from secure_kmeans.errors import JobError
 from secure_kmeans.estimators.base import INIT, LEAST_SIZE, MAX_ITER, N_INIT, SCALING, TOL, Fitted, KMeansBase, warn_of
 from secure_kmeans.estimators.columns import SplitByColumns
@@ -149,6 +149,9 @@ class SecureKMeans(KMeansBase):
            [4. , 9. ]])
     """
 
+    labels_by_party_: list[np.ndarray | Any]  # None at a party that does not learn them
+    common_rows_: list[np.ndarray] | None
+
     def __init__(
         self,
         n_clusters: int = USUAL_CLUSTERS,
@@ -274,7 +277,7 @@ class SecureKMeans(KMeansBase):
         with showing_progress() as progress:
             return run_local(job, tables, progress, models=models)
 
-    def _checked_split(self) -> Split:
+    def _checked_split(self) -> Split[Any]:
         """How the parties divide the data, with parameters that fit this.
 
         Raises
@@ -284,11 +287,13 @@ class SecureKMeans(KMeansBase):
         if not is_one_of(self.split, "rows", "columns"):
             raise JobError('split: it should be "rows" or "columns"')
         parties = _checked_number(self.n_parties)
-        split = SplitByRows(parties) if self.split == "rows" else SplitByColumns(parties, self.id_column)
+        split: Split[Any] = SplitByColumns(parties, self.id_column)
+        if self.split == "rows":
+            split = SplitByRows(parties)
         split.check_parameters(self)
         return split
 
-    def _job_keys(self, split: Split) -> dict[str, Any]:
+    def _job_keys(self, split: Split[Any]) -> dict[str, Any]:
         """The parameters that are keys of the job.
 
         Raises
@@ -312,7 +317,7 @@ class SecureKMeans(KMeansBase):
 
     def _labels_by_all(self, parts: Parts) -> np.ndarray:
         """Label rows on shares."""
-        job = propose_prediction(self._job, self._session)
+        job = self._split.prediction(self._job, self._session, parts)
         labels = parts.labels(self._run(job, parts.tables, self._model_shares))
         assert labels is not None, "a prediction discloses labels"
         return labels
