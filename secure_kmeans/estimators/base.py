@@ -78,16 +78,18 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
     def predict(self, X: Any) -> np.ndarray:
         """The cluster of each row: that of the nearest centroid.
 
-        Of the rows of the fit it returns ``labels_``. A cluster without rows attracts no new row.
+        Of the rows of the fit it returns ``labels_``. A cluster without rows attracts no new row, unless the rows are
+        labelled on shares because a center is not known.
 
         Parameters
         ----------
         X : as for :meth:`fit`
-            In a list of tables each may have 0 rows.
+            In a list of tables of rows each may have 0 rows.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+            -1 for a row that has an identifier which not all tables have.
 
         Raises
         ------
@@ -113,6 +115,7 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         Returns
         -------
         ndarray of shape (n_samples, n_clusters)
+            NaN for a row that has an identifier which not all tables have.
 
         Raises
         ------
@@ -126,6 +129,8 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
 
     def score(self, X: Any, y: None = None) -> float:
         """Minus the inertia of rows: the sum of the squared distance of each to the nearest of the known centers.
+
+        Rows that have an identifier which not all tables have are left out.
 
         Parameters
         ----------
@@ -186,7 +191,7 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
     def _centers(self, method: str) -> np.ndarray:
         """The centers, NaN where withheld; refuses where nobody learned them."""
         if self.cluster_centers_ is None:
-            raise JobError(f'{method}: the centers are not known with disclose_centroids="nobody"; use "all"')
+            raise JobError(f'{method}: the centers are not known with disclose_centroids="nobody"; leave it out')
         return self.cluster_centers_
 
     def _clustering_keys(self, n_features: int) -> dict[str, Any]:

@@ -42,9 +42,9 @@ class SecureKMeans(KMeansBase):
     split : "rows" or "columns"
         Whether each party holds rows of its own with the same columns, or columns of its own about the same rows.
     id_column : str, optional
-        Only with columns. The column of identifiers in every table, which are then DataFrames, or a level of their
-        index. It is not clustered by. The parties find the rows that all of them have, in tables of any length and
-        order, without showing an identifier. None: rows of the same number belong together.
+        Only with columns. The name of the column of identifiers in every table, or of a level of its index; the tables
+        are then DataFrames. The column is not clustered by. The parties find the rows that all tables have, whatever
+        the length and order of each, and show no identifier. None: rows of the same number belong together.
     init : "farthest", "k-means++", "random" or array of shape (n_clusters, n_features)
     n_init : int
         Starts to try side by side; the best is kept.
@@ -53,8 +53,8 @@ class SecureKMeans(KMeansBase):
         The run stops when the squared movements of all centers add up to no more than this part of the mean variance
         of the columns, as scikit-learn's does; 0: when no center moves any more.
     min_cluster_size : int
-        A cluster of fewer rows is withheld: neither its center nor its size is disclosed. Without effect where all
-        parties see the labels and each its own columns of the centers.
+        A cluster of fewer rows is withheld: neither its center nor its size is disclosed. It has no effect with
+        columns where all parties see the labels and each learns the centers in its own columns.
     scaling : "uniform", "minmax" or "none"
         See :class:`~secure_kmeans.job.Scaling`.
     bounds : (lower, upper), optional
@@ -95,8 +95,8 @@ class SecureKMeans(KMeansBase):
     labels_ : ndarray of shape (n_samples,) or None
         In the order of X; of a list of tables with rows of their own, those of one below those of the other; of a list
         of tables with columns, in the order of the first, and -1 for a row that not all tables have. None where nobody
-        learns them. Between machines every party knows the labels of its own rows; with columns these are all, and the
-        parties that ``disclose_labels`` names know them.
+        learns them. Between machines each party knows the labels of its own rows; with columns the parties that
+        ``disclose_labels`` names know all labels.
     labels_by_party_ : list of ndarray, or of None
         Of the rows of each party's table, as this party alone learns them; -1 for a row that not all tables have. None
         for a party that does not learn them.
@@ -123,7 +123,8 @@ class SecureKMeans(KMeansBase):
     -----
     All parties are on this machine, so that the estimator joins what each of them learns. With columns and centers that
     each party knows in its own columns, :meth:`predict`, :meth:`transform` and :meth:`score` use the joined centers.
-    Between machines nobody has them, and new rows are labelled on shares, with the same labels.
+    Between machines nobody has them, and new rows are labelled on shares. The labels are the same, but that on shares a
+    cluster without rows can attract a new one.
 
     Examples
     --------
