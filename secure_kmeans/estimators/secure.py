@@ -81,7 +81,7 @@ class SecureKMeans(KMeansBase):
         Seconds after which a silent role counts as failed.
     random_state : int, RandomState or None
         None: the starts begin at rows that nobody knows. Otherwise at rows that all know, the same in every run; with
-        an ``id_column`` the rows are in another order in every run.
+        an ``id_column`` all parties then learn the order of the first table's rows.
     verbose : int
         1 shows progress.
 
@@ -102,8 +102,8 @@ class SecureKMeans(KMeansBase):
         for a party that does not learn them.
     common_rows_ : list of ndarray, or None
         Only with columns. For each party the numbers of those rows of its table that all tables have, in the order of
-        the first table. Between machines each party knows its own numbers, and not which row of another table belongs
-        to which of its own.
+        the first table. Between machines each party knows its own numbers, in a common order that says nothing about
+        any table.
     withheld_ : ndarray of ints
         Clusters of fewer rows than ``min_cluster_size``; with 1 those that are empty. All parties know them. None is
         listed where neither centers nor sizes are disclosed.
