@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import click
 import numpy as np
@@ -25,16 +25,23 @@ from secure_kmeans.job import Party, Role, Scaling
 from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.job.ledger import Ledger
 from secure_kmeans.mpc import crypten_adapter as crypten
+from secure_kmeans.mpc.crypten_adapter import share_of, wrap
+from secure_kmeans.mpc.rounds import Opening, Step
 from secure_kmeans.mpc.session import open_session
+from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import lloyd
 from secure_kmeans.protocols.bounds import bits_of_a_difference
 from secure_kmeans.protocols.lloyd import Lloyd, Revealed
 from secure_kmeans.protocols.lookahead import ScheduleLine
+from secure_kmeans.protocols.partition import ByColumns
 from secure_kmeans.protocols.shk import SHK, ShkJob
 from secure_kmeans.protocols.shk import disclosures as may
 from secure_kmeans.protocols.shk.job import DEALER
+from secure_kmeans.protocols.svk import SVK, SvkJob
+from secure_kmeans.protocols.svk.job import ColumnsParty
+from secure_kmeans.protocols.svk.open_labels import OpenLabels
 from secure_kmeans.roles.process import in_processes
 
 SEED: Final = 1
@@ -43,31 +50,41 @@ LONGEST_WAIT: Final = 600.0
 """Seconds after which a silent role counts as failed."""
 
 
-def _job(rows: np.ndarray, parties: int, clusters: int, iterations: int, **keys: Any) -> ShkJob:
+def _job(
+    protocol: str, rows: np.ndarray, parties: int, clusters: int, iterations: int, *, hide_labels: bool, **keys: Any
+) -> ShkJob | SvkJob:
     d = rows.shape[1]
     most = choose_precision_bits(d, clusters, 1.0)
-    return ShkJob.of(
-        parties=Party.named(*party_names(parties)),
-        columns=tuple(f"x{number}" for number in range(d)),
-        n_clusters=clusters,
-        n_init=1,
-        max_iter=iterations,
-        tol=0.0,
-        scaling=Scaling.of(lower=(0.0,) * d, upper=(1.0,) * d),
-        centroids=tuple(map(tuple, rows[:clusters].tolist())),
-        precision_bits=keys.pop("precision_bits") or most,
-        timeout=LONGEST_WAIT,
-        **keys,
-    )
+    names, columns = party_names(parties), tuple(f"x{number}" for number in range(d))
+    common = _common_keys(rows, clusters, iterations, precision_bits=keys.pop("precision_bits") or most)
+    if protocol == SHK.name:
+        return ShkJob.of(parties=Party.named(*names), columns=columns, **common, **keys)
+    assert keys.pop("engine") == "secure"
+    held = zip(names, np.array_split(np.arange(d), parties), strict=True)
+    parts = tuple(ColumnsParty.of(name=name, columns=tuple(columns[each] for each in own)) for name, own in held)
+    return SvkJob.of(parties=parts, align="none", hide_labels=hide_labels, **common, **keys)
+
+
+def _common_keys(rows: np.ndarray, clusters: int, iterations: int, *, precision_bits: int) -> dict[str, Any]:
+    d = rows.shape[1]
+    return {
+        "n_clusters": clusters,
+        "n_init": 1,
+        "max_iter": iterations,
+        "tol": 0.0,
+        "scaling": Scaling.of(lower=(0.0,) * d, upper=(1.0,) * d),
+        "centroids": tuple(map(tuple, rows[:clusters].tolist())),
+        "precision_bits": precision_bits,
+        "timeout": LONGEST_WAIT,
+    }
 
 
 class _Part:
     """One role's part in a run, and what it costs the role."""
 
-    def __init__(self, job: ShkJob, rows: np.ndarray) -> None:
-        self.job = job
-        self.own = dict(zip(job.names, np.array_split(rows, len(job.names)), strict=True))
-        self.nothing = np.empty((0, rows.shape[1]))
+    def __init__(self, job: ShkJob | SvkJob, rows: np.ndarray) -> None:
+        self.job, self.rows = job, rows
+        self.counts = [len(own) for own in np.array_split(rows, len(job.names))]
 
     def __call__(self, role: Role, mesh: Mesh) -> dict[str, Any]:
         """Its marks before the first iteration and after each, the centroids, and the most memory.
@@ -83,23 +100,9 @@ class _Part:
 
     def _iterate(self, role: Role, channel: crypten.RoleCommunicator) -> dict[str, Any]:
         job, mesh = self.job, channel.mesh
-        sharing = open_session(channel, job, Ledger(SHK.disclosures(job)))
-        X = sharing.enter_rows(self.own.get(role.name, self.nothing), [len(own) for own in self.own.values()])
-        C = sharing.enter_public(np.array(job.centroids)[None])
-        bits = bits_of_a_difference(job, job.precision_bits)
-        rows = sharing.engine.execute(sharing.engine.enter(X, bits))
-        line = ScheduleLine(mesh, job.names[0], DEALER, in_use=sharing.engine.has_dealer)
-        sizes = None if job.hide_counts else may.CLUSTER_SIZES
-        epsilon = sharing.engine.public(np.zeros(1, dtype=np.int64))
-        run = Lloyd(
-            sharing,
-            job,
-            rows,
-            C,
-            epsilon,
-            line,
-            Revealed(sizes, may.SMALL_CLUSTERS, may.STOP_BIT, may.GOING_ON, may.BEST_RESTART),
-        )
+        disclosures = (SHK if isinstance(job, ShkJob) else SVK).disclosures
+        sharing = open_session(channel, job, Ledger(disclosures(job)))  # type: ignore[arg-type]
+        run = self._loop(role, sharing, ScheduleLine(mesh, job.names[0], DEALER, in_use=sharing.engine.has_dealer))
         shows = role.name == job.names[0] and sys.stderr.isatty()
         marks = [_mark(mesh)]
         for _ in run.iterations():
@@ -110,9 +113,42 @@ class _Part:
             click.echo(err=True)
         return {
             "marks": marks,
-            "centroids": sharing.fixed_point.decode(sharing.reveal(run.C[0], may.FINAL_CENTROIDS)).tolist(),
+            "centroids": self._centroids(sharing, run),
             "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
+
+    def _loop(self, role: Role, sharing: Sharing, line: ScheduleLine) -> Lloyd | OpenLabels:
+        job, C = self.job, np.array(self.job.centroids)[None]
+        epsilon = sharing.engine.public(np.zeros(1, dtype=np.int64))
+        bits = bits_of_a_difference(job, job.precision_bits)
+        if isinstance(job, ShkJob):
+            own = dict(zip(job.names, np.split(self.rows, np.cumsum(self.counts)[:-1]), strict=True))
+            X = sharing.enter_rows(own.get(role.name, self.rows[:0]), self.counts)
+        else:
+            own_columns = np.ascontiguousarray(self.rows[:, job.columns_of(role.name)])
+            if not job.hide_labels:
+                encoded, partition = sharing.fixed_point.encode(own_columns), self._partition(job, role.name)
+                first = wrap(partition.in_all_columns(sharing.fixed_point.encode(C)[:, :, partition.own]))
+                return OpenLabels(sharing, job, encoded, partition.own, None, first, epsilon, line)
+            X = sharing.enter_columns(own_columns, job.widths)
+        sizes = None if job.hide_counts else may.CLUSTER_SIZES
+        rows = sharing.engine.execute(sharing.engine.enter(X, bits))
+        revealed = Revealed(sizes, may.SMALL_CLUSTERS, may.STOP_BIT, may.GOING_ON, may.BEST_RESTART)
+        return Lloyd(sharing, job, rows, sharing.enter_public(C), epsilon, line, revealed)
+
+    def _partition(self, job: SvkJob, role: str) -> ByColumns:
+        return ByColumns(len(self.rows), job.widths, job.columns_of(role))
+
+    def _centroids(self, sharing: Sharing, run: Lloyd | OpenLabels) -> list[list[float]]:
+        """The centroids in the clear, which ends the run: no job discloses them so."""
+        share = share_of(run.C)[0]
+        opened = sharing.engine.execute(_opened(share)) if sharing.engine.takes_part else share
+        found: list[list[float]] = sharing.fixed_point.decode(opened).tolist()
+        return found
+
+
+def _opened(share: np.ndarray) -> Step[np.ndarray]:
+    return (yield Opening(share))
 
 
 def _mark(mesh: Mesh) -> tuple[float, int, int]:
@@ -120,11 +156,11 @@ def _mark(mesh: Mesh) -> tuple[float, int, int]:
 
 
 def measure(
-    samples: int, features: int, clusters: int, iterations: int, parties: int, **keys: Any
+    samples: int, features: int, clusters: int, iterations: int, parties: int, *, protocol: str = SHK.name, **keys: Any
 ) -> dict[str, float | int | str]:
     """One run's figures; see ``--help``."""
     rows = np.random.default_rng(SEED).random((samples, features))
-    job = _job(rows, parties, clusters, iterations, **keys)
+    job = _job(protocol, rows, parties, clusters, iterations, **keys)
     roles = in_processes(job, _Part(job, rows))
     first, dealer = roles[0], roles[-1]
     done = len(first["marks"]) - 1
@@ -136,7 +172,7 @@ def measure(
     plain = lloyd(rows, np.array(job.centroids), max_iter=done, tol=0.0)
     found = np.array(first["centroids"])
     return {
-        "protocol": SHK.name,
+        "protocol": job.protocol,
         "engine": job.engine,
         "samples": samples,
         "features": features,
@@ -145,6 +181,7 @@ def measure(
         "iterations": done,
         "precision_bits": job.precision_bits,
         "hide_counts": job.hide_counts,
+        "hide_labels": getattr(job, "hide_labels", True),
         "min_cluster_size": job.min_cluster_size,
         "transport": "tls",
         "seconds_per_iteration": seconds,
@@ -167,7 +204,8 @@ def _per_iteration(marks: list[list[float]], column: int) -> float:
 @click.option("--clusters", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--iterations", type=click.IntRange(min=1), default=20, show_default=True, help="The most of them.")
 @click.option("--parties", type=click.IntRange(2, ShkJob.MOST_PARTIES), default=2, show_default=True)
-@click.option("--protocol", type=click.Choice([SHK.name]), default=SHK.name, show_default=True)
+@click.option("--protocol", type=click.Choice([SHK.name, SVK.name]), default=SHK.name, show_default=True)
+@click.option("--hide-labels", is_flag=True, help="Of svk: the labels stay secret in every iteration.")
 @click.option("--engine", type=click.Choice(["secure", "crypten"]), default="secure", show_default=True)
 @click.option("--precision-bits", type=int, default=0, help="Fractional bits.  [default: the most that fit]")
 @click.option("--hide-counts", is_flag=True, help="Divide by cluster sizes that stay secret.")
@@ -179,9 +217,12 @@ def _per_iteration(marks: list[list[float]], column: int) -> float:
     help="Sizes below it stay secret. A job takes 5 if it does not say otherwise; other libraries know no such thing.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(protocol: Literal["shk"], as_json: bool, **options: Any) -> None:
+def main(as_json: bool, **options: Any) -> None:
     """Measure one shape. Times are of one run, in seconds; bytes are payload, of the first party and of the dealer."""
-    del protocol
+    if options["protocol"] == SHK.name and options["hide_labels"]:
+        raise click.UsageError("--hide-labels: in shk labels are always hidden; leave it out")
+    if options["protocol"] == SVK.name and options["engine"] != "secure":
+        raise click.UsageError('--engine: svk runs on the engine "secure" alone')
     figures = measure(**options)
     if as_json:
         click.echo(json.dumps(figures))

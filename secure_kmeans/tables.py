@@ -2,40 +2,32 @@
 
 An error names file, column, row and remedy, and never a value. Rows are counted from 1, the first below the header;
 blank lines of a file do not count.
-pandas and PyArrow, slow to import, are imported where a file is read: checked rows can be saved and loaded without
-them.
+pandas, slow to import, is imported where a file is read: checked rows can be saved and loaded without it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import lzma
 import numbers
 import os
-import warnings
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from secure_kmeans.errors import DataError
 from secure_kmeans.headers import Columns
+from secure_kmeans.identifiers import checked_identifiers
 from secure_kmeans.job import LARGEST_MAGNITUDE, Scaling
+from secure_kmeans.table_files import identifier_cells, is_parquet, read_frame
 from secure_kmeans.words import column_title, counted, listed, may_be_value, printable
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_PARQUET_SUFFIXES: Final = {".parquet", ".pq"}
-
-_UNREADABLE: Final = (OSError, EOFError, ValueError, zipfile.BadZipFile, lzma.LZMAError, zlib.error)
-"""What pandas raises, besides PyArrow's exceptions, for garbage in a format or compression that it reads."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +59,12 @@ class Table:
 
     @cached_property
     def digest(self) -> bytes:
-        """SHA-256 of columns, shape and rows. A state to resume from is bound to it."""
+        """SHA-256 of columns, shape, rows and identifiers. A state to resume from is bound to it."""
         digest = hashlib.sha256(repr((self.columns, self.rows.shape)).encode())
         if self.rows.size:
             digest.update(np.ascontiguousarray(self.rows).data)
+        if self.ids is not None:
+            digest.update(b"identifiers" + repr(self.ids).encode())
         return digest.digest()
 
     def scaled(self, scaling: Scaling) -> np.ndarray:
@@ -92,7 +86,9 @@ class Table:
             np.save(file, self.rows, allow_pickle=False)
 
 
-def load_rows(path: str | Path, columns: Sequence[str], source: str, first_row: int = 1) -> Table:
+def load_rows(
+    path: str | Path, columns: Sequence[str], source: str, first_row: int = 1, ids: tuple[str, ...] | None = None
+) -> Table:
     """Load a table that :meth:`Table.save_rows` saved: the rows are neither parsed nor checked again.
 
     Parameters
@@ -101,16 +97,18 @@ def load_rows(path: str | Path, columns: Sequence[str], source: str, first_row: 
     columns : sequence of str
     source : str
     first_row : int
+    ids : tuple of str or None
         See :class:`Table`.
     """
     rows = np.load(path, allow_pickle=False)
     assert rows.dtype == np.float64
     assert rows.ndim == 2
     assert rows.shape[1] == len(columns)
-    return Table(source, tuple(columns), rows, first_row)
+    assert ids is None or len(ids) == len(rows)
+    return Table(source, tuple(columns), rows, first_row, ids)
 
 
-def read_table(path: str | Path, columns: Sequence[str] = ()) -> Table:
+def read_table(path: str | Path, columns: Sequence[str] = (), identifier: str | None = None) -> Table:
     """Read a CSV or Parquet file.
 
     Parameters
@@ -118,35 +116,69 @@ def read_table(path: str | Path, columns: Sequence[str] = ()) -> Table:
     path : path
         ``.parquet`` and ``.pq`` are read as Parquet, all else as CSV with a header.
     columns : sequence of str
-        Names, or numbers counted from 1 where no column has that name; all columns if empty.
+        Names, or numbers counted from 1 where no column has that name; if empty, all columns but the identifiers.
+    identifier : str, optional
+        Name or number of the column of identifiers. They are text, exactly as it stands in the file.
 
     Raises
     ------
     DataError
     """
     path = Path(path)
-    frame = _read(path)
-    return _table_of(frame, Columns.of(frame, printable(str(path)), has_first_line=not _is_parquet(path)), columns)
+    frame = read_frame(path)
+    found = Columns.of(frame, printable(str(path)), has_first_line=not is_parquet(path))
+    position = _identifier_position(found, identifier)
+    cells = None if position is None else identifier_cells(path, frame, position)
+    return _table_of(frame, found, columns, position, cells)
 
 
-def table_from_frame(frame: pd.DataFrame, columns: Sequence[str] = (), *, source: str) -> Table:
+def table_from_frame(
+    frame: pd.DataFrame, columns: Sequence[str] = (), *, source: str, identifier: str | None = None
+) -> Table:
     """Choose columns of a frame and check every number in them.
 
     Raises
     ------
     DataError
         For an unknown or doubled column, names that look like a row of data, no rows, and a cell that is empty, text,
-        infinite or above :data:`LARGEST_MAGNITUDE`.
+        infinite or above :data:`LARGEST_MAGNITUDE`; and for the identifiers that
+        :func:`~secure_kmeans.identifiers.checked_identifiers` refuses.
     """
-    return _table_of(frame, Columns.of(frame, source, is_file=False), columns)
+    found = Columns.of(frame, source, is_file=False)
+    position = _identifier_position(found, identifier)
+    return _table_of(
+        frame, found, columns, position, None if position is None else frame.iloc[:, position].astype(object).tolist()
+    )
 
 
-def _table_of(frame: pd.DataFrame, found: Columns, chosen: Sequence[str]) -> Table:
+def _identifier_position(found: Columns, identifier: str | None) -> int | None:
+    return None if identifier is None else found.choose([identifier])[0]
+
+
+def _table_of(
+    frame: pd.DataFrame,
+    found: Columns,
+    chosen: Sequence[str],
+    identifier: int | None = None,
+    cells: Sequence[object] | None = None,
+) -> Table:
+    """The table of the chosen columns; ``cells`` are those of the column ``identifier``."""
     positions = found.choose(chosen)
+    if identifier in positions:
+        if chosen:
+            title = found.title(positions[positions.index(identifier)], chosen)
+            raise DataError(f"{found.source}: {title} holds the identifiers; leave it out of the columns to cluster by")
+        positions.remove(identifier)
+        if not positions:
+            raise DataError(f"{found.source}: there is no column besides the identifiers; add one to cluster by")
     if frame.empty:
         raise DataError(f"{found.source}: there are no rows below the header; a table needs at least one")
     values = [_numbers(frame.iloc[:, position], found.title(position, chosen), found.source) for position in positions]
-    return Table(found.source, tuple(found.names[position] for position in positions), np.column_stack(values))
+    ids = None
+    if identifier is not None and cells is not None:
+        ids = checked_identifiers(cells, found.source, found.title(identifier))
+    names = tuple(found.names[position] for position in positions)
+    return Table(found.source, names, np.column_stack(values), ids=ids)
 
 
 def split_table(table: Table, parties: int) -> list[Table]:
@@ -161,9 +193,39 @@ def split_table(table: Table, parties: int) -> list[Table]:
         rows = counted(len(table), "row does", "rows do")
         raise DataError(f"{table.source}: {rows} not suffice for {parties} parties; use fewer parties")
     slices = np.array_split(np.arange(len(table)), parties)
+    parts = [slice(int(own[0]), int(own[-1]) + 1) for own in slices]
     return [
-        Table(table.source, table.columns, table.rows[own[0] : own[-1] + 1], table.first_row + int(own[0]))
-        for own in slices
+        Table(
+            table.source,
+            table.columns,
+            table.rows[own],
+            table.first_row + own.start,
+            None if table.ids is None else table.ids[own],
+        )
+        for own in parts
+    ]
+
+
+def split_columns(table: Table, parties: int) -> list[Table]:
+    """Cut a table into consecutive columns for each party, as evenly as possible; each part has all rows.
+
+    Raises
+    ------
+    DataError
+        Where there are fewer columns than parties.
+    """
+    if len(table.columns) < parties:
+        columns = counted(len(table.columns), "column does", "columns do")
+        raise DataError(f"{table.source}: {columns} not suffice for {parties} parties; use fewer parties")
+    return [
+        Table(
+            table.source,
+            tuple(table.columns[position] for position in own),
+            np.ascontiguousarray(table.rows[:, own]),
+            table.first_row,
+            table.ids,
+        )
+        for own in np.array_split(np.arange(len(table.columns)), parties)
     ]
 
 
@@ -252,76 +314,6 @@ def bounds_of(tables: Sequence[Table]) -> tuple[tuple[float, ...], tuple[float, 
     lower = np.min([table.rows.min(axis=0) for table in tables], axis=0)
     upper = np.max([table.rows.max(axis=0) for table in tables], axis=0)
     return tuple(lower.tolist()), tuple(upper.tolist())
-
-
-def _read(path: Path) -> pd.DataFrame:
-    import pandas as pd
-    import pyarrow as pa
-
-    shown = printable(str(path))
-    if path.is_dir():
-        raise DataError(f"{shown}: this is a folder; name a CSV or Parquet file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            if _is_parquet(path):
-                return _with_index(pd.read_parquet(path), shown)
-            return _read_csv(path)
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise DataError(f"{shown}: there is no such file") from None
-    except PermissionError:
-        raise DataError(f"{shown}: you may not read this file; change its permissions") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{shown}: this is not text in UTF-8; save it as a UTF-8 CSV or as Parquet") from None
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{shown}: the file is empty; it needs a header and rows") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning):
-        raise DataError(
-            f"{shown}: this is not a table with as many cells in every row as in its header; "
-            "save it as CSV with commas, or as Parquet"
-        ) from None
-    except (*_UNREADABLE, pa.ArrowException):
-        raise DataError(f"{shown}: the file cannot be read as a table; save it as CSV or Parquet") from None
-
-
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() in _PARQUET_SUFFIXES
-
-
-def _with_index(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """The frame with each level of its index that has a name as a column, the first ones."""
-    levels = [
-        (str(name), frame.index.get_level_values(number))
-        for number, name in enumerate(frame.index.names)
-        if name is not None and str(name).strip()
-    ]
-    names = [name for name, _ in levels]
-    if len(set(names)) < len(names) or set(names) & set(map(str, frame.columns)):
-        raise DataError(f"{source}: a level of its index has the name of another column; rename it")
-    found = frame.reset_index(drop=True)
-    for position, (name, cells) in enumerate(levels):
-        found.insert(position, name, cells)
-    return found
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    options: dict[str, Any] = {"skipinitialspace": True, "encoding": "utf-8-sig"}
-    first = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, nrows=1, **options)
-    header = [str(name).strip() for name in first.iloc[0]]
-    if len(header) > 1:
-        rows: pd.DataFrame = pd.read_csv(path, low_memory=False, index_col=False, **options)
-        rows.columns = pd.Index(header)
-        return rows
-    if ";" in header[0] or "\t" in header[0]:
-        raise DataError(f"{printable(str(path))}: the columns are not separated by commas; save it as CSV with commas")
-    # In a table of one column a blank line is a missing value, unless only blank lines follow.
-    lines: pd.DataFrame = pd.read_csv(path, header=None, names=header, dtype=str, skip_blank_lines=False, **options)
-    written = lines.index[lines[header[0]].notna()]
-    return lines.loc[written[0] + 1 : written[-1]].reset_index(drop=True)
 
 
 def _numbers(column: pd.Series, title: str, source: str) -> np.ndarray:

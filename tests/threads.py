@@ -55,6 +55,7 @@ class MemoryMesh:
         return value
 
     def post(self, peer: str, numbers: np.ndarray) -> None:
+        assert numbers.flags.c_contiguous, "a mesh sends contiguous arrays"
         self._put(peer, numbers.copy())
 
     def receive(self, peer: str, target: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from rich.console import Group
 from rich.table import Table as Grid
@@ -14,10 +15,13 @@ from secure_kmeans.app.console import print_advice
 from secure_kmeans.app.grids import Column, fitted, plain
 from secure_kmeans.job import Kind
 from secure_kmeans.job.ledger import ALL, Disclosure, Entry, When
+from secure_kmeans.report.columns import HoldsColumns, columns_by_party
 from secure_kmeans.report.kmeans import ElbowPoint
 from secure_kmeans.report.report import Report, Section
-from secure_kmeans.report.sections import KMeansReport, PredictionReport
+from secure_kmeans.report.sections import AgreementSection, KMeansReport, PredictionReport
 from secure_kmeans.words import counted, figure, figures
+
+_MOST_COLUMNS: Final = 6
 
 
 def print_run(run: Run, *, of_job_file: bool = False) -> None:
@@ -34,7 +38,10 @@ def print_run(run: Run, *, of_job_file: bool = False) -> None:
         return
     if not run.disclosures:  # else the announcement ended with an empty line
         console.out.print()
-    console.out.print(f"[bold]{plain(_title(report))}[/bold]")
+    by_columns = run.job if isinstance(run.job, HoldsColumns) else None
+    console.out.print(f"[bold]{plain(_title(report, by_columns))}[/bold]")
+    if by_columns is not None:
+        console.out.print(_columns(report, by_columns))
     if isinstance(report, KMeansReport):
         console.out.print(_clusters(report))
         console.out.print(_quality(report, of_job_file=of_job_file))
@@ -47,7 +54,8 @@ def print_run(run: Run, *, of_job_file: bool = False) -> None:
     else:
         console.out.print()
     if report.ledger:
-        console.out.print(_learned(report, run.disclosures))
+        own = "rows" if by_columns is None else "columns"
+        console.out.print(_learned(report, run.disclosures, own))
     if isinstance(report, KMeansReport):
         _print_remarks(report)
     if report.protocol is None:
@@ -59,7 +67,11 @@ def print_run(run: Run, *, of_job_file: bool = False) -> None:
         )
 
 
-def _title(report: Report) -> str:
+def _title(report: Report, by_columns: HoldsColumns | None) -> str:
+    if by_columns is not None:
+        rows = counted(report.n_samples[report.parties[0]], _ROWS[by_columns.align])
+        what = "Labels of" if isinstance(report, PredictionReport) else "Encrypted k-means on"
+        return f"{what} {rows}, whose columns {counted(len(report.parties), 'party holds', 'parties hold')}"
     rows = counted(sum(report.n_samples.values()), "row")
     parties = f"{rows} of {counted(len(report.parties), 'party', 'parties')}"
     if isinstance(report, PredictionReport):
@@ -71,6 +83,32 @@ def _title(report: Report) -> str:
     return f'Protocol "{report.protocol}" on {parties}'
 
 
+_ROWS: Final = {"psi": "common row", "order": "row", "none": "row"}
+_ALIGNED: Final = {
+    "psi": "by the identifiers that all parties have",
+    "order": "by their order; the identifiers of all parties are the same",
+    "none": "by their order; no identifiers were compared",
+}
+_CENTROIDS_TO: Final = {"own": "each party in its own columns", "all": "all parties", "nobody": "nobody"}
+_LABELS_TO: Final = {"all": "all parties", "nobody": "nobody"}
+
+
+def _columns(report: Report, job: HoldsColumns) -> Grid:
+    """How the rows were aligned, who holds which columns, and who learned what was found."""
+    grid = Grid.grid(padding=(0, 3))
+    grid.add_row("rows aligned", _ALIGNED[job.align])
+    for number, (party, columns) in enumerate(columns_by_party(report).items()):
+        shown = ", ".join(columns[:_MOST_COLUMNS])
+        more = f" and {len(columns) - _MOST_COLUMNS} more" if len(columns) > _MOST_COLUMNS else ""
+        grid.add_row("columns" if number == 0 else "", plain(f"{party}: {shown}{more}"))
+    if isinstance(report, KMeansReport):
+        grid.add_row("centroids", f"known to {_CENTROIDS_TO[job.disclose.centroids]}")
+    to = job.labels_to if isinstance(job.labels_to, str) else ", ".join(job.labels_to)
+    grid.add_row("labels", f"known to {plain(_LABELS_TO.get(to, to))}")
+    grid.add_row("")
+    return grid
+
+
 def _print_remarks(report: KMeansReport) -> None:
     if getattr(report.job, "bounds_from_data", False):
         console.out.print(
@@ -78,13 +116,14 @@ def _print_remarks(report: KMeansReport) -> None:
         )
     for remark in report.result.remarks:
         console.out.print(f"[yellow]{plain(remark)}[/yellow]\n")
-    if report.result.centroid_grid is not None:
+    if report.result.centroid_grid is not None and report.result.cluster_centers is not None:
         steps = ", ".join(
             f"{figure(step)} ({plain(column)})"
             for step, column in zip(report.result.centroid_grid, report.columns, strict=True)
         )
         console.out.print(f"Since the sizes are hidden, the centroids are multiples of {steps}.\n")
-    if report.agreement and report.agreement.label_agreement < 1:
+    same = report.agreement.label_agreement if report.agreement else None
+    if same is not None and same < 1:
         console.out.print(
             "[yellow]Not all labels are the plaintext's, though both should agree to the last bit: please report "
             "this.[/yellow]\n"
@@ -106,8 +145,8 @@ def _print_files(files: Sequence[Path]) -> None:
         console.out.print(f"  {plain(str(path))}", soft_wrap=True)
 
 
-def _learned(report: Report, announced: Sequence[Disclosure]) -> Grid | Group:
-    """What each role learned, from the ledger."""
+def _learned(report: Report, announced: Sequence[Disclosure], own: str) -> Grid | Group:
+    """What each role learned, from the ledger, besides what it owns."""
     when_of = {each.what: each.when for each in announced}
     rows = [
         (name if number == 0 else "", when, "; ".join(whats))
@@ -115,7 +154,7 @@ def _learned(report: Report, announced: Sequence[Disclosure]) -> Grid | Group:
         for number, (when, whats) in enumerate(groups.items())
     ]
     columns = [Column("to"), Column("when"), Column("what")]
-    return fitted("What each role learned besides its own rows", columns, rows, console.out.width)
+    return fitted(f"What each role learned besides its own {own}", columns, rows, console.out.width)
 
 
 def _learned_by_role(report: Report, when_of: Mapping[str, When]) -> Iterator[tuple[str, dict[str, list[str]]]]:
@@ -165,7 +204,7 @@ def _clusters(report: KMeansReport) -> Grid | Group:
     """The clusters of a fit."""
     result = report.result
     known = result.cluster_centers is not None
-    most = (len(report.columns) if len(report.columns) <= 6 else 4) if known else 0
+    most = (len(report.columns) if len(report.columns) <= _MOST_COLUMNS else 4) if known else 0
     names = result.cluster_names
     columns = [
         Column("cluster", is_number=True),
@@ -182,7 +221,9 @@ def _clusters(report: KMeansReport) -> Grid | Group:
     for number, size in enumerate(sizes):
         shown = "withheld" if number in result.withheld else size
         rows.append([str(number), *([names[number]] if names else []), shown, *centers.get(number, ())])
-    return fitted("Clusters (original units)", columns, rows, console.out.width)
+    held = [party for party, own in columns_by_party(report).items() if own == report.columns]
+    title = f"Clusters, in the columns of {held[0]} alone (original units)" if held else "Clusters (original units)"
+    return fitted(title, columns, rows, console.out.width)
 
 
 def _shown_centers(report: KMeansReport, most: int) -> dict[int, list[str]]:
@@ -204,15 +245,13 @@ def _quality(report: KMeansReport, *, of_job_file: bool) -> Grid:
         grid.add_row("inertia", figure(result.inertia))
     if result.mean_distance is not None:
         grid.add_row("mean-distance loss", figure(result.mean_distance))
-    if report.plaintext and report.agreement:
-        plaintext, agreement = report.plaintext, report.agreement
+    if report.plaintext:
+        plaintext = report.plaintext
         iterations = counted(plaintext.n_iter, "iteration")
         grid.add_row("plaintext", f"inertia {figure(plaintext.inertia)} after {iterations} from the same start")
         grid.add_row("", f"{figure(plaintext.inertia_in_double_precision)} in double precision, without rounding")
-        labels = f"{100 * agreement.label_agreement:.6g} % of the labels"
-        grid.add_row("agreement", f"{labels}, adjusted Rand {agreement.adjusted_rand:.6g}")
-        if agreement.max_centroid_error is not None:
-            grid.add_row("", f"largest centroid error {agreement.max_centroid_error:.1e} in scaled units")
+        for number, line in enumerate(_agreement(report.agreement)):
+            grid.add_row("agreement" if number == 0 else "", line)
     total = report.timing.total_s
     seconds = f"{total:.2f} s in all" if total >= 0.1 else f"{total:.2g} s in all"
     if report.timing.per_iteration_s is not None:
@@ -221,6 +260,18 @@ def _quality(report: KMeansReport, *, of_job_file: bool) -> Grid:
     if result.seed is not None:
         grid.add_row("repeat it with", f"seed = {result.seed} in the job" if of_job_file else f"--seed {result.seed}")
     return grid
+
+
+def _agreement(agreement: AgreementSection | None) -> Iterator[str]:
+    """How much a run on shares and one in the clear agree, in lines."""
+    if agreement is None:
+        yield "not known: neither labels nor centroids are disclosed"
+        return
+    if agreement.label_agreement is not None:
+        labels = f"{100 * agreement.label_agreement:.6g} % of the labels"
+        yield f"{labels}, adjusted Rand {agreement.adjusted_rand:.6g}"
+    if agreement.max_centroid_error is not None:
+        yield f"largest centroid error {agreement.max_centroid_error:.1e} in scaled units"
 
 
 def _section(name: str, found: Section) -> Grid | Group:

@@ -201,7 +201,7 @@ def common_positions(lists: Sequence[np.ndarray]) -> np.ndarray:
             raise RepeatedTagError(0)
         common = common[first]
         positions = np.concatenate([positions[:, first], second.astype(np.int32)[np.newaxis]])
-    return positions
+    return np.ascontiguousarray(positions)
 
 
 # ---------------------------------------------------------------------- threads

@@ -257,3 +257,19 @@ def from_plane(plane: np.ndarray, bits: np.ndarray) -> None:
     """Write the first m bits of a plane, (words,) uint64, as (m,) int64."""
     for i in range(len(bits)):
         bits[i] = np.int64((plane[i // 64] >> np.uint64(i % 64)) & np.uint64(1))
+
+
+@_compiled("void(int64[::1], int64[:, ::1], int64[:, ::1])")
+def add_by_label(labels: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
+    """Add each number to the sum of its row's label: labels and numbers that this party knows in the clear.
+
+    Parameters
+    ----------
+    labels : (n,) int64, from 0 to below k
+    columns : (d, n) int64
+    out : (k, d) int64, added to
+    """
+    for c in range(columns.shape[0]):
+        column = columns[c]
+        for i in range(len(labels)):
+            out[labels[i], c] += column[i]

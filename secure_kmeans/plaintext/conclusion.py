@@ -40,7 +40,14 @@ class PlainModel:
     sizes_by_iteration: list[list[int | None]]
 
 
-def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun, *, order_by_centroid: bool = True) -> PlainModel:
+def conclude(
+    clustering: Clustering,
+    rows: np.ndarray,
+    run: KMeansRun,
+    *,
+    order_by_centroid: bool = True,
+    discloses_centroids: bool = True,
+) -> PlainModel:
     """The model of a run of :func:`~secure_kmeans.plaintext.baseline.run_in_the_clear`.
 
     Parameters
@@ -52,6 +59,8 @@ def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun, *, order_
     order_by_centroid : bool
         Clusters of the same size are in the order of their centroids; else, where no party knows whole centroids, in
         the order in which the run began with them.
+    discloses_centroids : bool
+        Some party learns final centroids. Else they are not rounded, even where the sizes are hidden.
     """
     n, least, scaling = len(rows), clustering.withheld_below, clustering.scaling
     fixed_point = FixedPoint(clustering.precision_bits)
@@ -59,7 +68,8 @@ def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun, *, order_
     grid, labels = fixed_point.encode(run.centroids), run.labels
     averaged = np.array(run.sizes_by_iteration[-1])  # the rows of which the centroids are the means
     shifts = clustering.centroid_shifts(n)
-    if shifts is None:
+    hides_sizes = shifts is not None
+    if shifts is None or not discloses_centroids:
         averaged_labels, _ = nearest_centroids(X, fixed_point.encode(run.centroids_by_iteration[-1]))
         centroids = _means_by_column(clustering, rows, averaged_labels, averaged)
     else:
@@ -70,7 +80,7 @@ def conclude(clustering: Clustering, rows: np.ndarray, run: KMeansRun, *, order_
     shown = np.minimum(sizes, averaged) >= least
     known_sizes = [int(size) if each else None for size, each in zip(sizes, shown, strict=True)]
     known = [centroid if each else None for centroid, each in zip(centroids.tolist(), shown, strict=True)]
-    order = usual_order(known_sizes if shifts is None else None, known if order_by_centroid else None)
+    order = usual_order(None if hides_sizes else known_sizes, known if order_by_centroid else None)
     order = order or list(range(len(grid)))  # nothing is known by which the clusters could be ordered
     return PlainModel(
         centroids=[known[number] for number in order],

@@ -304,7 +304,10 @@ def _answer(context: Context[Any], lists: Sequence[np.ndarray], fewest: int) -> 
     try:
         positions = common_positions(lists)
     except RepeatedTagError as error:
-        raise ProtocolError(f'party "{context.parties[error.position]}" sent the same tag twice') from None
+        raise ProtocolError(
+            f'party "{context.parties[error.position]}" sent the same tag twice: it, or a party that computed on its '
+            "list, did not follow the protocol"
+        ) from None
     count = positions.shape[1]
     for party, own in zip(context.parties, positions, strict=True):
         context.send(party, np.array([count if count >= fewest else _TOO_FEW], dtype=np.int64))
@@ -319,10 +322,14 @@ def _answer(context: Context[Any], lists: Sequence[np.ndarray], fewest: int) -> 
 
 
 def _refuse_few(context: Context[Any], fewest: int) -> NoReturn:
-    _refuse(
-        context,
-        f"the tables have fewer than {counted(fewest, 'row')} in common, the least for this job: check that all "
-        f"of them name the same entities, and write their identifiers ({key('id')}) in the same way",
+    _refuse(context, too_few(fewest))
+
+
+def too_few(fewest: int) -> str:
+    """The message about tables with fewer common rows than these."""
+    return (
+        f"the tables have fewer than {counted(fewest, 'row')} in common, the least for this job: check that all of "
+        f"them name the same entities, and write their identifiers ({key('id')}) in the same way"
     )
 
 

@@ -184,6 +184,11 @@ class Protocol(ABC, Generic[J, R]):
         del job, party
         return None
 
+    def may_lack_rows(self, job: J) -> bool:
+        """Whether a party may take part without a table."""
+        del job
+        return False
+
     @abstractmethod
     def check(self, job: J, role: Role, table: Table) -> list[str]:
         """Refuse a party's table that does not fit the job, before anything is sent.
@@ -240,9 +245,9 @@ class Protocol(ABC, Generic[J, R]):
     def run(self, context: Context[J]) -> R | None:
         """Take part as ``context.role``. Returns a party's result; a helper has none."""
 
-    def state_bytes(self, job: J) -> int:
-        """The most bytes that one kept state may take."""
-        del job
+    def state_bytes(self, job: J, rows: int) -> int:
+        """The most bytes that one kept state of a party with so many rows may take."""
+        del job, rows
         return 1 << 20
 
     def model_taken(self, job: J) -> str | None:

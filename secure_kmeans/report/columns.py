@@ -24,9 +24,29 @@ ALL_PARTIES = "all parties"
 """The owner of joined rows, in a picture."""
 
 
+class DisclosesCentroids(Protocol):
+    """Who learns the final centroids."""
+
+    @property
+    def centroids(self) -> str:
+        """Each party in its "own" columns, "all" parties all of them, or "nobody"."""
+
+
 @runtime_checkable
 class HoldsColumns(Protocol):
     """What the job of such a run has besides the keys of every k-means job."""
+
+    @property
+    def align(self) -> str:
+        """How rows of the same entities find each other: "psi", "order" or "none"."""
+
+    @property
+    def disclose(self) -> DisclosesCentroids:
+        """What is disclosed of the model."""
+
+    @property
+    def labels_to(self) -> str | tuple[str, ...]:
+        """Who learns the final labels: "all", "nobody", or some of the parties."""
 
     def columns_of(self, party: str) -> slice:
         """The positions of a party's columns among all columns."""
@@ -156,8 +176,15 @@ def in_the_clear_of_columns(
     if model is None or (model.seed is None and job.centroids is None):
         return None
     joined = {ALL_PARTIES: Table(ALL_PARTIES, job.columns, rows)}
-    whole = model.centroids is not None  # else the parties cannot order the clusters by their centroids
-    return InTheClear.of(job, joined, model.seed or 0, model.best_restart, order_by_centroid=whole)
+    whole = model.centroids is not None
+    return InTheClear.of(
+        job,
+        joined,
+        model.seed or 0,
+        model.best_restart,
+        order_by_centroid=whole,
+        discloses_centroids=whole or results[0].own.centroids is not None,
+    )
 
 
 def report_of_columns(
@@ -174,7 +201,7 @@ def report_of_columns(
     Parameters
     ----------
     job : KMeansJob
-        It has ``columns_of``, too; see :class:`HoldsColumns`.
+        It is a :class:`HoldsColumns`, too.
     results : sequence of ColumnsResult
         Of one party, or of all parties in rank order.
     clear : InTheClear, optional
@@ -258,7 +285,7 @@ def picture_of_columns(
     else:
         rows, owner = tables[party].rows[np.array(known[0].own.rows, dtype=np.int64)], party
         positions = np.array([columns.index(column) for column in held[party]])
-        title = f"Own columns of {party}, " + ("labels hidden" if labels is None else "clusters of all")
+        title = f"Own columns of {party}, " + ("labels hidden" if labels is None else "clusters of all columns")
     centers = centers_array(result.cluster_centers, result.n_clusters, len(report.columns))
     if len(report.columns) == len(columns):
         centers = centers[:, positions]

@@ -58,9 +58,6 @@ def report_of_fit(
     model = results[0].common
     assert isinstance(model, KMeansModel)
     seconds = own_of(results[0]).seconds_by_iteration
-    agreement = None
-    if clear is not None and known.labels is not None:
-        agreement = clear.agreement_with(known.centers, known.labels)
     columns = job.columns if known.columns is None else job.columns[known.columns]
     return KMeansReport(
         **common_part(job, results, columns, per_iteration_s=float(np.mean(seconds)) if seconds else None),
@@ -83,7 +80,7 @@ def report_of_fit(
             best_restart=model.best_restart,
         ),
         plaintext=None if clear is None else clear.section,
-        agreement=agreement,
+        agreement=None if clear is None else clear.agreement_with(known.centers, known.labels),
     )
 
 

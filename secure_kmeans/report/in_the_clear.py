@@ -13,7 +13,7 @@ from secure_kmeans.plaintext.baseline import run_on_scaled
 from secure_kmeans.plaintext.conclusion import PlainModel, conclude
 from secure_kmeans.plaintext.kmeans import KMeansRun, lloyd, nearest_centroids, number_of_best
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
-from secure_kmeans.plaintext.metrics import Agreement
+from secure_kmeans.plaintext.metrics import Agreement, match_centroids
 from secure_kmeans.report.sections import AgreementSection, Centers, PlaintextSection, centers_array
 from secure_kmeans.tables import Table
 
@@ -56,6 +56,7 @@ class InTheClear:
         restart: int | None = None,
         *,
         order_by_centroid: bool = True,
+        discloses_centroids: bool = True,
     ) -> Self:
         """Run every start and keep one.
 
@@ -68,7 +69,7 @@ class InTheClear:
             Of the public coins; needed unless the centroids are given.
         restart : int, optional
             Number of the start to keep; the best if not given.
-        order_by_centroid : bool
+        order_by_centroid, discloses_centroids : bool
             See :func:`~secure_kmeans.plaintext.conclusion.conclude`.
         """
         assert seed is not None or clustering.centroids is not None
@@ -76,7 +77,13 @@ class InTheClear:
         scaled = np.concatenate([table.scaled(clustering.scaling) for table in tables.values()])
         runs = run_on_scaled(clustering, scaled, seed or 0)
         kept = number_of_best(runs) if restart is None else restart
-        model = conclude(clustering, rows, runs[kept], order_by_centroid=order_by_centroid)
+        model = conclude(
+            clustering,
+            rows,
+            runs[kept],
+            order_by_centroid=order_by_centroid,
+            discloses_centroids=discloses_centroids,
+        )
         section = _section_of_run(clustering, rows, scaled, runs[kept], model)
         seed = None if clustering.centroids is not None else seed
         return cls(clustering, tables, seed, kept, runs[kept], model, section)
@@ -87,23 +94,30 @@ class InTheClear:
         ends = np.cumsum([len(table) for table in self.tables.values()])[:-1]
         return {party: own.tolist() for party, own in zip(self.tables, np.split(self.model.labels, ends), strict=True)}
 
-    def agreement_with(self, centers: Centers | None, labels: Sequence[int] | np.ndarray) -> AgreementSection:
-        """How much a run on shares agrees with this one.
+    def agreement_with(
+        self, centers: Centers | None, labels: Sequence[int] | np.ndarray | None
+    ) -> AgreementSection | None:
+        """How much a run on shares agrees with this one; None where there is nothing to compare.
 
         Parameters
         ----------
         centers : (n_clusters, n_features), original units, or None
             None, all of them or one, where they are not known.
-        labels : (n_samples,) ints
-            Of all rows, in the order of this run.
+        labels : (n_samples,) ints, or None
+            Of all rows, in the order of this run; None where they are not known.
         """
         clustering = self.clustering
         shape = clustering.n_clusters, len(clustering.columns)
         found, expected = (
             clustering.scaling.apply(centers_array(centroids, *shape)) for centroids in (centers, self.model.centroids)
         )
-        agreement = Agreement.between(found, np.asarray(labels, dtype=int), expected, self.model.labels)
-        return AgreementSection(**vars(agreement))
+        if labels is not None:
+            agreement = Agreement.between(found, np.asarray(labels, dtype=int), expected, self.model.labels)
+            return AgreementSection(**vars(agreement))
+        errors = np.abs(found - expected[match_centroids(found, expected)])
+        if np.isnan(errors).all():
+            return None
+        return AgreementSection(max_centroid_error=float(np.nanmax(errors)), label_agreement=None, adjusted_rand=None)
 
 
 def _section_of_run(

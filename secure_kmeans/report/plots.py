@@ -31,7 +31,8 @@ _COLOURS: Final = (
     *("#843c39", "#ad494a", "#d6616b", "#e7969c"),
     *("#7b4173", "#a55194", "#ce6dbd", "#de9ed6"),
 )
-_NO_CLUSTER: Final = "#b4b4b4"
+NO_CLUSTER: Final = "#b4b4b4"
+"""The colour of rows whose label is not known."""
 _MARKERS: Final = ("o", "^", "s", "D", "v", "P", "<", ">", "p", "h")
 _MOST_POINTS: Final = 20_000
 _MOST_NAMES: Final = 24
@@ -164,7 +165,7 @@ def draw_clusters(
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for ax, panel in zip(axes, panels, strict=True):
             partners = _partners(panel, panels[0])
-            colours = [_NO_CLUSTER] * len(shown)
+            colours = [NO_CLUSTER] * len(shown)
             if panel.labels is not None:
                 colours = [colour(number) for number in partners[panel.labels[shown]]]
             _scatter(ax, plane.project(everything[shown], owners[shown]), np.array(colours), owners[shown])
@@ -244,7 +245,7 @@ def _legend(
         for rank, party in enumerate(parties)
     ]
     center = [mark("centroid", marker="X", color="#777777", markeredgecolor="white", markersize=9)]
-    unlabelled = [mark("rows, labels hidden", marker="o", color=_NO_CLUSTER)] if hidden else []
+    unlabelled = [mark("rows, labels hidden", marker="o", color=NO_CLUSTER)] if hidden else []
     gap = [mark(" ")]
     return [*clusters, *gap, *center, *unlabelled, *(owners if len(parties) > 1 else [])]
 

@@ -77,13 +77,13 @@ class PlaintextSection(Section):
 
 
 class AgreementSection(Section):
-    """Encrypted against plaintext, after the centroids are matched one to one."""
+    """Encrypted against plaintext, after the clusters are matched one to one. What cannot be compared is None."""
 
     model_config = ConfigDict(extra="forbid")
 
     max_centroid_error: float | None
-    label_agreement: float
-    adjusted_rand: float
+    label_agreement: float | None
+    adjusted_rand: float | None
 
 
 class KMeansReport(Report):

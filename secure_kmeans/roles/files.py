@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from secure_kmeans.identifiers import load_identifiers, save_identifiers
 from secure_kmeans.job import Job
 from secure_kmeans.job.result import Result
 from secure_kmeans.private_files import only_for_its_owner
@@ -22,7 +23,7 @@ _SETTINGS: Final = "settings.json"
 
 
 class Header(BaseModel):
-    """A table without its rows.
+    """A table without its rows and their identifiers.
 
     Attributes
     ----------
@@ -30,6 +31,8 @@ class Header(BaseModel):
     columns : tuple of str
     first_row : int
         See :class:`~secure_kmeans.tables.Table`.
+    has_ids : bool
+        Whether the rows have identifiers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +40,7 @@ class Header(BaseModel):
     source: str
     columns: tuple[str, ...]
     first_row: int = 1
+    has_ids: bool = False
 
 
 class Settings(BaseModel):
@@ -73,10 +77,18 @@ class RehearsalFolder:
     def write(
         self, job: Job, tables: Sequence[Table], states: Path | None, resume: bool, models: Sequence[bytes] = ()
     ) -> None:
-        """Write everything that the roles need; rows and share of the model of each party in files of their own."""
+        """Write everything that the roles need.
+
+        Each party's rows, their identifiers, and its share of the model are in files of their own.
+        """
         named = dict(zip(job.names, tables, strict=True))
         headers = {
-            name: Header(source=table.source, columns=table.columns, first_row=table.first_row)
+            name: Header(
+                source=table.source,
+                columns=table.columns,
+                first_row=table.first_row,
+                has_ids=table.ids is not None,
+            )
             for name, table in named.items()
         }
         settings = Settings(headers=headers, states=states and states.resolve(), resume=resume)
@@ -84,6 +96,8 @@ class RehearsalFolder:
         (self.path / _SETTINGS).write_text(settings.model_dump_json())
         for name, table in named.items():
             table.save_rows(self._rows(name))
+            if table.ids is not None:
+                save_identifiers(self._ids(name), table.ids)
         for name, model in zip(job.names, models, strict=bool(models)):
             with open(self._model(name), "wb", opener=only_for_its_owner) as file:
                 file.write(model)
@@ -99,8 +113,12 @@ class RehearsalFolder:
         return Settings.model_validate_json((self.path / _SETTINGS).read_text())
 
     def take_table(self, party: str, header: Header) -> Table:
-        """A party's table; the file with its rows is removed."""
-        table = load_rows(self._rows(party), header.columns, header.source, header.first_row)
+        """A party's table; the files with its rows and their identifiers are removed."""
+        ids = None
+        if header.has_ids:
+            ids = load_identifiers(self._ids(party))
+            self._ids(party).unlink()
+        table = load_rows(self._rows(party), header.columns, header.source, header.first_row, ids)
         self._rows(party).unlink()
         return table
 
@@ -126,6 +144,9 @@ class RehearsalFolder:
 
     def _rows(self, party: str) -> Path:
         return self.path / f"{party}.rows.npy"
+
+    def _ids(self, party: str) -> Path:
+        return self.path / f"{party}.ids.json"
 
     def _model(self, party: str) -> Path:
         return self.path / f"{party}.model"

@@ -230,7 +230,7 @@ class _Rehearsal:
         table = self.folder.take_table(role.name, settings.headers[role.name])
         states = None
         if settings.states is not None:
-            needed = protocol_of(job.protocol).state_bytes(job)
+            needed = protocol_of(job.protocol).state_bytes(job, len(table))
             path = settings.states / role.name
             states = stack.enter_context(StateFolder(path, job, role.name, table.digest, needed))
         progress = line.progress if role.name == job.names[0] else no_progress

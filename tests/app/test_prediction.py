@@ -21,10 +21,12 @@ from secure_kmeans.job.ledger import ALL, OWNER
 from secure_kmeans.job.toml import to_toml
 from secure_kmeans.plaintext.conclusion import label_rows
 from secure_kmeans.protocols.shk.job import DEALER, ShkJob
+from secure_kmeans.report.columns import report_of_columns
 from secure_kmeans.report.sections import PredictionReport
 from secure_kmeans.roles.models import KeptModel, keep_model
 from tests.app.conftest import Call, Mistake, names_in
 from tests.app.in_this_process import shares_of
+from tests.report.columns_examples import COLUMNS, JOINED, LABELS, columns_job, columns_result, columns_results
 
 BLOBS = np.concatenate([np.random.default_rng(1).normal(middle, 0.5, (20, 2)) for middle in (0.0, 10.0, 20.0)])
 OPTIONS = Options(data=(Path("blobs.csv"),), clusters=3, seed=5)
@@ -119,6 +121,20 @@ class TestByAReport:
             f"{REPORT}: all centroids stay in shares, and the report holds none. To label new rows, name the folder "
             "with all parties' states, or start the roles with the job file whose name ends in -predict.toml"
         )
+
+    @pytest.mark.parametrize("party", ["a", "b"])
+    def test_a_report_of_one_partys_columns_says_where_the_model_is(self, party: str) -> None:
+        REPORT.write_text(report_of_columns(columns_job(), [columns_result(party)]).model_dump_json())
+        assert self.refusal() == (
+            f"{REPORT}: the report holds the centroids in the columns of one party alone, and a row is labelled by the "
+            "columns of all parties. To label new rows, name the folder with all parties' states, or start the roles "
+            "with the job file whose name ends in -predict.toml"
+        )
+
+    def test_a_report_of_the_columns_of_all_parties_labels_joined_rows(self) -> None:
+        REPORT.write_text(report_of_columns(columns_job(), columns_results()).model_dump_json())
+        found = commands.predict(REPORT, [write("joined.csv", JOINED, COLUMNS)])
+        assert labels_in(found.files[0]) == LABELS
 
     @pytest.mark.parametrize("far", [1 << 40, -(1 << 62), 10**30, 10**400], ids=["40", "62", "1e30", "1e400"])
     def test_a_centroid_far_outside_the_bounds(self, far: int) -> None:

@@ -135,6 +135,19 @@ class TestOrder:
         model = conclude(*run_from(rows, (8.0, 0.0, 4.0)))
         assert (model.sizes, model.centroids) == ([6, 6, 6], [[0.0], [4.0], [8.0]])
 
+    def test_without_centroids_equal_clusters_keep_the_order_of_the_start(self) -> None:
+        rows = np.array([[8.0]] * 6 + [[0.0]] * 6 + [[4.0]] * 7)
+        model = conclude(*run_from(rows, (8.0, 0.0, 4.0)), order_by_centroid=False)
+        assert (model.sizes, model.centroids) == ([7, 6, 6], [[4.0], [8.0], [0.0]])
+        assert model.tie_order == [2, 0, 1]
+
+    def test_without_centroids_and_sizes_all_keep_the_order_of_the_start(self) -> None:
+        rows = np.array([[8.0]] * 5 + [[0.0]] * 6 + [[4.0]] * 7)
+        job = hidden_for(rows, 3, centroids=((8.0,), (0.0,), (4.0,)), resolution=(1.0,))
+        (run,) = run_in_the_clear(job, rows, 0)
+        model = conclude(job, rows, run, order_by_centroid=False)
+        assert (model.tie_order, model.centroids) == ([0, 1, 2], [[8.0], [0.0], [4.0]])
+
     def test_where_sizes_are_hidden_it_is_that_of_the_centroids_alone(self) -> None:
         rows = np.array([[8.0]] * 7 + [[0.0]] * 6 + [[4.0]] * 5)
         keys = keys_for(rows, 3, centroids=((8.0,), (0.0,), (4.0,)))
@@ -183,6 +196,16 @@ class TestWithheld:
         assert (shown.withheld, shown.sizes) == ([], [3, 3])
         assert shown.centroids[1] == pytest.approx([8.5], abs=1e-10)
 
+    def test_as_many_rows_as_the_clustering_says(self) -> None:
+        class Other(Clustering):
+            @property
+            def withheld_below(self) -> int:
+                return 5
+
+        clustering, rows, run = run_from(self.ROWS, (0.0, 8.0, 4.0), min_cluster_size=1)
+        model = conclude(Other(**vars(clustering)), rows, run)
+        assert (model.withheld, model.sizes) == ([1, 2], [5, None, None])
+
     def test_all_of_them(self) -> None:
         model = conclude(*run_from(self.ROWS, (0.0, 8.0, 4.0), min_cluster_size=13))
         assert (model.withheld, model.centroids, model.sizes) == ([0, 1, 2], [None] * 3, [None] * 3)
@@ -190,6 +213,16 @@ class TestWithheld:
 
 
 class TestHiddenCounts:
+    def test_centroids_that_nobody_learns_are_not_rounded(self) -> None:
+        rows = np.array([[0.0]] * 3 + [[3.0]] + [[8.0]] * 4)
+        job = hidden_for(rows, 2, centroids=((0.0,), (8.0,)), min_cluster_size=1)
+        (run,) = run_in_the_clear(job, rows, 0)
+        # A cell is at least 8 / sqrt(8) wide, so 0.75 is rounded to 0.
+        assert conclude(job, rows, run).grid_centroids == [[0], [1 << 24]]
+        model = conclude(job, rows, run, order_by_centroid=False, discloses_centroids=False)
+        assert model.grid_centroids == [[3 << 19], [1 << 24]]
+        assert [centroid and centroid[0] for centroid in model.centroids] == pytest.approx([0.75, 8.0], abs=1e-10)
+
     @pytest.mark.parametrize("resolution", [None, (1.0, 1.0)])
     def test_centroids_lie_on_the_grid_and_rows_are_labelled_by_it(
         self, resolution: tuple[float, float] | None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from secure_kmeans.plaintext.conclusion import conclude
 from secure_kmeans.plaintext.kmeans import number_of_best
 from secure_kmeans.plaintext.losses import inertia
 from secure_kmeans.protocols.shk import ShkJob
+from secure_kmeans.protocols.svk import SvkJob
 from secure_kmeans.tables import Table
+from tests.protocols import columns
 from tests.protocols.test_costs_of_lloyd import symbols_of
 from tests.protocols.toy.mean import MEAN_PROTOCOL, MeanJob
 from tests.stated_costs import ROUNDS, TO_EACH, stated
@@ -29,12 +31,15 @@ class Case(ABC):
     ----------
     name : str
         Under which the protocol is registered.
+    title : str
+        Of the case, in the names of tests.
     numbers_of_parties : tuple of int
     shortest_mask_bytes : int
         Shorter messages are public, or may be equal by chance.
     """
 
     name: str
+    title: str
     numbers_of_parties: tuple[int, ...] = (2, 3, 10)
     shortest_mask_bytes: int = 16
 
@@ -53,6 +58,14 @@ class Case(ABC):
     @abstractmethod
     def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
         """Rounds and bytes of the first party, from the protocol's documentation."""
+
+    def n_samples(self, tables: dict[str, Table]) -> dict[str, int]:
+        """The number of rows of each party that take part."""
+        return {name: len(table) for name, table in tables.items()}
+
+    def rows_of_all(self, result: Any) -> int:
+        """The number of rows that are clustered."""
+        return sum(result.n_samples.values())
 
     def own(self, result: Any) -> Any:
         """What one party alone holds of a result, without times."""
@@ -76,7 +89,7 @@ def split(rows: np.ndarray, job: Job, columns: tuple[str, ...]) -> dict[str, Tab
 class ShkCase(Case):
     """SHK with one start at random rows, 70 rows, 2 columns, 4 clusters."""
 
-    name = "shk"
+    name = title = "shk"
     rows = np.random.default_rng(4).random((70, 2))
 
     def job(self, parties: int) -> ShkJob:
@@ -146,10 +159,140 @@ def check_shk_against_plaintext(job: ShkJob, rows: np.ndarray, results: Sequence
         assert math.isclose(model.inertia, expected, rel_tol=1e-12, abs_tol=1e-30)
 
 
+class SvkCase(Case):
+    """SVK with open labels: one start at rows that are shares at first, 70 rows, 11 columns, 4 clusters."""
+
+    name, title = "svk", "svk"
+    rows = np.random.default_rng(4).random((70, 11))
+    keys: ClassVar[dict[str, Any]] = {"init": "farthest", "seed": 3}
+
+    def job(self, parties: int) -> SvkJob:
+        """The first party has most of the columns."""
+        given = {"precision_bits": 24, "scaling": Scaling.of(lower=(0.0,) * 11, upper=(1.0,) * 11)} | self.keys
+        return columns.job_for(self.rows, [12 - parties, *[1] * (parties - 1)], 4, **given)
+
+    def tables(self, job: Job) -> dict[str, Table]:
+        assert isinstance(job, SvkJob)
+        return columns.tables_of(job, self.rows)
+
+    def n_samples(self, tables: dict[str, Table]) -> dict[str, int]:
+        return dict.fromkeys(tables, len(self.rows))
+
+    def rows_of_all(self, result: Any) -> int:
+        return int(result.n_samples["party_0"])
+
+    def own(self, result: Any) -> Any:
+        return result.own.rows, result.own.labels, result.own.centroids, result.own.grid_centroids
+
+    def check_against_oracle(self, job: Job, tables: dict[str, Table], results: Sequence[Any]) -> None:
+        assert isinstance(job, SvkJob)
+        columns.check_svk_against_plaintext(job, columns.joined(tables, results), results)
+
+    def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
+        """Row counts, coins, the start, labellings and the inertia, in the order of a run."""
+        assert isinstance(job, SvkJob)
+        cost, others = self._costs(job), len(job.parties) - 1
+        labellings = results[0].common.n_iter + 1
+        n, k = len(self.rows), job.n_clusters
+        total = np.array([2, 8 + 32]) + cost("fixed") + cost("sum_of_all")
+        total += cost("squares", m=n * len(job.columns)) + (k - 1) * cost("squared_distances", c=1)
+        total += (k - 2) * cost("smaller", m=n)
+        total += (k - 1) * sum(cost("tournament_stage", c=c, g=g) for c, g in ((9, 8), (2, 8), (1, 2)))
+        total += self._labellings(cost, labellings) + 2 * cost("masked")  # two labellings on shares
+        rounds, to_each = total.tolist()
+        to_dealer = None, [n] * len(job.parties), *[[[0], False]] * (labellings - 1), [[], False]
+        return rounds, others * to_each + _bytes_of(to_dealer)
+
+    def _costs(self, job: SvkJob) -> Callable[..., np.ndarray]:
+        symbols = symbols_of(job, len(self.rows))
+        return lambda name, **given: np.array([stated(name, each, **symbols | given) for each in (ROUNDS, TO_EACH)])
+
+    def _labellings(self, cost: Callable[..., np.ndarray], number: int) -> np.ndarray:
+        """Each opens the labels; all but the first open a stop bit beside."""
+        label = cost("argmin_of_masked", m=len(self.rows)) + np.array([1, 8 * 3 * 2])  # words of 70 rows
+        stop = cost("negative", m=1, b=64) + np.array([1, 8])
+        assert stop[0] <= label[0]
+        return number * label + (number - 1) * np.array([0, stop[1]])
+
+
+class AlignedSvkCase(SvkCase):
+    """SVK with open labels of the rows that all parties have, from given centroids, disclosed to all."""
+
+    title = "svk-psi"
+    keys: ClassVar[dict[str, Any]] = {
+        "align": "psi",
+        "id": "patient",
+        "most_rows": 90,
+        "centroids": tuple(map(tuple, SvkCase.rows[:4].tolist())),
+        "disclose": {"centroids": "all"},
+    }
+
+    def tables(self, job: Job) -> dict[str, Table]:
+        assert isinstance(job, SvkJob)
+        return columns.scattered(job, self.rows, extra=5)
+
+    def masked_to(self, job: Job, sender: str) -> str:
+        """The dealer: parties disclose centroids to each other."""
+        return job.roles[-1].name if sender != job.roles[-1].name else job.names[-1]
+
+    def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
+        """The alignment, labellings, centroids and the inertia."""
+        assert isinstance(job, SvkJob)
+        cost, parties, labellings = self._costs(job), len(job.parties), results[0].common.n_iter + 1
+        shown = job.n_clusters - len(results[0].common.withheld)
+        total = self._labellings(cost, labellings) + cost("sum_of_all")
+        total += cost("opened", m=2 * shown * len(job.columns), S=8)
+        total += [1 + parties + 2, 0]  # a block, hops, positions and a digest
+        rounds, to_each = total.tolist()
+        alignment = 32 * 90 * parties + 16 * 90 + 32 * (parties - 1)
+        to_dealer = None, *[[0]] * (labellings - 1), []
+        return rounds, (parties - 1) * to_each + alignment + _bytes_of(to_dealer)
+
+
+class HiddenSvkCase(SvkCase):
+    """SVK with hidden labels, which one party learns at the end; the order of the rows is compared."""
+
+    title = "svk-hidden"
+    keys: ClassVar[dict[str, Any]] = {
+        "align": "order",
+        "id": "patient",
+        "hide_labels": True,
+        "init": "random",
+        "seed": 3,
+        "min_cluster_size": 5,
+        "disclose": {"labels": ("party_1",)},
+    }
+
+    def tables(self, job: Job) -> dict[str, Table]:
+        assert isinstance(job, SvkJob)
+        return columns.tables_of(job, self.rows, [f"id-{number}" for number in range(len(self.rows))])
+
+    def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
+        """Those of a run of SHK, but for the alignment, and for what is disclosed to its owner alone."""
+        assert isinstance(job, SvkJob)
+        symbols, cost, parties = symbols_of(job, len(self.rows)), self._costs(job), len(job.parties)
+        model, n, d, k = results[0].common, len(self.rows), len(job.columns), job.n_clusters
+        stop = cost("negative", m=1, b=64) + np.array([0, 8])
+        total = np.array([2, 8 + 32]) + cost("fixed") + cost("iteration_withholding") * model.n_iter
+        total -= [0, stop[1] + symbols["S"] * sum(sizes.count(None) for sizes in model.sizes_by_iteration)]
+        total += cost("labelling") + np.array([0, stop[1]])
+        total += cost("conclusion") - [0, 8 * 2 * k * d + 4 * len(model.withheld)]
+        total += [parties + 1, 0]  # the order is compared
+        rounds, to_each = total.tolist()
+        to_owners = 4 * n + 8 * 2 * (k - len(model.withheld)) * (d - job.widths[0])
+        to_dealer = None, [n] * parties, *[[0]] * model.n_iter, []
+        return rounds, (parties - 1) * to_each + to_owners + 32 * parties + 16 + _bytes_of(to_dealer)
+
+
+def _bytes_of(told: Sequence[Any]) -> int:
+    """The bytes of plain values that the first party sends to the dealer."""
+    return sum(len(encode_object(each)) for each in told)
+
+
 class MeanCase(Case):
     """The protocol of the tests: a private mean of each of three columns."""
 
-    name = "mean"
+    name = title = "mean"
     numbers_of_parties = (3, 10)
     shortest_mask_bytes = 8
     rows = np.round(np.random.default_rng(6).normal(40, 20, (31, 3)), 2)
@@ -177,4 +320,4 @@ class MeanCase(Case):
         return 1 + len(job.columns), 8 * others + 8 * len(job.columns)
 
 
-CASES: tuple[Case, ...] = (ShkCase(), MeanCase())
+CASES: tuple[Case, ...] = (ShkCase(), SvkCase(), AlignedSvkCase(), HiddenSvkCase(), MeanCase())

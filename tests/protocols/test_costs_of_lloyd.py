@@ -26,6 +26,7 @@ from secure_kmeans.protocols.lookahead import ScheduleLine
 from secure_kmeans.protocols.partition import ByRows
 from secure_kmeans.protocols.shk import SHK, ShkJob
 from secure_kmeans.protocols.shk import disclosures as may
+from secure_kmeans.protocols.svk import SvkJob
 from tests.mpc.roles_in_threads import shares_of
 from tests.stated_costs import DEALT, ROUNDS, TEXT, TO_EACH, rows_after, stated
 from tests.threads import threads_of
@@ -34,7 +35,7 @@ Costs = list[list[tuple[int, int]]]
 """Of each role: of the second iteration, of the choice of the best start, and of the end."""
 
 
-def symbols_of(job: ShkJob, n: int) -> dict[str, int]:
+def symbols_of(job: ShkJob | SvkJob, n: int) -> dict[str, int]:
     """The symbols of the document."""
     largest = math.ceil(1.02 * 2**24)
     most = n if job.hide_counts else max(n, math.lcm(*range(1, job.min_cluster_size)))

@@ -97,7 +97,7 @@ def test_a_state_is_kept_after_the_start_and_after_each_iteration(whole: Whole) 
     for iteration, kept in whole.fit.kept.items():
         states = [State.decoded(state) for state in kept.values()]
         assert [state.iteration for state in states] == [iteration] * len(whole.slices)
-        assert max(map(len, kept.values())) <= SHK.state_bytes(whole.job)
+        assert max(map(len, kept.values())) <= SHK.state_bytes(whole.job, len(ROWS))
     last = max(whole.fit.kept)
     assert opened(whole.fit.kept[last], whole.counts) != opened(whole.fit.kept[0], whole.counts)
 

@@ -9,6 +9,7 @@ from secure_kmeans.job import Scaling
 from secure_kmeans.job.model import KMeansOwn, KMeansResult
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import number_of_best
+from secure_kmeans.protocols.shk import SHK
 from secure_kmeans.report.kmeans import InTheClear, report_of_kmeans, report_of_prediction
 from secure_kmeans.version import VERSION
 from tests.report.examples import (
@@ -249,6 +250,17 @@ class TestPlaintextAlone:
 
 
 class TestInTheClear:
+    def test_centroids_that_nobody_learns_are_rounded_to_no_grid(self) -> None:
+        job = job_with(hide_counts=True, disclose={"centroids": "nobody"}, centroids=START)
+        clear = SHK.in_the_clear(job, TABLES, results_with(**NOTHING | HIDDEN, best_restart=0))
+        assert clear is not None
+        assert clear.model.grid_centroids == [[1 << 22, 3 << 21], [1 << 24, 3 << 21]]
+        rounded = SHK.in_the_clear(
+            job_with(hide_counts=True, centroids=START), TABLES, results_with(**HIDDEN, best_restart=0)
+        )
+        assert rounded is not None
+        assert rounded.model.grid_centroids != clear.model.grid_centroids
+
     rows = np.concatenate([table.rows for table in TABLES.values()])
 
     def test_the_figures_are_in_original_units_where_columns_are_weighted(self) -> None:

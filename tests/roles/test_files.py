@@ -1,4 +1,5 @@
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,18 @@ def test_rows_keep_the_numbers_that_they_have_in_their_file(folder: RehearsalFol
     folder.write(JOB, parts, None, False)
     taken = [folder.take_table(party, folder.read_settings().headers[party]).first_row for party in PARTIES]
     assert taken == [1, 3, 5]
+
+
+def test_a_party_takes_the_identifiers_of_its_rows_once(folder: RehearsalFolder) -> None:
+    parts = split_table(Table("t.csv", COLUMNS, np.zeros((5, 3)), ids=("007", "7", "Zoë", "NA", "x,y")), len(PARTIES))
+    folder.write(JOB, [*parts[:-1], replace(parts[-1], ids=None)], None, False)
+    files = list(folder.path.glob("*.ids.json"))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert len(files) == len(PARTIES) - 1
+    assert "007" not in (folder.path / "settings.json").read_text()
+    taken = [folder.take_table(party, folder.read_settings().headers[party]).ids for party in PARTIES]
+    assert taken == [*(part.ids for part in parts[:-1]), None]
+    assert not list(folder.path.glob("*.ids.json"))
 
 
 def test_a_party_may_have_no_rows(folder: RehearsalFolder) -> None:

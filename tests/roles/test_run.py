@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from secure_kmeans.errors import DataError, ProtocolError, RoleError, StateError
+from secure_kmeans.errors import DataError, MismatchError, ProtocolError, RoleError, StateError
 from secure_kmeans.job.ledger import ALL, Disclosure, Entry, When
 from secure_kmeans.job.result import Costs, Result
 from secure_kmeans.net.messages import Checkpoint, Done
@@ -269,6 +269,7 @@ class TestFailures:
         ("error", "told"),
         [
             (DataError("clinic.csv: row 7 is text"), "its table does not fit the job"),
+            (MismatchError("the tables have no row in common"), "the tables do not fit each other"),
             (StateError("/home/somebody/state: no room"), "its state cannot be used, or not be kept"),
             (OSError(5, "Input/output error", "/home/somebody"), "Input/output error"),
             (ProtocolError("it does not add up"), "it does not add up"),
@@ -294,7 +295,12 @@ class TestFailures:
 
     @pytest.mark.parametrize(
         ("error", "raised"),
-        [(ValueError("odd numbers"), RoleError), (ProtocolError("odd"), RoleError), (StateError("own"), StateError)],
+        [
+            (ValueError("odd numbers"), RoleError),
+            (ProtocolError("odd"), RoleError),
+            (StateError("own"), StateError),
+            (MismatchError("of all"), MismatchError),
+        ],
         ids=lambda value: getattr(value, "__name__", type(value).__name__),
     )
     def test_an_error_that_follows_from_another_roles_failure_names_that_role(

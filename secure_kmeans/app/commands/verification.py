@@ -35,7 +35,7 @@ def verify(path: Path) -> Verified:
     statements = (
         f"session {record.session}, from {record.started:%Y-%m-%d %H:%M:%S} to {ended:%Y-%m-%d %H:%M:%S} UTC",
         f"version {record.program} of the program",
-        f'table of "{signer.name}": {counted(record.n_samples.get(signer.name, 0), "row")}, digest '
+        f'table of "{signer.name}": {counted(record.n_samples.get(signer.name, 0), "row")} in the run, digest '
         f"{record.table_digests[signer.name]}",
     )
     caveats = (

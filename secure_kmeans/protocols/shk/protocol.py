@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.job import Role
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import KMeansResult
-from secure_kmeans.mpc.installation import check_crypten
-from secure_kmeans.protocols.base import Context, Protocol
 from secure_kmeans.protocols.kmeans_checks import check_all_tables, check_fit, check_prediction
+from secure_kmeans.protocols.on_shares import OnShares
 from secure_kmeans.protocols.shk.disclosures import disclosures
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.tables import Table
@@ -23,12 +22,17 @@ if TYPE_CHECKING:
     from secure_kmeans.report.report import Report
 
 
-class Shk(Protocol[ShkJob, KMeansResult]):
+class Shk(OnShares[ShkJob, KMeansResult]):
     """Secure k-means of rows that several parties hold, with a dealer."""
 
     name: ClassVar[str] = "shk"
     Job = ShkJob
     Result = KMeansResult
+    run_module: ClassVar[str] = "secure_kmeans.protocols.shk.run"
+
+    def may_lack_rows(self, job: ShkJob) -> bool:
+        """A prediction labels the new rows of those parties that have some."""
+        return job.task == "predict"
 
     def check(self, job: ShkJob, role: Role, table: Table) -> list[str]:
         """See :meth:`~secure_kmeans.protocols.base.Protocol.check`."""
@@ -52,40 +56,14 @@ class Shk(Protocol[ShkJob, KMeansResult]):
                 "lie; leave it out between machines, or give centroids to begin with"
             )
 
-    def check_installed(self) -> None:
-        """See :mod:`~secure_kmeans.mpc.installation`."""
-        check_crypten()
-
-    def load(self) -> None:
-        """Import CrypTen and all that runs on it, which takes seconds."""
-        super().load()
-        from secure_kmeans.protocols.shk import run  # noqa: F401
-
     def disclosures(self, job: ShkJob | None) -> tuple[Disclosure, ...]:
         """See :mod:`~secure_kmeans.protocols.shk.disclosures`."""
         return disclosures(job)
 
-    def run(self, context: Context[ShkJob]) -> KMeansResult | None:
-        """See :mod:`~secure_kmeans.protocols.shk.run`, which imports CrypTen."""
-        from secure_kmeans.protocols.shk.run import run
-
-        return run(context)
-
-    def state_bytes(self, job: ShkJob) -> int:
+    def state_bytes(self, job: ShkJob, rows: int) -> int:
         """Bytes for shares of the centroids now and before, and the sizes of each iteration."""
+        del rows
         return 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter)
-
-    def model_taken(self, job: ShkJob) -> str | None:
-        """The job's ``model``, which only a prediction has."""
-        return job.model
-
-    def prediction(self, fitted: ShkJob, session: str) -> ShkJob:
-        """See :meth:`~secure_kmeans.job.KMeansJob.prediction`."""
-        return fitted.prediction(session)
-
-    def check_model(self, job: ShkJob, fitted: ShkJob) -> None:
-        """See :meth:`~secure_kmeans.job.KMeansJob.check_model_of`."""
-        job.check_model_of(fitted)
 
     def model_kept(self, result: KMeansResult) -> bytes | None:
         """The party's share of the centroids that nobody sees.
@@ -96,13 +74,6 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         public = result.common is None or result.common.centroids is not None
         return None if public else base64.b64decode(result.own.model_share) or None
 
-    def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
-        """Start the ranks by CrypTen's ``run_multiprocess``."""
-        self.load()  # once, before the roles are forked
-        from secure_kmeans.mpc.crypten_adapter import run_roles
-
-        return run_roles(roles - 1, role)
-
     def in_the_clear(
         self, job: ShkJob, tables: Mapping[str, Table], results: Sequence[KMeansResult]
     ) -> InTheClear | None:
@@ -112,7 +83,15 @@ class Shk(Protocol[ShkJob, KMeansResult]):
         model = results[0].common
         if model is None or (model.seed is None and job.centroids is None):
             return None
-        return InTheClear.of(job, tables, model.seed or 0, model.best_restart)
+        known = model.centroids is not None
+        return InTheClear.of(
+            job,
+            tables,
+            model.seed or 0,
+            model.best_restart,
+            order_by_centroid=known,
+            discloses_centroids=known,
+        )
 
     def report(
         self,

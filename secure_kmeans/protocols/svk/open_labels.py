@@ -38,7 +38,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from secure_kmeans.errors import StateError
 from secure_kmeans.job.ledger import Disclosure
+from secure_kmeans.mpc import kernels
 from secure_kmeans.mpc.cleartext import bits_of
 from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
 from secure_kmeans.mpc.engine import RowsOfAnEngine, SecureEngine
@@ -50,6 +52,7 @@ from secure_kmeans.protocols.lloyd import excess_bits, number_of_least
 from secure_kmeans.protocols.lookahead import Lookahead, ScheduleLine
 from secure_kmeans.protocols.svk import disclosures as may
 from secure_kmeans.protocols.svk.job import SvkJob
+from secure_kmeans.protocols.svk.rows import ColumnsState
 from secure_kmeans.protocols.tally import Resumption, Tally
 
 
@@ -102,19 +105,34 @@ class OpenLabels:
     ) -> None:
         assert isinstance(sharing.engine, SecureEngine)
         self.sharing, self.engine, self.job = sharing, sharing.engine, job
-        self.own, self.mine, self._rows = own, mine, rows
-        self.bounds = Bounds.of(job, len(own), hidden=False)
+        self.n, self.mine, self._rows = len(own), mine, rows
+        self.bounds = Bounds.of(job, self.n, hidden=False)
         self._columns = self.engine.columns(own, self.bounds.score_bits)
         self._epsilon, self._line = epsilon, line
         self.C = self.C_before = C
         r, k, _ = C.size()
         kind = np.min_scalar_type(k)
         self.filled = np.full((r, k), rows is None)
-        self.labels = np.zeros((r, len(own)), dtype=kind)
-        self.averaged = np.zeros((r, len(own)), dtype=kind)
+        self.labels = np.zeros((r, self.n), dtype=kind)
+        self.averaged = np.zeros((r, self.n), dtype=kind)
         self.tally = Tally(r)
         self.moved = False
         self._prepared: tuple[np.ndarray, Any] | None = None  # of a turn on shares: its batch, and its centroids
+
+    def restore(self, state: ColumnsState) -> None:
+        """Take up what a party knew, besides the centroids and the tally.
+
+        Raises
+        ------
+        StateError
+            Where the state is damaged.
+        """
+        both = (state.labels, self.labels), (state.averaged, self.averaged)
+        if np.shape(state.filled) != self.filled.shape or any(len(kept) != known.nbytes for kept, known in both):
+            raise StateError("the state is damaged; start the run anew")
+        for kept, known in both:
+            known[:] = np.frombuffer(kept, dtype=known.dtype).reshape(known.shape)
+        self.filled = np.array(state.filled)
 
     def resume(self, resumption: Resumption, C_before: Shared) -> None:
         """Take up a run after an iteration, with the centroids one iteration earlier."""
@@ -140,9 +158,11 @@ class OpenLabels:
             if self._rows is not None and not passed:
                 self._record(may.NEVER_FILLED, tally.iteration + 1)
             ahead.announce(tally.running, passed=passed, flag=not self.filled.all())
-            if engine.is_dealer or passed or ahead.is_last(tally.running):
+            if ahead.is_last(tally.running):
                 continue
-            self.update_centroids(labels, batch)  # steps 6, 7 and 9
+            tally.iteration += not tally.all_stopped
+            if engine.takes_part:
+                self.update_centroids(labels, batch)  # steps 6, 7 and 9
             if not tally.all_stopped:
                 tally.seconds.append(time.perf_counter() - began)
                 yield
@@ -193,7 +213,7 @@ class OpenLabels:
         """[SVK] steps 4 and 5."""
         H = yield from label
         iteration = self.tally.iteration + 1
-        return (yield from self.sharing.revealing_labels(H, len(self.own), may.LABELS, iteration=iteration))
+        return (yield from self.sharing.revealing_labels(H, self.n, may.LABELS, iteration=iteration))
 
     def _converged(self, now: Any, batch: np.ndarray, *, on_shares: bool) -> Step[np.ndarray]:
         """[SVK] steps 8 and 10: those of the running starts that have moved by no more than epsilon."""
@@ -220,14 +240,13 @@ class OpenLabels:
     def update_centroids(self, labels: np.ndarray, batch: np.ndarray) -> None:
         """[SVK] steps 6, 7 and 9: each party averages its own columns of each cluster's rows."""
         running = self.tally.running
-        self.tally.iteration += 1
         k = self.filled.shape[1]
         share = share_of(self.C).copy()
         sizes = np.empty((len(running), k), dtype=np.int64)
         for number, start in enumerate(running.tolist()):
             found = labels[np.searchsorted(batch, start)]
             sizes[number] = np.bincount(found, minlength=k)  # step 6
-            means = means_of(self.own, found, sizes[number])  # step 7
+            means = means_of(self._columns.own, found, sizes[number])  # step 7
             filled = np.flatnonzero(sizes[number])
             share[start, filled] = 0
             share[start, filled, self.mine] = means[filled]
@@ -247,20 +266,22 @@ class OpenLabels:
         r = self.C.size(0)
         if r == 1:
             return 0
-        shift = max(0, excess_bits(self.job, len(self.own)))
+        shift = max(0, excess_bits(self.job, self.n))
         shares = np.zeros(r, dtype=np.int64)
         if self.engine.takes_part:
             own = share_of(self.C)[:, :, self.mine]
-            shares[:] = [_inertia(self.own, labels, C) >> shift for labels, C in zip(self.labels, own, strict=True)]
+            shares[:] = [
+                _inertia(self._columns.own, labels, C) >> shift for labels, C in zip(self.labels, own, strict=True)
+            ]
         return number_of_least(self.sharing, wrap(shares), may.BEST_RESTART)
 
 
-def means_of(own: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def means_of(columns: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """The means of the rows of each cluster, rounded to the nearest integer; meaningless where there is no row.
 
     Parameters
     ----------
-    own : (n, columns) int64
+    columns : (columns, n) int64
     labels : (n,) ints
     sizes : (k,) int64
         The number of each label.
@@ -270,22 +291,20 @@ def means_of(own: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarr
     (k, columns) int64
     """
     divisors = sizes.clip(1)[:, None]
-    means: np.ndarray = (sums_of(own, labels, len(sizes)) + divisors // 2) // divisors
+    means: np.ndarray = (sums_of(columns, labels, len(sizes)) + divisors // 2) // divisors
     return means
 
 
-def sums_of(own: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+def sums_of(columns: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     """The sums of the rows with each label, (k, columns) int64."""
-    order = np.argsort(labels, kind="stable")
-    edges = np.searchsorted(labels[order], np.arange(k + 1))
-    running = np.concatenate([np.zeros((1, own.shape[1]), dtype=np.int64), np.cumsum(own[order], axis=0)])
-    sums: np.ndarray = running[edges[1:]] - running[edges[:-1]]
+    sums = np.zeros((k, len(columns)), dtype=np.int64)
+    kernels.add_by_label(labels.astype(np.int64), np.ascontiguousarray(columns), sums)
     return sums
 
 
-def _inertia(own: np.ndarray, labels: np.ndarray, C: np.ndarray) -> int:
+def _inertia(columns: np.ndarray, labels: np.ndarray, C: np.ndarray) -> int:
     """``sum_j t_j |c_j|^2 - 2 T_j . c_j`` over some columns, exactly."""
     k = len(C)
-    sizes, sums = np.bincount(labels, minlength=k).astype(object), sums_of(own, labels, k).astype(object)
+    sizes, sums = np.bincount(labels, minlength=k).astype(object), sums_of(columns, labels, k).astype(object)
     centroids = C.astype(object)
     return int((sizes[:, None] * centroids * centroids - 2 * sums * centroids).sum())

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.job import Role
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import ColumnsResult
-from secure_kmeans.mpc.installation import check_crypten
-from secure_kmeans.protocols.base import Context, Protocol
 from secure_kmeans.protocols.kmeans_checks import check_columns, check_rows
-from secure_kmeans.protocols.svk.checks import check_equal_counts
+from secure_kmeans.protocols.on_shares import OnShares
+from secure_kmeans.protocols.svk.checks import rows_in_common
 from secure_kmeans.protocols.svk.disclosures import disclosures
 from secure_kmeans.protocols.svk.job import SvkJob
 from secure_kmeans.tables import Table
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from secure_kmeans.report.report import Report
 
 
-class Svk(Protocol[SvkJob, ColumnsResult]):
+class Svk(OnShares[SvkJob, ColumnsResult]):
     """Secure k-means of rows whose columns several parties hold, with a dealer."""
 
     name: ClassVar[str] = "svk"
     Job = SvkJob
     Result = ColumnsResult
+    run_module: ClassVar[str] = "secure_kmeans.protocols.svk.run"
 
     def columns(self, job: SvkJob, party: str) -> tuple[str, ...]:
         """The party's own columns."""
@@ -58,11 +60,10 @@ class Svk(Protocol[SvkJob, ColumnsResult]):
         return advice
 
     def check_together(self, job: SvkJob, tables: Mapping[str, Table]) -> None:
-        """Refuse tables of different numbers of rows, and too few rows for a fit."""
-        if job.align != "psi":
-            check_equal_counts({party: len(table) for party, table in tables.items()})
-            if job.task == "fit":
-                check_rows(job, len(next(iter(tables.values()))), hidden=job.hide_counts)
+        """Refuse tables that are not of the same rows, or have too few in common."""
+        n = rows_in_common(job, tables)
+        if job.task == "fit":
+            check_rows(job, n, hidden=job.hide_counts)
 
     def check_apart(self, job: SvkJob) -> None:
         """Refuse public starting rows.
@@ -75,41 +76,15 @@ class Svk(Protocol[SvkJob, ColumnsResult]):
                 "these rows lie; leave it out between machines, or give centroids to begin with"
             )
 
-    def check_installed(self) -> None:
-        """See :mod:`~secure_kmeans.mpc.installation`."""
-        check_crypten()
-
-    def load(self) -> None:
-        """Import CrypTen and all that runs on it, which takes seconds."""
-        super().load()
-        from secure_kmeans.protocols.svk import run  # noqa: F401
-
     def disclosures(self, job: SvkJob | None) -> tuple[Disclosure, ...]:
         """See :mod:`~secure_kmeans.protocols.svk.disclosures`."""
         return disclosures(job)
 
-    def run(self, context: Context[SvkJob]) -> ColumnsResult | None:
-        """See :mod:`~secure_kmeans.protocols.svk.run`, which imports CrypTen."""
-        from secure_kmeans.protocols.svk.run import run
-
-        return run(context)
-
-    def state_bytes(self, job: SvkJob) -> int:
-        """Bytes for shares of the centroids now and before, the sizes of each iteration, and the row numbers."""
-        rows = max((job.most_rows_of(party) for party in job.names), default=0) if job.align == "psi" else 1 << 24
-        return 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter) + 8 * rows + (1 << 16)
-
-    def model_taken(self, job: SvkJob) -> str | None:
-        """The job's ``model``, which only a prediction has."""
-        return job.model
-
-    def prediction(self, fitted: SvkJob, session: str) -> SvkJob:
-        """See :meth:`~secure_kmeans.protocols.svk.job.SvkJob.prediction`."""
-        return fitted.prediction(session)
-
-    def check_model(self, job: SvkJob, fitted: SvkJob) -> None:
-        """See :meth:`~secure_kmeans.protocols.svk.job.SvkJob.check_model_of`."""
-        job.check_model_of(fitted)
+    def state_bytes(self, job: SvkJob, rows: int) -> int:
+        """Bytes for the centroids now and before, sizes and ledger lines, row numbers, and labels now and before."""
+        of_centroids = 64 * job.n_init * job.n_clusters * (len(job.columns) + job.max_iter)
+        of_labels = 0 if job.hide_labels else 2 * job.restarts * np.min_scalar_type(job.n_clusters).itemsize
+        return of_centroids + 400 * job.max_iter + (8 + of_labels) * rows + (1 << 12)
 
     def model_kept(self, result: ColumnsResult) -> bytes | None:
         """The party's own columns of the centroids, or with hidden labels its share of all.
@@ -117,12 +92,6 @@ class Svk(Protocol[SvkJob, ColumnsResult]):
         Nobody can label a new row alone, even where all centroids are public: its columns lie at several parties.
         """
         return base64.b64decode(result.own.model_share) or None
-
-    def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
-        """See :func:`~secure_kmeans.mpc.crypten_adapter.launching.run_roles`."""
-        from secure_kmeans.mpc import crypten_adapter as crypten
-
-        return crypten.run_roles(roles, role)
 
     def in_the_clear(
         self, job: SvkJob, tables: Mapping[str, Table], results: Sequence[ColumnsResult]

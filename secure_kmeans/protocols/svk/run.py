@@ -7,56 +7,34 @@ parties find the rows that all of them have (see :mod:`secure_kmeans.protocols.a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from secure_kmeans.errors import ProtocolError, StateError
 from secure_kmeans.job import Kind
-from secure_kmeans.job.fixed_point import RING_BITS, FixedPoint
-from secure_kmeans.job.model import ColumnsOwn, ColumnsResult, KMeansModel, usual_order
+from secure_kmeans.job.fixed_point import RING_BITS
+from secure_kmeans.job.model import ColumnsResult
 from secure_kmeans.mpc import crypten_adapter as crypten
-from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
+from secure_kmeans.mpc.crypten_adapter import Shared, wrap
 from secure_kmeans.mpc.engine import SecureEngine
-from secure_kmeans.mpc.rows import LABEL_BYTES
 from secure_kmeans.mpc.session import open_session
 from secure_kmeans.mpc.sharing import Sharing
-from secure_kmeans.plaintext.losses import inertia
-from secure_kmeans.protocols.alignment import check_same_order, common_rows
 from secure_kmeans.protocols.base import Context
 from secure_kmeans.protocols.bounds import bits_of_a_difference
-from secure_kmeans.protocols.conclusion import Conclude, Concluded, kept_share, read_share
+from secure_kmeans.protocols.conclusion import read_share
 from secure_kmeans.protocols.initialisation import first_centroids
 from secure_kmeans.protocols.kmeans_checks import check_rows
 from secure_kmeans.protocols.lloyd import Lloyd, Revealed
 from secure_kmeans.protocols.lookahead import ScheduleLine
-from secure_kmeans.protocols.partition import ByColumns, row_counts
+from secure_kmeans.protocols.partition import ByColumns
 from secure_kmeans.protocols.starts import PublicStarts, draw_starts
 from secure_kmeans.protocols.stopping import movement_bound
 from secure_kmeans.protocols.svk import disclosures as may
-from secure_kmeans.protocols.svk.checks import check_equal_counts, fewest_common_rows
-from secure_kmeans.protocols.svk.disclosures import disclosures
-from secure_kmeans.protocols.svk.job import DEALER, MOST_ROWS, SvkJob
-from secure_kmeans.protocols.svk.open_labels import OpenLabels, means_of
-from secure_kmeans.protocols.tally import Resumption, State, Tally
-
-
-class ColumnsState(State, frozen=True, forbid_unknown_fields=True):
-    """What one party needs to go on after an iteration, where it holds columns.
-
-    Attributes
-    ----------
-    rows : bytes
-        The numbers of its rows that take part, in the order of the run, int64.
-    filled : (r, k) bool
-        The clusters that have had a row. Without hidden labels, a party's share of the centroid of such a cluster is
-        its own columns.
-    """
-
-    rows: bytes
-    filled: list[list[bool]]
+from secure_kmeans.protocols.svk.job import DEALER, SvkJob
+from secure_kmeans.protocols.svk.open_labels import OpenLabels
+from secure_kmeans.protocols.svk.outcome import Outcome
+from secure_kmeans.protocols.svk.rows import ColumnsState, rows_taken
+from secure_kmeans.protocols.tally import Resumption
 
 
 def run(context: Context[SvkJob]) -> ColumnsResult | None:
@@ -96,70 +74,13 @@ class _Part:
             )
         if self.job.bounds_from_data:
             context.ledger.record(may.COLUMN_BOUNDS)
-        self.taken = self._rows_taken()
+        self.taken = rows_taken(context, line, self.state, resumed=self.resumption is not None)
         n = len(self.taken)
         self.scaled = np.zeros((n, 0))
         if context.table is not None:
             self.scaled = context.table.scaled(self.job.scaling.of_columns(self.mine))[self.taken]
         self.partition = ByColumns(n, self.job.widths, self.mine)
-
-    # --------------------------------------------------------------- alignment
-
-    def _rows_taken(self) -> np.ndarray:
-        """The numbers of this party's rows that take part, in the order of the run; zeros at the dealer."""
-        if self.resumption is not None:
-            return self._rows_of_state()
-        if self.job.align == "psi":
-            return self._common_rows()
-        table = self.context.table
-        own = 0 if table is None else len(table)
-        both = may.ROW_COUNTS, may.ROW_COUNTS_TO_DEALER
-        counts = row_counts(self.context, self.line, own, both, is_dealer=self.is_dealer)
-        check_equal_counts(dict(zip(self.job.names, counts, strict=True)))
-        if self.job.align == "order":
-            check_same_order(self.context, None if table is None else table.ids)
-            self._record(may.SAME_ORDER, may.SAME_ORDER_TO_DEALER)
-        return np.arange(counts[0])
-
-    def _common_rows(self) -> np.ndarray:
-        """Find the rows that all parties have."""
-        job, table = self.job, self.context.table
-        fewest = fewest_common_rows(job)
-        most = {party: job.most_rows_of(party) for party in job.names}
-        if len(job.parties) > 2:
-            self._record(may.OVERLAPS)
-        taken = common_rows(self.context, None if table is None else table.ids, most, fewest)
-        self._record(may.COMMON_ROWS, may.COMMON_ROWS_TO_DEALER)
-        for party in job.names:
-            self.context.ledger.record(may.OWN_COMMON_ROWS, party)
-        return taken
-
-    def _rows_of_state(self) -> np.ndarray:
-        """The rows of a resumed run, which are not looked for again. Rounds: 1.
-
-        Raises
-        ------
-        StateError
-            Where the parties' states are of different numbers of rows.
-        """
-        if self.is_dealer:
-            told = self.line.hear()
-            if type(told) is not int or not 0 <= told <= MOST_ROWS:
-                raise ProtocolError("the first party told the dealer something that is no number of rows")
-            return np.zeros(told, dtype=np.int64)
-        assert self.state is not None
-        taken = np.frombuffer(self.state.rows, dtype=np.int64)
-        counts = self.context.exchange(np.array([len(taken)], dtype=np.int64))
-        self.line.tell(len(taken))
-        self.state.check_counts([int(count[0]) for count in counts])
-        table = self.context.table
-        if table is None or (len(taken) and not 0 <= taken.min() <= taken.max() < len(table)):
-            raise StateError("the state is of another table; start the run anew")
-        return taken
-
-    def _record(self, *disclosed: Any) -> None:
-        for disclosure in disclosed:
-            self.context.ledger.record(disclosure)
+        self.outcome = Outcome(context, sharing, self.partition, self.taken)
 
     # --------------------------------------------------------------------- fit
 
@@ -183,13 +104,13 @@ class _Part:
                 may.GOING_ON,
                 may.BEST_RESTART,
             )
-            return self._result_of_lloyd(
+            return self.outcome.of_lloyd(
                 self._iterated(Lloyd(sharing, job, rows, C, epsilon, self.line, revealed), C_before)
             )
         loop = OpenLabels(sharing, job, self._encoded(), self.mine, rows, C, epsilon, self.line)
         if self.state is not None:
-            loop.filled = np.array(self.state.filled)
-        return self._result_of_open_labels(self._iterated(loop, C_before))
+            loop.restore(self.state)
+        return self.outcome.of_open_labels(self._iterated(loop, C_before))
 
     def _encoded(self) -> np.ndarray:
         """This party's columns in units of the fixed point."""
@@ -245,7 +166,13 @@ class _Part:
         """Save what this party needs to resume from here."""
         if self.is_dealer:
             return
-        filled = loop.filled.tolist() if isinstance(loop, OpenLabels) else []
+        known: dict[str, Any] = {"filled": [], "labels": b"", "averaged": b""}
+        if isinstance(loop, OpenLabels):
+            known = {
+                "filled": loop.filled.tolist(),
+                "labels": loop.labels.tobytes(),
+                "averaged": loop.averaged.tobytes(),
+            }
         state = ColumnsState.of(
             loop.tally,
             loop.C,
@@ -254,209 +181,9 @@ class _Part:
             seed=self.job.seed,
             ledger=self.context.ledger,
             rows=self.taken.tobytes(),
-            filled=filled,
+            **known,
         )
         self.context.keep(loop.tally.iteration, state.encoded())
-
-    # ------------------------------------------------- the end, with open labels
-
-    def _result_of_open_labels(self, loop: OpenLabels) -> ColumnsResult | None:
-        """What this party knows of the best start; the centroids are published where the job says so."""
-        job, tally = self.job, loop.tally
-        best = loop.best()
-        if self.is_dealer:
-            return None
-        labels, averaged, k = loop.labels[best], loop.averaged[best], job.n_clusters
-        sizes = np.bincount(labels, minlength=k)
-        counts = np.bincount(averaged, minlength=k)
-        shown = np.minimum(sizes, counts) >= job.withheld_below
-        grid = share_of(loop.C)[best]  # of a cluster that is shown, this party's own columns and 0 elsewhere
-        means = self.partition.in_all_columns(
-            means_of(FixedPoint(self._mean_bits).encode(self._by_column()), averaged, counts)
-        )
-        to_all = job.disclose.centroids == "all"
-        if to_all:
-            both = np.stack([grid[shown], means[shown]])
-            grid_shown, means_shown = self.sharing.reveal(wrap(both), may.FINAL_CENTROIDS)
-        else:
-            self._record_to_each(may.OWN_CENTROIDS)
-            grid_shown, means_shown = grid[shown], means[shown]
-        centroids = _spread(self._in_original_units(means_shown), shown)
-        known_sizes = _spread(sizes[shown], shown)
-        order = usual_order(known_sizes, centroids if to_all else None)
-        position = np.argsort(order)
-        self._record(may.FINAL_LABELS)
-        final = position[labels]
-        value = self._inertia(final, _ordered(centroids, order))
-        model = self._model(
-            tally,
-            best,
-            order,
-            sizes=_ordered(known_sizes, order),
-            withheld=np.flatnonzero(~shown[order]).tolist(),
-            inertia=value,
-            centroids=_ordered(centroids, order) if to_all else None,
-            grid=_ordered(_spread(grid_shown, shown), order) if to_all else None,
-        )
-        return self._result(
-            model,
-            labels=final,
-            centroids=_ordered(centroids, order),
-            grid=_ordered(_spread(grid_shown, shown), order),
-            model_share=_kept_columns(grid, loop.filled[best], order),
-            seconds=tally.seconds,
-        )
-
-    # ----------------------------------------------- the end, with hidden labels
-
-    def _result_of_lloyd(self, lloyd: Lloyd) -> ColumnsResult | None:
-        """Reveal the model, and the labels to those that the job names."""
-        job = self.job
-        announced = disclosures(job)
-        small, sizes = (each if each in announced else None for each in (may.WITHHELD, may.FINAL_SIZES))
-        to_all = job.disclose.centroids == "all"
-        centroids: Callable[[Shared], np.ndarray] | None = None
-        if to_all:
-            centroids = partial(self.sharing.reveal, disclosure=may.FINAL_CENTROIDS)
-        elif job.disclose.centroids == "own":
-            centroids = partial(self.sharing.reveal_columns_to_owners, widths=job.widths, disclosure=may.OWN_CENTROIDS)
-        disclosed = Concluded(small, sizes, centroids, self._reveal_labels, centroids_to_all=to_all)
-        best = lloyd.best()
-        found = Conclude(self.sharing, job, lloyd, self._by_column(), self.partition, disclosed).run(best)
-        value = self._inertia(found.labels, found.centroids)
-        if self.is_dealer:
-            return None
-        model = self._model(
-            lloyd.tally,
-            best,
-            found.order,
-            sizes=found.sizes,
-            withheld=found.withheld,
-            inertia=value,
-            centroids=found.centroids if to_all else None,
-            grid=found.grid_centroids if to_all else None,
-        )
-        return self._result(
-            model,
-            labels=found.labels,
-            centroids=found.centroids,
-            grid=found.grid_centroids,
-            model_share=found.model_share,
-            seconds=lloyd.tally.seconds,
-        )
-
-    # ------------------------------------------------------------ common to both
-
-    def _reveal_labels(self, numbers: Shared) -> np.ndarray:
-        """The labels, to those that the job names; empty at a party that does not learn them."""
-        to, nothing = self.job.labels_to, np.empty(0, dtype=np.int64)
-        if to == "nobody":
-            return nothing
-        if to == "all":
-            return self.sharing.reveal(numbers, may.FINAL_LABELS, size=LABEL_BYTES)
-        steps = [
-            self.sharing.revealing(numbers, may.LABELS_TO_SOME, to=party, size=LABEL_BYTES)
-            for party in self.job.names
-            if party in to
-        ]
-        named = [party for party in self.job.names if party in to]
-        revealed = dict(zip(named, self.engine.together(*steps), strict=True))
-        return revealed.get(self.context.role.name, nothing)
-
-    def _record_to_each(self, disclosure: Any) -> None:
-        for party in self.job.names:
-            self.context.ledger.record(disclosure, party)
-
-    @property
-    def _mean_bits(self) -> int:
-        return self.job.mean_bits(self.partition.n)
-
-    def _by_column(self) -> np.ndarray:
-        """This party's columns of the rows, each in units of its range."""
-        if self.context.table is None:
-            return self.scaled
-        return self.job.scaling.by_column.of_columns(self.mine).apply(self.context.table.rows[self.taken])
-
-    def _in_original_units(self, means: np.ndarray) -> np.ndarray:
-        return self.job.scaling.by_column.invert(FixedPoint(self._mean_bits).decode(means))
-
-    def _inertia(self, labels: np.ndarray, centroids: list[list[float] | None] | None) -> float | None:
-        """The inertia over the clusters that are shown, original units, where the job discloses it.
-
-        Each party adds up the squares in its own columns; the total alone is revealed.
-        """
-        if not self.job.discloses_inertia:
-            return None
-        own = 0.0
-        if not self.is_dealer:
-            assert self.context.table is not None
-            mine = [None if each is None else each[self.mine] for each in centroids or []]
-            own = inertia(self.context.table.rows[self.taken], labels, mine)
-        bound = float(self.partition.n) * float(self.job.scaling.diagonal) ** 2
-        return self.sharing.reveal_sum(own, may.INERTIA, bound=bound)
-
-    def _model(
-        self,
-        tally: Tally,
-        best: int,
-        order: list[int],
-        *,
-        sizes: list[int | None] | None,
-        withheld: list[int],
-        inertia: float | None,
-        centroids: list[list[float] | None] | None,
-        grid: list[list[int] | None] | None,
-    ) -> KMeansModel:
-        """What all parties know of the best start."""
-        least = self.job.withheld_below
-
-        def known(size: int) -> int | None:
-            return None if size < 0 or (size < least and least > 1) else size
-
-        return KMeansModel(
-            centroids=centroids,
-            grid_centroids=grid,
-            tie_order=order,
-            withheld=withheld,
-            sizes=sizes,
-            inertia=inertia,
-            mean_distance=None,
-            n_iter=int(tally.n_iter[best]),
-            converged=bool(tally.converged[best]),
-            best_restart=best,
-            seed=None if self.job.centroids is not None else self.job.seed,
-            sizes_by_iteration=[[known(found[number]) for number in order] for found in tally.sizes[best]],
-        )
-
-    def _result(
-        self,
-        common: KMeansModel | None,
-        *,
-        labels: np.ndarray,
-        centroids: list[list[float] | None] | None = None,
-        grid: list[list[int] | None] | None = None,
-        model_share: str = "",
-        seconds: list[float] | None = None,
-    ) -> ColumnsResult:
-        mine = self.mine
-
-        def own(values: list[Any] | None) -> list[Any] | None:
-            return None if values is None else [None if each is None else each[mine] for each in values]
-
-        return ColumnsResult(
-            role=self.context.role.name,
-            n_samples=dict.fromkeys(self.job.names, self.partition.n),
-            common=common,
-            own=ColumnsOwn(
-                rows=self.taken.tolist(),
-                labels=labels.tolist(),
-                centroids=own(centroids),
-                grid_centroids=own(grid),
-                model_share=model_share,
-                seconds_by_iteration=seconds or [],
-            ),
-            ledger=list(self.context.ledger.entries),
-        )
 
     # ----------------------------------------------------------------- predict
 
@@ -467,7 +194,7 @@ class _Part:
         if not self.is_dealer:
             share, order = read_share(self.context.model, k, d)
         labels = self._labels_of_new_rows(share)
-        return None if self.is_dealer else self._result(None, labels=order[labels])
+        return None if self.is_dealer else self.outcome.result(None, labels=order[labels])
 
     def _labels_of_new_rows(self, share: np.ndarray) -> np.ndarray:
         if self.job.hide_labels:
@@ -482,26 +209,4 @@ class _Part:
             labels = self.engine.execute(self.sharing.revealing_labels(H, self.partition.n, may.FINAL_LABELS))
             return labels[0]
         numbers, _ = self.engine.execute(self.engine.labels_on_shares(H, self.partition.n))
-        return self._reveal_labels(numbers)
-
-
-def _spread(values: np.ndarray, shown: np.ndarray) -> list[Any]:
-    """A list with None where a cluster is not shown."""
-    given = iter(values.tolist())
-    return [next(given) if each else None for each in shown]
-
-
-def _ordered(values: list[Any], order: list[int]) -> list[Any]:
-    return [values[number] for number in order]
-
-
-def _kept_columns(share: np.ndarray, filled: np.ndarray, order: list[int]) -> str:
-    """The model that a party keeps: its own columns of the centroids.
-
-    The centroid of a cluster that never had a row is secret. Its place is taken by a copy of another one, which loses
-    every tie with it, so that no new row goes to the cluster.
-    """
-    columns, ties = share.copy(), np.arange(len(share))
-    columns[~filled] = share[np.flatnonzero(filled)[0]]
-    ties[~filled] += len(share)
-    return kept_share(columns, order, ties)
+        return self.outcome.reveal_labels(numbers)
