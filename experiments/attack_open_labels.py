@@ -65,6 +65,8 @@ QUICK_CASES: Final = tuple(CASES)[:2]
 
 TRIES: Final = 24
 """Values that short searches begin at."""
+BEGINNINGS: Final = 8
+"""How often so many are tried, until values are found that agree with the labels."""
 KEPT: Final = 3
 """Short searches that are gone on with: those that agree best with the labels."""
 SHORT: Final = (80, 12)
@@ -89,7 +91,7 @@ EXPLAINED: Final = 1e-4
 """Squared distance by which a label is wrong, the mean of a labelling's rows: with less its first rows are used."""
 
 AGREES: Final = 1e-5
-"""The same of all labellings: with less the rows that it found are believed."""
+"""The same of all labellings: with less the values agree with them."""
 
 VIEWS: Final = (
     "hidden labels",
@@ -111,9 +113,13 @@ HIDDEN: Final = 0.3
 def attacked(view: View, chance: np.random.Generator) -> np.ndarray:
     """Estimates of the other party's columns, (n, width) floats between 0 and 1."""
     labels, weights = view.labels, view.weights
-    short = [searched(view, labels, weights, guess, chance, short=True) for guess in _guesses(view, chance)]
-    short.sort(key=lambda each: each[1])
-    found = short + [searched(view, labels, weights, estimate, chance, warm=0.3) for estimate, _ in short[:KEPT]]
+    found: list[tuple[np.ndarray, float]] = []
+    for _ in range(BEGINNINGS):
+        short = [searched(view, labels, weights, guess, chance, short=True) for guess in _guesses(view, chance)]
+        short.sort(key=lambda each: each[1])
+        found += short + [searched(view, labels, weights, estimate, chance, warm=0.3) for estimate, _ in short[:KEPT]]
+        if min(wrong for _, wrong in found) < AGREES:
+            break
     for _ in range(ROUNDS if len(view.first) else 0):
         rows, wrong = first_rows(np.hstack([view.own, _agreed(found)]), view.first, view.weights.shape[1])
         used = wrong < EXPLAINED
