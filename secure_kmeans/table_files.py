@@ -47,6 +47,19 @@ def read_frame(path: Path) -> pd.DataFrame:
         return _with_index(pd.read_parquet(path), printable(str(path))) if is_parquet(path) else _read_csv(path)
 
 
+def names_of_columns(path: Path) -> tuple[str, ...]:
+    """Read the names in the header of a CSV or Parquet file alone.
+
+    Raises
+    ------
+    DataError
+    """
+    import pyarrow.parquet as pq
+
+    with _reading(path):
+        return tuple(pq.read_schema(path).names) if is_parquet(path) else tuple(_header(path))
+
+
 def identifier_cells(path: Path, frame: pd.DataFrame, position: int) -> Sequence[object]:
     """Read the cells of one column of a file once more: text exactly as it stands, and no number as a float.
 
@@ -153,11 +166,17 @@ def _with_index(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     return found
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _header(path: Path) -> list[str]:
     import pandas as pd
 
     first = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, nrows=1, **_CSV)
-    header = [str(name).strip() for name in first.iloc[0]]
+    return [str(name).strip() for name in first.iloc[0]]
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    header = _header(path)
     if len(header) > 1:
         rows: pd.DataFrame = pd.read_csv(path, low_memory=False, index_col=False, **_CSV)
         rows.columns = pd.Index(header)

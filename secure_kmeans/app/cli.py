@@ -42,14 +42,14 @@ Each has a --help of its own. For completion in bash: eval "$(secure-kmeans comp
 
 
 @click.command(cls=FormOfOptions, context_settings=SETTINGS, epilog=_FORMS)
-@shared_options("data", "parties", "hiding", "clusters", "algorithm")
+@shared_options("data", "columns", "parties", "hiding", "clusters", "algorithm")
 @option("--skip-plaintext", is_flag=True, help="Do not run the plaintext baseline on all rows for comparison.")
 @shared_options("output")
 @click.version_option(VERSION, message="secure_kmeans %(version)s")
 def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
-    """Cluster several parties' rows on secret shares, and compare with a plaintext run.
+    """Cluster several parties' rows or columns on secret shares, and compare with a plaintext run.
 
-    All parties and the dealer run on this machine, each in a process of its own that reads its own rows only.
+    All parties and the dealer run on this machine, each in a process of its own that reads its own table only.
     Without options: the 200 mall customers, split between two parties, in five clusters.
     """
     from secure_kmeans.app import commands, console

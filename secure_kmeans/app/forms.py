@@ -22,6 +22,7 @@ from secure_kmeans.errors import (
     StateError,
 )
 from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.protocols.svk.job import SvkJob
 from secure_kmeans.words import printable
 
 log: Final = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ _KEYS: Final = {
     "bounds": ("scaling",),
     "init": ("init", "centroids"),
     "state": ("states",),
+    "disclose_centroids": ("disclose.centroids", "disclose_centroids"),
+    "disclose_labels": ("disclose.labels", "disclose_labels"),
 }
 """The keys for which an option stands; an option that is not here has the name of its key."""
 
@@ -62,7 +65,8 @@ class FormOfOptions(Form):
     @property
     def names(self) -> Mapping[str, str]:
         """See :class:`Form`."""
-        return {**dict.fromkeys(ShkJob.model_fields, ""), **super().names}
+        fields = (*ShkJob.model_fields, *SvkJob.model_fields)
+        return {**dict.fromkeys(fields, ""), **super().names}
 
 
 class Interrupted(KeyboardInterrupt):

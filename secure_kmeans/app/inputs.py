@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
@@ -16,12 +16,20 @@ from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.job import RESERVED_NAMES, USUAL_CLUSTERS, Clustering, Init, Job, Scaling, ScalingMethod
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
-from secure_kmeans.tables import Table, read_table, split_table
-from secure_kmeans.words import counted, printable
+from secure_kmeans.protocols.svk.job import Align, Disclose, SvkJob, joined_columns
+from secure_kmeans.table_files import names_of_columns
+from secure_kmeans.tables import Table, read_table, split_columns, split_table
+from secure_kmeans.words import counted, key, printable, shown
 
 INITS: Final[tuple[Init, ...]] = get_args(Init)
 SUFFIXES: Final = ("csv", "parquet", "pq")
 """Of a party's table beside a job file, in the order in which they are tried."""
+
+ProtocolName = Literal["shk", "svk"]
+CentroidsTo = Literal["own", "all", "nobody"]
+LabelsTo = Literal["all", "nobody"] | tuple[str, ...]
+ALIGNED: Final[Align] = SvkJob.default_of("align")
+"""How rows find each other where identifiers are named."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +39,11 @@ class Options:
     Attributes
     ----------
     data : tuple of paths
-        One file, whose rows are split among the parties, or one for each party. Empty: the mall customers.
+        One file, which is split among the parties, or one for each party. Empty: the mall customers.
     columns : tuple of str
         Names or numbers, counted from 1. Empty: all.
+    protocol : "shk" or "svk"
+        Whether each party has rows or columns. A run in the clear ignores it.
     clusters : int
     parties : int or None
         None: one for each file, or two.
@@ -45,10 +55,15 @@ class Options:
     bounds : (lower, upper) or None
     timeout, engine, hide_counts, min_cluster_size, resolution
         As in a :class:`~secure_kmeans.protocols.shk.job.ShkJob`. A run in the clear ignores them.
+    id, align, most_rows, hide_labels
+        As in a :class:`~secure_kmeans.protocols.svk.job.SvkJob`; only with columns.
+    disclose_centroids, disclose_labels
+        As in its :class:`~secure_kmeans.protocols.svk.job.Disclose`; None: its default.
     """
 
     data: tuple[Path, ...] = ()
     columns: tuple[str, ...] = ()
+    protocol: ProtocolName = ShkJob.default_of("protocol")  # noqa: RUF009 -- a constant
     clusters: int = USUAL_CLUSTERS
     parties: int | None = None
     init: str = Clustering.default_of("init")
@@ -56,13 +71,33 @@ class Options:
     n_init: int = Clustering.default_of("n_init")
     max_iter: int = Clustering.default_of("max_iter")
     tol: float = Clustering.default_of("tol")
-    scale: ScalingMethod = Scaling.default_of("method")  # noqa: RUF009 -- a constant
+    scale: ScalingMethod = Scaling.default_of("method")  # noqa: RUF009
     bounds: Bounds | None = None
     timeout: float = ShkJob.default_of("timeout")
     engine: Engine = ShkJob.default_of("engine")  # noqa: RUF009
     hide_counts: bool = ShkJob.default_of("hide_counts")
     min_cluster_size: int = ShkJob.default_of("min_cluster_size")
     resolution: tuple[float, ...] | None = ShkJob.default_of("resolution")
+    id: str | None = SvkJob.default_of("id")
+    align: Align | None = None
+    most_rows: int | None = SvkJob.default_of("most_rows")
+    hide_labels: bool = SvkJob.default_of("hide_labels")
+    disclose_centroids: CentroidsTo | None = None
+    disclose_labels: LabelsTo | None = None
+
+    def check_protocol(self) -> None:
+        """Refuse options of another protocol.
+
+        Raises
+        ------
+        JobError
+            Names the first of them.
+        """
+        others, remedy = _OPTIONS_OF_OTHERS[self.protocol]
+        defaults = Options()
+        for name in others:
+            if getattr(self, name) != getattr(defaults, name):
+                raise JobError(f"{name}: {remedy.format(protocol=key('protocol'))}")
 
     def clustering_keys(self, columns: tuple[str, ...]) -> dict[str, Any]:
         """The keys of a clustering that these options give, by the columns of its tables.
@@ -78,15 +113,29 @@ class Options:
         return keys | {"n_init": 1, "centroids": _read_centroids(Path(self.init), columns, self.clusters)}
 
     def job_keys(self) -> dict[str, Any]:
-        """The keys of a job that these options give, besides those of its clustering."""
-        return {
+        """The keys of a job that these options give, besides those of its clustering and of its tables."""
+        keys: dict[str, Any] = {
             "seed": self.seed,
             "timeout": self.timeout,
-            "engine": self.engine,
             "hide_counts": self.hide_counts,
             "min_cluster_size": self.min_cluster_size,
             "resolution": self.resolution,
         }
+        if self.protocol == "shk":
+            return keys | {"engine": self.engine}
+        given = {"centroids": self.disclose_centroids, "labels": self.disclose_labels}
+        disclose = Disclose.of(**{name: value for name, value in given.items() if value is not None})
+        return keys | {"most_rows": self.most_rows, "hide_labels": self.hide_labels, "disclose": disclose}
+
+
+_OPTIONS_OF_OTHERS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "shk": (
+        ("id", "align", "most_rows", "hide_labels", "disclose_centroids", "disclose_labels"),
+        "this is for parties that hold columns; set {protocol} to svk, or leave it out",
+    ),
+    "svk": (("engine",), "parties that hold columns have no choice of it; leave it out"),
+}
+"""By protocol, the options that do not fit it, and the remedy."""
 
 
 def _read_centroids(path: Path, columns: tuple[str, ...], clusters: int) -> np.ndarray:
@@ -108,16 +157,17 @@ class Inputs:
     tables : dict of str to Table
         One for each party, in rank order.
     bounds : (lower, upper) or None
+    columns : tuple of str
+        To cluster by: those of each table, or those of all tables together.
+    align : "psi", "order", "none" or None
+        How the rows of parties that hold columns find each other; None where each party holds rows.
     """
 
     name: str
     tables: dict[str, Table]
     bounds: Bounds | None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the first table."""
-        return next(iter(self.tables.values())).columns
+    columns: tuple[str, ...]
+    align: Align | None = None
 
 
 def read_inputs(options: Options, *, split: bool = True) -> Inputs:
@@ -133,25 +183,77 @@ def read_inputs(options: Options, *, split: bool = True) -> Inputs:
     ------
     DataError
     JobError
-        Where the number of files contradicts the number of parties.
+        Where the number of files contradicts the number of parties, and where options do not fit the protocol.
     """
+    options.check_protocol()
     paths = options.data or (demo.PATH,)
-    columns, bounds = options.columns, options.bounds
-    if not options.data and not columns:
-        columns, bounds = demo.COLUMNS, bounds or demo.BOUNDS
-    if len(paths) == 1:
-        table = read_table(paths[0], columns)
-        if not split:
-            return Inputs(paths[0].stem, {"all": table}, bounds)
-        tables = split_table(table, options.parties or 2)
-        return Inputs(paths[0].stem, dict(zip(party_names(len(tables)), tables, strict=True)), bounds)
-    if options.parties not in (None, len(paths)):
+    if len(paths) > 1 and options.parties not in (None, len(paths)):
         raise JobError(
             f"parties: there are {len(paths)} files for {options.parties} parties; give one file, or one for each party"
         )
-    names = _names_of_files(paths)
-    tables = [read_table(path, columns) for path in paths]
-    return Inputs("+".join(names), dict(zip(names, tables, strict=True)), bounds)
+    columns, bounds = options.columns, options.bounds
+    if not options.data and not columns:
+        columns, bounds = demo.COLUMNS, bounds or demo.BOUNDS
+    if options.protocol == "svk":
+        return _inputs_of_columns(options, paths, columns, bounds)
+    if len(paths) == 1:
+        table = read_table(paths[0], columns)
+        if not split:
+            return Inputs(paths[0].stem, {"all": table}, bounds, table.columns)
+        tables = split_table(table, options.parties or 2)
+        names = party_names(len(tables))
+    else:
+        tables = [read_table(path, columns) for path in paths]
+        names = _names_of_files(paths)
+    name = "+".join(names) if len(paths) > 1 else paths[0].stem
+    return Inputs(name, dict(zip(names, tables, strict=True)), bounds, tables[0].columns)
+
+
+def _inputs_of_columns(
+    options: Options, paths: Sequence[Path], columns: tuple[str, ...], bounds: Bounds | None
+) -> Inputs:
+    """Tables of parties that hold columns; parameters and errors as :func:`read_inputs`."""
+    align = options.align or (ALIGNED if options.id is not None else "none")
+    if align == "none" and options.id is not None:
+        raise JobError(f"id: with {key('align')} none no identifier is compared; leave one of the two out")
+    if len(paths) == 1:
+        if align != "none" and options.id is None:
+            raise JobError(f"id: with {key('align')} {align} identifiers are compared; name the column that holds them")
+        tables = split_columns(read_table(paths[0], columns, options.id), options.parties or 2)
+        names, name = party_names(len(tables)), paths[0].stem
+    else:
+        if options.id is None and options.align != "none":
+            raise JobError(
+                "id: the rows of several tables find each other by a column of identifiers; name it, or set "
+                f"{key('align')} to none where equal rows of all tables are about the same person or thing"
+            )
+        tables = _read_columns(paths, columns, options.id)
+        names = _names_of_files(paths)
+        name = "+".join(names)
+    held = [{"name": party, "columns": table.columns} for party, table in zip(names, tables, strict=True)]
+    return Inputs(name, dict(zip(names, tables, strict=True)), bounds, joined_columns(held), align)
+
+
+def _read_columns(paths: Sequence[Path], columns: tuple[str, ...], identifier: str | None) -> list[Table]:
+    """Tables with those of the chosen columns that each has; all but the identifiers where none is chosen."""
+    if not columns:
+        return [read_table(path, (), identifier) for path in paths]
+    held = [names_of_columns(path) for path in paths]
+    for column in columns:
+        if not any(column in names for names in held):
+            raise DataError(
+                f'columns: none of the tables has a column "{shown(column)}"; name columns as the headers of the '
+                "tables do"
+            )
+    tables = []
+    for path, names in zip(paths, held, strict=True):
+        own = tuple(column for column in columns if column in names)
+        if not own:
+            raise DataError(
+                f"{printable(str(path))}: it has none of the chosen columns; name one of its own, or leave the file out"
+            )
+        tables.append(read_table(path, own, identifier))
+    return tables
 
 
 def _names_of_files(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -178,22 +280,28 @@ def tables_of_job(job: Job, path: Path, named: Mapping[str, Path]) -> dict[str, 
     if unknown := set(named) - set(job.names):
         raise JobError(f'the job has no party "{min(unknown)}"; it has {", ".join(job.names)}')
     protocol = protocol_of(job.protocol)
-    found = {name: named.get(name) or _beside(path, name, needed=not is_prediction(job)) for name in job.names}
-    return {
-        name: empty_table(job, name) if file is None else read_table(file, protocol.columns(job, name))
-        for name, file in found.items()
-    }
+    found = {name: named.get(name) or _beside(path, name, needed=not protocol.may_lack_rows(job)) for name in job.names}
+    return {name: table_of_job(job, name, file) for name, file in found.items()}
 
 
 def is_prediction(job: Job) -> bool:
-    """Whether a job labels new rows, of which a party may have none."""
+    """Whether a job labels new rows by a model."""
     return isinstance(job, Clustering) and job.task == "predict"
 
 
-def empty_table(job: Job, party: str) -> Table:
-    """The table of a party without rows."""
-    columns = protocol_of(job.protocol).columns(job, party)
-    return Table("no table", columns, np.empty((0, len(columns))))
+def table_of_job(job: Job, party: str, path: Path | None) -> Table:
+    """Read the table of a party of a job; without a file it has no rows.
+
+    Raises
+    ------
+    DataError
+    """
+    protocol = protocol_of(job.protocol)
+    columns, identifier = protocol.columns(job, party), protocol.identifier(job, party)
+    if path is not None:
+        return read_table(path, columns, identifier)
+    ids = None if identifier is None else ()
+    return Table("no table", columns, np.empty((0, len(columns))), ids=ids)
 
 
 def _beside(path: Path, name: str, *, needed: bool) -> Path | None:

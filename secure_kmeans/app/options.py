@@ -14,10 +14,11 @@ from typing import Any, Final, Literal, get_args
 import click
 from click.shell_completion import CompletionItem
 
-from secure_kmeans.app.inputs import INITS, Options
+from secure_kmeans.app.inputs import INITS, CentroidsTo, LabelsTo, Options, ProtocolName
 from secure_kmeans.app.proposal import Bounds
 from secure_kmeans.job import LONGEST_TIMEOUT, MOST_STARTS, SEEDS, ScalingMethod
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
+from secure_kmeans.protocols.svk.job import MOST_ROWS, Align
 
 USUAL: Final = Options()
 
@@ -99,9 +100,31 @@ class _Whole(click.IntRange):
     name = "whole number"
 
 
+class _Labels(click.ParamType[LabelsTo]):
+    name = "labels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LabelsTo:
+        if value in _TO_ALL_OR_NOBODY or isinstance(value, tuple):
+            return value  # type: ignore[no-any-return]
+        names = tuple(name.strip() for name in value.split(","))
+        if not all(names):
+            self.fail("write all, nobody, or names of parties separated by single commas", param, ctx)
+        return names
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        return [CompletionItem(each) for each in _TO_ALL_OR_NOBODY if each.startswith(incomplete)]
+
+
 class _Real(click.FloatRange):
     name = "number"
 
+
+_TO_ALL_OR_NOBODY: Final = ("all", "nobody")
 
 FILE: Final = click.Path(path_type=Path)
 FOLDER: Final = click.Path(path_type=Path, file_okay=False)
@@ -112,7 +135,7 @@ def option(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, show_envvar=True, **settings)
 
 
-Group = Literal["data", "clusters", "algorithm", "parties", "hiding", "output"]
+Group = Literal["data", "clusters", "algorithm", "parties", "columns", "hiding", "output"]
 _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "data": [
         option(
@@ -120,16 +143,16 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             type=FILE,
             multiple=True,
             metavar="FILE",
-            help="CSV or Parquet file with a header. Given once, its rows are split among the parties; given several "
-            "times, each party has its own file.  [default: the mall customers]",
+            help="CSV or Parquet file with a header. Given once, it is split among the parties; given several times, "
+            "each party has its own file.  [default: the mall customers]",
         ),
         option(
             "--columns",
             type=_Columns(),
             default=USUAL.columns,
             metavar="LIST",
-            help="Columns to cluster by, names or numbers counted from 1, separated by commas.  [default: all; of the "
-            "mall customers, income and spending]",
+            help="Columns to cluster by, names or numbers counted from 1, separated by commas.  [default: all but the "
+            "identifiers; of the mall customers, income and spending]",
         ),
         option(
             "--scale",
@@ -234,7 +257,60 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             help="Withhold centroid and size of a cluster of fewer rows.",
         ),
     ],
+    "columns": [
+        option(
+            "--protocol",
+            type=click.Choice(get_args(ProtocolName)),
+            default=USUAL.protocol,
+            show_default=True,
+            help="shk: each party has rows, with the same columns. svk: each party has columns of its own about the "
+            "same people or things; a single file is split by columns.",
+        ),
+        option(
+            "--id",
+            default=USUAL.id,
+            metavar="NAME",
+            help="With svk: the column of identifiers in each file, by which rows of the same person or thing find "
+            "each other. Nothing is clustered by it.",
+        ),
+        option(
+            "--align",
+            type=click.Choice(get_args(Align)),
+            default=USUAL.align,
+            help="With svk: psi: by the identifiers that all files have, and nobody learns any other; order: the files "
+            "are in the same order already, which is checked; none: nobody checks the order.  [default: psi with --id; "
+            "none for a file that is split]",
+        ),
+        option(
+            "--most-rows",
+            type=_Whole(1, MOST_ROWS),
+            default=USUAL.most_rows,
+            metavar="N",
+            help="With --align psi: what the parties agreed to be the largest number of rows of a file; nobody learns "
+            "how many there are.  [default: of each file its own number, which this rehearsal may show]",
+        ),
+    ],
     "hiding": [
+        option(
+            "--hide-labels",
+            is_flag=True,
+            default=USUAL.hide_labels,
+            help="With svk: nobody learns in which cluster a row is. Otherwise all parties do, in every iteration.",
+        ),
+        option(
+            "--disclose-centroids",
+            type=click.Choice(get_args(CentroidsTo)),
+            default=USUAL.disclose_centroids,
+            help="With svk, who learns the centroids: own: each party those in its own columns; all: every party all "
+            "of them; nobody.  [default: own]",
+        ),
+        option(
+            "--disclose-labels",
+            type=_Labels(),
+            default=USUAL.disclose_labels,
+            help="With --hide-labels, who learns the labels at the end: all, nobody, or parties, separated by commas.  "
+            "[default: nobody]",
+        ),
         option(
             "--hide-counts",
             is_flag=True,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from secure_kmeans.job.coins import DrawGrid
 from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.protocols.kmeans_checks import check_digits
 from secure_kmeans.protocols.shk.job import ShkJob
-from secure_kmeans.tables import Table, bounds_of, check_together
+from secure_kmeans.protocols.svk.job import Align, ColumnsParty, SvkJob, joined_columns
+from secure_kmeans.tables import Table, bounds_of, check_enough_rows, check_together
 from secure_kmeans.words import counted, within
 
 J = TypeVar("J", bound=KMeansJob)
@@ -60,11 +62,75 @@ def propose_job(
     ------
     DataError, JobError
     """
+    names = _checked_names(tables, parties)
+    check_together(tables, n_clusters)
+    keys |= {"scaling": scaling, "centroids": centroids}
+    clustering = _common_keys(_Extent.of_rows(tables), n_clusters, bounds, keys)
+    return ShkJob.of(parties=Party.named(*names), bounds_from_data=bounds is None, **clustering)
+
+
+def propose_columns_job(
+    tables: Sequence[Table],
+    n_clusters: int,
+    *,
+    parties: Sequence[str] = (),
+    align: Align | None = None,
+    identifier: str | None = None,
+    most_rows: int | None = None,
+    scaling: ScalingMethod | None = None,
+    bounds: Bounds | None = None,
+    centroids: np.ndarray | None = None,
+    **keys: Any,
+) -> SvkJob:
+    """Propose the job that clusters rows whose columns lie in several tables, on secret shares.
+
+    Parameters
+    ----------
+    tables : sequence of Table
+        One for each party, with its own columns.
+    n_clusters, parties
+        As for :func:`propose_job`.
+    align : "psi", "order" or "none", optional
+        The default of the job class if not given.
+    identifier : str, optional
+        The name of the column of identifiers in all tables, which the job writes as ``id``.
+    most_rows : int, optional
+        With "psi": the largest number of rows that a table may have. Without it, each table's own number is taken; the
+        job then tells the parties how many rows each table has, so it is a rehearsal's.
+    bounds : (lower, upper), optional
+        Of all columns, in the order of the tables.
+    scaling, centroids
+        As for :func:`propose_job`.
+    **keys
+        Further keys of :class:`~secure_kmeans.protocols.svk.job.SvkJob`.
+
+    Raises
+    ------
+    DataError, JobError
+    """
+    names = _checked_names(tables, parties)
+    for table in tables:
+        check_enough_rows(len(table), n_clusters, f"{table.source}: ")
+    align = align or SvkJob.default_of("align")
+    own_most = align == "psi" and most_rows is None
+    held = tuple(
+        ColumnsParty.of(name=name, columns=table.columns, most_rows=len(table) if own_most else None)
+        for name, table in zip(names, tables, strict=True)
+    )
+    extent = replace(_Extent.of_columns(tables), columns=joined_columns(held))
+    keys |= {"scaling": scaling, "centroids": centroids}
+    clustering = _common_keys(extent, n_clusters, bounds, keys)
+    alignment = {"align": align, "id": identifier, "most_rows": most_rows}
+    return SvkJob.of(parties=held, bounds_from_data=bounds is None, **alignment, **clustering)
+
+
+def _checked_names(tables: Sequence[Table], parties: Sequence[str]) -> Sequence[str]:
+    """The parties' names; refuses where they are not as many as the tables."""
+    if not tables:
+        raise JobError("there are no tables; give one for each party")
     if parties and len(parties) != len(tables):
         raise JobError(f"there are {counted(len(tables), 'table')} for {len(parties)} parties; give one for each")
-    clustering = _common_keys(tables, n_clusters, scaling, bounds, centroids, keys)
-    names = Party.named(*(parties or party_names(len(tables))))
-    return ShkJob.of(parties=names, bounds_from_data=bounds is None, **clustering)
+    return parties or party_names(len(tables))
 
 
 def propose_clustering(
@@ -80,7 +146,10 @@ def propose_clustering(
 
     ``keys`` are further keys of :class:`~secure_kmeans.job.Clustering`.
     """
-    return Clustering.of(**_common_keys(tables, n_clusters, scaling, bounds, centroids, keys))
+    _checked_names(tables, ())
+    check_together(tables, n_clusters)
+    keys |= {"scaling": scaling, "centroids": centroids}
+    return Clustering.of(**_common_keys(_Extent.of_rows(tables), n_clusters, bounds, keys))
 
 
 def propose_prediction(fitted: J, session: str) -> J:
@@ -96,33 +165,56 @@ def propose_prediction(fitted: J, session: str) -> J:
     return fitted.prediction(session)
 
 
-def _common_keys(
-    tables: Sequence[Table],
-    n_clusters: int,
-    scaling: ScalingMethod | None,
-    bounds: Bounds | None,
-    centroids: np.ndarray | None,
-    keys: dict[str, Any],
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Extent:
+    """What a proposal takes from tables.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        All columns of the clustering.
+    n_samples : int
+        The largest number of rows that a run can have.
+    lower, upper : tuple of float
+        Smallest and largest value of each column.
+    """
+
+    columns: tuple[str, ...]
+    n_samples: int
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+
+    @classmethod
+    def of_rows(cls, tables: Sequence[Table]) -> Self:
+        """Of tables whose rows belong together."""
+        lower, upper = bounds_of(tables)
+        return cls(tables[0].columns, sum(map(len, tables)), lower, upper)
+
+    @classmethod
+    def of_columns(cls, tables: Sequence[Table]) -> Self:
+        """Of tables whose columns belong together."""
+        columns = tuple(column for table in tables for column in table.columns)
+        lower, upper = (sum(each, ()) for each in zip(*(bounds_of([table]) for table in tables), strict=True))
+        return cls(columns, min(map(len, tables)), lower, upper)
+
+
+def _common_keys(extent: _Extent, n_clusters: int, bounds: Bounds | None, keys: dict[str, Any]) -> dict[str, Any]:
     """The keys of a clustering of these tables, and the further ones as plain numbers."""
-    if not tables:
-        raise JobError("there are no tables; give one for each party")
-    check_together(tables, n_clusters)
-    lower, upper = bounds_of(tables) if bounds is None else bounds
-    columns = tables[0].columns
+    lower, upper = (extent.lower, extent.upper) if bounds is None else bounds
+    columns, centroids = extent.columns, keys["centroids"]
     if len(lower) != len(columns):
         many = counted(len(lower), "column")
         raise JobError(
             f"scaling: there are bounds for {many}, but {len(columns)} to cluster by; give one pair for each"
         )
     try:
-        agreed = Scaling.of(method=scaling or Scaling.default_of("method"), lower=lower, upper=upper)
+        agreed = Scaling.of(method=keys["scaling"] or Scaling.default_of("method"), lower=lower, upper=upper)
     except JobError as error:
         raise JobError(within("scaling", error.marked)) from None
     bits = choose_precision_bits(len(columns), n_clusters, agreed.largest)
-    check_digits(agreed, bits, tables)
+    check_digits(agreed, bits, [Table("", columns, np.array([extent.lower, extent.upper]))])
     if keys.get("init") == "k-means++" and centroids is None:
-        DrawGrid.fitting(sum(map(len, tables)), len(columns), agreed.largest)  # refuses where it has no room
+        DrawGrid.fitting(extent.n_samples, len(columns), agreed.largest)  # refuses where it has no room
     return {key: _plain(value) for key, value in keys.items()} | {
         "columns": columns,
         "n_clusters": _plain(n_clusters),

@@ -184,6 +184,11 @@ class Protocol(ABC, Generic[J, R]):
         del job, party
         return None
 
+    def may_lack_rows(self, job: J) -> bool:
+        """Whether a party may take part without a table."""
+        del job
+        return False
+
     @abstractmethod
     def check(self, job: J, role: Role, table: Table) -> list[str]:
         """Refuse a party's table that does not fit the job, before anything is sent.

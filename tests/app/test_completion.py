@@ -23,8 +23,10 @@ def test_the_first_argument_is_a_command_or_a_job_file() -> None:
 
 def test_options_alone() -> None:
     assert "--clusters" in completed("--cl")
-    assert set(completed("--seed", "3", "--hide")) == {"--hide-counts"}
+    assert set(completed("--seed", "3", "--hide")) == {"--hide-counts", "--hide-labels"}
     assert completed("--scale", "") == dict.fromkeys(["uniform", "minmax", "none"], "plain")
+    assert completed("--align", "") == dict.fromkeys(["psi", "order", "none"], "plain")
+    assert completed("--disclose-labels", "a") == {"all": "plain"}
     assert completed("--init", "ra") == {"random": "plain", "ra": "file"}
     assert completed("--data", "x") == {"x": "file"}
 

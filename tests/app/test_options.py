@@ -199,7 +199,8 @@ class TestOptions:
         defaults = asdict(Options())
         assert params == {name: defaults[name] for name in params}
         secure = {"parties", "timeout", "engine", "hide_counts", "min_cluster_size", "resolution"}
-        assert set(defaults) - set(params) <= secure | {"clusters"}
+        columns = {"protocol", "id", "align", "most_rows", "hide_labels", "disclose_centroids", "disclose_labels"}
+        assert set(defaults) - set(params) <= secure | columns | {"clusters"}
 
     def test_the_defaults_are_those_of_the_job(self) -> None:
         job = Options().clustering_keys(("x",)) | Options().job_keys()

@@ -3,11 +3,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from secure_kmeans.app.proposal import Bounds, party_names, propose_clustering, propose_job, propose_prediction
+from secure_kmeans.app.proposal import (
+    Bounds,
+    party_names,
+    propose_clustering,
+    propose_columns_job,
+    propose_job,
+    propose_prediction,
+)
 from secure_kmeans.errors import DataError, JobError, SecureKMeansError
 from secure_kmeans.job import Clustering, Party, Scaling
 from secure_kmeans.protocols.kmeans_checks import advice_on_digits, check_fit, check_prediction, coarse_columns
 from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.protocols.svk.job import ColumnsParty, SvkJob
 from secure_kmeans.tables import Table
 
 FIRST = Table("a.csv", ("x", "y"), np.array([[1.0, 1.0], [1.0, 2.0]]))
@@ -115,6 +123,61 @@ class TestFit:
         # Scaled by 8: squared, with 48 fractional bits, even the first is above 2^63.
         with pytest.raises(SecureKMeansError):
             propose_job([FIRST, SECOND], 2, bounds=BOUNDS, centroids=np.full((2, 2), far))
+
+
+class TestColumns:
+    bank = Table("bank.csv", ("x", "y"), np.array([[1.0, 1.0], [1.0, 2.0], [9.0, 3.0]]), ids=("a", "b", "c"))
+    shop = Table("shop.csv", ("y",), np.array([[-4.0], [4.0]]), ids=("b", "c"))
+
+    def test_columns_and_bounds_in_the_order_of_the_tables(self) -> None:
+        job = propose_columns_job([self.bank, self.shop], 2, parties=("bank", "shop"), identifier="id")
+        assert job == SvkJob.of(
+            parties=(
+                ColumnsParty.of(name="bank", columns=("x", "y"), most_rows=3),
+                ColumnsParty.of(name="shop", columns=("y",), most_rows=2),
+            ),
+            id="id",
+            n_clusters=2,
+            scaling=Scaling.of(lower=(1.0, 1.0, -4.0), upper=(9.0, 3.0, 4.0)),
+            bounds_from_data=True,
+            precision_bits=24,
+        )
+        assert job.columns == ("x", "bank.y", "shop.y")
+
+    def test_the_set_size_that_was_agreed_on(self) -> None:
+        job = propose_columns_job([self.bank, self.shop], 2, identifier="id", most_rows=100)
+        assert [job.most_rows_of(name) for name in job.names] == [100, 100]
+
+    def test_bounds_that_were_agreed_on(self) -> None:
+        bounds = ((0.0, 0.0, -8.0), (9.0, 9.0, 8.0))
+        job = propose_columns_job([self.bank, self.shop], 2, identifier="id", bounds=bounds)
+        assert (job.scaling.lower, job.scaling.upper, job.bounds_from_data) == (*bounds, False)
+        with pytest.raises(JobError, match=r"^scaling: there are bounds for 2 columns, but 3 to cluster by; "):
+            propose_columns_job([self.bank, self.shop], 2, identifier="id", bounds=BOUNDS)
+
+    def test_without_identifiers_no_set_is_filled_up(self) -> None:
+        job = propose_columns_job([self.bank, self.bank], 2, align="none", centroids=np.ones((2, 4)))
+        assert (job.align, job.id, job.most_rows, job.centroids) == ("none", None, None, ((1.0,) * 4,) * 2)
+        assert [party.most_rows for party in job.parties] == [None, None]
+
+    def test_fewer_rows_than_clusters(self) -> None:
+        with pytest.raises(DataError, match=r"^shop\.csv: 2 rows do not suffice for 3 clusters; use fewer clusters$"):
+            propose_columns_job([self.bank, self.shop], 3, identifier="id")
+
+    @pytest.mark.parametrize(
+        ("options", "start"),
+        [
+            ({}, 'id: the rows of "party_0" need a column of identifiers'),
+            ({"identifier": "x"}, 'id: "x" of "party_0" is a column to cluster by, too'),
+            ({"align": "none", "most_rows": 5}, 'most_rows: only align = "psi"'),
+            ({"identifier": "id", "engine": "crypten"}, "engine: "),
+            ({"parties": ("bank",)}, "there are 2 tables for 1 parties"),
+        ],
+    )
+    def test_what_is_refused(self, options: dict[str, Any], start: str) -> None:
+        with pytest.raises(JobError) as caught:
+            propose_columns_job([self.bank, self.shop], 2, **options)
+        assert str(caught.value).startswith(start)
 
 
 class TestPredict:

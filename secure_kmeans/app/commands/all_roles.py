@@ -14,7 +14,7 @@ from secure_kmeans.app import demo
 from secure_kmeans.app.commands.models import STATES, models_of, refuse_to_resume, write_prediction_job
 from secure_kmeans.app.commands.values import Announce, Announcement, RoleFiles, Run, no_announcement
 from secure_kmeans.app.inputs import INITS, Options, is_prediction, read_inputs, tables_of_job
-from secure_kmeans.app.proposal import propose_job
+from secure_kmeans.app.proposal import propose_columns_job, propose_job
 from secure_kmeans.job import SEEDS, Clustering, Job, KMeansJob
 from secure_kmeans.job.coins import fresh_seed
 from secure_kmeans.job.model import KMeansModel
@@ -53,14 +53,14 @@ def cluster(
     seed = options.seed
     if compare and seed is None and options.init in INITS:
         seed = fresh_seed()  # the run in the clear has to begin at the same rows
-    job = propose_job(
-        list(inputs.tables.values()),
-        options.clusters,
-        parties=tuple(inputs.tables),
-        bounds=inputs.bounds,
-        **options.clustering_keys(inputs.columns),
-        **options.job_keys() | {"seed": seed},
-    )
+    keys = options.clustering_keys(inputs.columns) | options.job_keys() | {"seed": seed, "bounds": inputs.bounds}
+    tables, parties = list(inputs.tables.values()), tuple(inputs.tables)
+    job: Job
+    if inputs.align is None:
+        job = propose_job(tables, options.clusters, parties=parties, **keys)
+    else:
+        alignment: dict[str, Any] = {"align": inputs.align, "identifier": options.id}
+        job = propose_columns_job(tables, options.clusters, parties=parties, **alignment, **keys)
     run = _AllRoles(job, inputs.tables, output or Path("results") / inputs.name, announce, progress)
     return run.execute(compare=compare)
 

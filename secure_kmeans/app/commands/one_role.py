@@ -25,7 +25,7 @@ from secure_kmeans.app.commands.values import (
     Run,
     no_announcement,
 )
-from secure_kmeans.app.inputs import empty_table, is_prediction
+from secure_kmeans.app.inputs import table_of_job
 from secure_kmeans.errors import DataError, IdentityError, JobError, RoleError, SecureKMeansError
 from secure_kmeans.job import NAME_PATTERN, Job, Kind, Role, split_address
 from secure_kmeans.job.result import Progress, Result, no_progress
@@ -33,7 +33,7 @@ from secure_kmeans.protocols import protocol_of, read_job
 from secure_kmeans.protocols.base import Protocol
 from secure_kmeans.roles.core_dumps import switch_off_core_dumps
 from secure_kmeans.roles.history import USUAL, History, advice_on_repetitions
-from secure_kmeans.tables import Table, read_table
+from secure_kmeans.tables import Table
 from secure_kmeans.words import counted, key
 
 if TYPE_CHECKING:
@@ -272,10 +272,8 @@ def _own_table(job: Job, role: Role, path: Path | None) -> Table | None:
     """A party's table; None at a helper."""
     if role.kind is not Kind.PARTY:
         return None
-    if path is not None:
-        return read_table(path, protocol_of(job.protocol).columns(job, role.name))
-    if is_prediction(job):
-        return empty_table(job, role.name)
+    if path is not None or protocol_of(job.protocol).may_lack_rows(job):
+        return table_of_job(job, role.name, path)
     raise DataError(f'no table of "{role.name}" is named; name the file of its rows by {key("table")}')
 
 

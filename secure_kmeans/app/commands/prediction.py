@@ -10,14 +10,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from secure_kmeans.app.commands.all_roles import run_of_tables
 from secure_kmeans.app.commands.models import JOB_SUFFIX, model_of_all_parties
 from secure_kmeans.app.commands.values import Announce, Predicted, Run, no_announcement
-from secure_kmeans.app.inputs import empty_table
+from secure_kmeans.app.inputs import table_of_job
 from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.job import Clustering, Job
 from secure_kmeans.job.result import Progress, no_progress
@@ -133,6 +132,11 @@ def read_model(path: Path) -> PublicModel:
     if result.grid_centers is None or not any(result.grid_centers):
         raise DataError(f"{path}: all centroids stay in shares, and the report holds none. {on_shares}")
     known = [centroid for centroid in result.grid_centers if centroid is not None]
+    if report.columns != list(clustering.columns):
+        raise DataError(
+            f"{path}: it holds the centroids in the columns of one party alone, and a row's label depends on all. To "
+            f"label new rows, start the roles with the job file whose name ends in {JOB_SUFFIX}"
+        )
     fits = len(result.grid_centers) == k and {len(centroid) for centroid in known} == {d}
     if not fits or sorted(result.tie_order) != list(range(k)):
         raise DataError(f"{path}: its centroids do not fit its job")
@@ -188,7 +192,7 @@ def predict_on_shares(
     protocol = protocol_of(kept[0].job.protocol)
     job: Job = protocol.prediction(kept[0].job, kept[0].session)
     files = _files_by_party(job, data)
-    tables = {name: _table_of(protocol, job, name, files.get(name)) for name in job.names}
+    tables = {name: table_of_job(job, name, files.get(name)) for name in job.names}
     where = output or Path("results") / f"{states.resolve().name}{JOB_SUFFIX.removesuffix('.toml')}"
     return run_of_tables(job, tables, where, [model.share for model in kept], announce, progress)
 
@@ -204,7 +208,3 @@ def _files_by_party(job: Job, data: Sequence[str]) -> dict[str, Path]:
             "party that has new rows"
         )
     return dict(zip(job.names, map(Path, data), strict=True))
-
-
-def _table_of(protocol: Any, job: Job, party: str, path: Path | None) -> Table:
-    return empty_table(job, party) if path is None else read_table(path, protocol.columns(job, party))

@@ -30,6 +30,10 @@ class Shk(OnShares[ShkJob, KMeansResult]):
     Result = KMeansResult
     run_module: ClassVar[str] = "secure_kmeans.protocols.shk.run"
 
+    def may_lack_rows(self, job: ShkJob) -> bool:
+        """A prediction labels the new rows of those parties that have some."""
+        return job.task == "predict"
+
     def check(self, job: ShkJob, role: Role, table: Table) -> list[str]:
         """See :meth:`~secure_kmeans.protocols.base.Protocol.check`."""
         del role
