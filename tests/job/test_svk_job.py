@@ -20,6 +20,7 @@ from tests.job.refusing import refusal
 
 CLINIC = ColumnsParty.of(name="clinic", columns=("age", "dose"))
 LAB = ColumnsParty.of(name="lab", columns=("iron",))
+BOUNDS = Scaling.of(lower=(0.0,), upper=(1.0,))
 REGISTRY = ColumnsParty.of(name="registry", columns=("weight", "age"))
 
 
@@ -31,7 +32,7 @@ def job_with(**values: Any) -> SvkJob:
         "parties": parties,
         "n_clusters": 2,
         "align": "none",
-        "scaling": Scaling.of(lower=(0.0,) * d, upper=(1.0,) * d),
+        "scaling": values.get("scaling") or Scaling.of(lower=(0.0,) * d, upper=(1.0,) * d),
         "precision_bits": 20,
     }
     return SvkJob.of(**usual | values)
@@ -77,13 +78,12 @@ class TestColumns:
     def test_a_party_without_columns_is_refused(self) -> None:
         assert refusal(ColumnsParty.of, name="lab", columns=()).startswith("columns: ")
         assert refusal(job_with, parties=(CLINIC, Party.of(name="lab"))).startswith("parties.1: ")
-        message = refusal(job_with, parties=({"name": "clinic", "columns": ("a",)}, {"name": "lab"}))
-        assert message.startswith("parties.1.columns: ")
+        message = refusal(job_with, parties=({"name": "clinic", "columns": ("a",)}, {"name": "lab"}), scaling=BOUNDS)
+        assert message == "parties.1.columns: Field required"
 
     @pytest.mark.parametrize("parties", [None, 5, "clinic", ({"columns": 7},), ({},), (3, 4)])
     def test_what_is_no_list_of_parties_is_refused_as_such(self, parties: object) -> None:
-        scaling = Scaling.of(lower=(0.0,), upper=(1.0,))
-        message = refusal(SvkJob.of, parties=parties, n_clusters=1, align="none", scaling=scaling, precision_bits=20)
+        message = refusal(SvkJob.of, parties=parties, n_clusters=1, align="none", scaling=BOUNDS, precision_bits=20)
         assert message.startswith("parties")
 
     def test_bounds_are_for_all_columns(self) -> None:
