@@ -8,6 +8,7 @@ which the party adds first. They do what a fresh sharing of 0 does, step 2 of GM
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from secure_kmeans.mpc.crypten_adapter import Shared, is_bits, share_of, wrap
 from secure_kmeans.mpc.rounds import Opening, Step
 from secure_kmeans.mpc.rows import Assignment, blocks_of
 
-LABEL_BYTES = 2
+_LABEL_BYTES: Final = 2
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,11 @@ def labels_in_the_clear(core: Core, H: Assignment, n: int) -> Step[np.ndarray]:
             start += words
     if of_integers:
         numbers = [(np.arange(k)[:, None] * share_of(block)).sum(axis=0) for _, block in of_integers]
-        opened = yield Opening(np.concatenate(numbers), LABEL_BYTES)
+        opened = yield Opening(np.concatenate(numbers), _LABEL_BYTES)
         start = 0
         for where, _ in of_integers:
             size = r * (where.stop - where.start)
-            part = opened[start : start + size] & np.int64((1 << 8 * LABEL_BYTES) - 1)
+            part = opened[start : start + size] & np.int64((1 << 8 * _LABEL_BYTES) - 1)
             labels[:, where] = part.reshape(r, -1)
             start += size
     return labels

@@ -322,10 +322,14 @@ def _answer(context: Context[Any], lists: Sequence[np.ndarray], fewest: int) -> 
 
 
 def _refuse_few(context: Context[Any], fewest: int) -> NoReturn:
-    _refuse(
-        context,
-        f"the tables have fewer than {counted(fewest, 'row')} in common, the least for this job: check that all "
-        f"of them name the same entities, and write their identifiers ({key('id')}) in the same way",
+    _refuse(context, too_few(fewest))
+
+
+def too_few(fewest: int) -> str:
+    """The message about tables with fewer common rows than these."""
+    return (
+        f"the tables have fewer than {counted(fewest, 'row')} in common, the least for this job: check that all of "
+        f"them name the same entities, and write their identifiers ({key('id')}) in the same way"
     )
 
 

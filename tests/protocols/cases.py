@@ -209,8 +209,8 @@ class SvkCase(Case):
 
     def _labellings(self, cost: Callable[..., np.ndarray], number: int) -> np.ndarray:
         """Each opens the labels; all but the first open a stop bit beside."""
-        label = cost("argmin_of_masked", m=len(self.rows)) + [1, 8 * 3 * 2]  # planes of 3 clusters, words of 70 rows
-        stop = cost("negative", m=1, b=64) + [1, 8]
+        label = cost("argmin_of_masked", m=len(self.rows)) + np.array([1, 8 * 3 * 2])  # words of 70 rows
+        stop = cost("negative", m=1, b=64) + np.array([1, 8])
         assert stop[0] <= label[0]
         return number * label + (number - 1) * np.array([0, stop[1]])
 
@@ -272,10 +272,10 @@ class HiddenSvkCase(SvkCase):
         assert isinstance(job, SvkJob)
         symbols, cost, parties = symbols_of(job, len(self.rows)), self._costs(job), len(job.parties)
         model, n, d, k = results[0].common, len(self.rows), len(job.columns), job.n_clusters
-        stop = cost("negative", m=1, b=64) + [0, 8]
+        stop = cost("negative", m=1, b=64) + np.array([0, 8])
         total = np.array([2, 8 + 32]) + cost("fixed") + cost("iteration_withholding") * model.n_iter
         total -= [0, stop[1] + symbols["S"] * sum(sizes.count(None) for sizes in model.sizes_by_iteration)]
-        total += cost("labelling") + [0, stop[1]]
+        total += cost("labelling") + np.array([0, stop[1]])
         total += cost("conclusion") - [0, 8 * 2 * k * d + 4 * len(model.withheld)]
         total += [parties + 1, 0]  # the order is compared
         rounds, to_each = total.tolist()

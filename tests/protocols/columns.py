@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 
 from secure_kmeans.job import Scaling
 from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.job.model import ColumnsResult
+from secure_kmeans.mpc.crypten_adapter import wrap
+from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.conclusion import PlainModel, conclude
 from secure_kmeans.plaintext.kmeans import KMeansRun, number_of_best
 from secure_kmeans.plaintext.losses import inertia
 from secure_kmeans.protocols.svk import SvkJob
+from secure_kmeans.protocols.svk import run as run_module
 from secure_kmeans.protocols.svk.job import ColumnsParty
+from secure_kmeans.protocols.svk.open_labels import OpenLabels
+from secure_kmeans.protocols.svk.rows import ColumnsState
 from secure_kmeans.tables import Table
+from tests.mpc.roles_in_threads import shares_of
 from tests.threads import run_protocol
 
 
@@ -27,7 +35,7 @@ def parties_of(widths: Sequence[int]) -> tuple[ColumnsParty, ...]:
     edges = np.cumsum([0, *widths]).tolist()
     return tuple(
         ColumnsParty.of(name=f"party_{rank}", columns=tuple(f"x{column}" for column in range(start, stop)))
-        for rank, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        for rank, (start, stop) in enumerate(pairwise(edges))
     )
 
 
@@ -93,7 +101,7 @@ def side_by_side(job: SvkJob, results: Sequence[ColumnsResult], what: str) -> li
 
 
 def check_svk_against_plaintext(
-    job: SvkJob, rows: np.ndarray, results: Sequence[ColumnsResult]
+    job: SvkJob, rows: np.ndarray, results: Sequence[ColumnsResult], starts: np.ndarray | None = None
 ) -> tuple[KMeansRun, PlainModel]:
     """Compare all that SVK found with the plaintext run on the joined rows, to the last bit.
 
@@ -104,11 +112,17 @@ def check_svk_against_plaintext(
     rows : (n, d)
         Joined, in the order of the run.
     results : sequence of ColumnsResult
+    starts : (r, k, d), optional
+        Where the run began, in original units, where the starts are not public.
     """
     model = results[0].common
     assert model is not None
     assert all(result.common == model for result in results), "the parties hold different results"
-    runs = run_in_the_clear(job, rows, model.seed or 0)
+    if starts is None:
+        runs = run_in_the_clear(job, rows, model.seed or 0)
+    else:
+        begun = [job.model_copy(update={"centroids": tuple(map(tuple, start.tolist()))}) for start in starts]
+        runs = [run for each in begun for run in run_in_the_clear(each, rows, 0)]
     assert model.best_restart == number_of_best(runs)
     run = runs[model.best_restart]
     to_all = job.disclose.centroids == "all"
@@ -142,3 +156,40 @@ def check_against_plaintext(job: SvkJob, rows: np.ndarray) -> Any:
     results = fit(job, rows)
     check_svk_against_plaintext(job, rows, results)
     return results[0].common
+
+
+def start_in_secret_at(monkeypatch: pytest.MonkeyPatch, centroids: np.ndarray) -> None:
+    """Let the secret first centroids of every run be (r, k, d) known ones, in original units, under uniform shares."""
+
+    def first(sharing: Sharing, job: SvkJob, *_: Any) -> Any:
+        encoded = sharing.fixed_point.encode(job.scaling.apply(centroids))
+        return wrap(shares_of(encoded, len(job.parties), sharing.rank))
+
+    monkeypatch.setattr(run_module, "first_centroids", first)
+
+
+def ways_taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What receives, for each labelling of a run's first party, whether it is made on shares of all columns."""
+    taken: list[bool] = []
+    label_rows = OpenLabels.label_rows
+
+    def noted(self: OpenLabels, batch: np.ndarray, *, on_shares: bool) -> np.ndarray:
+        if self.sharing.rank == 0 and not self.tally.all_stopped:
+            taken.append(on_shares)
+        return label_rows(self, batch, on_shares=on_shares)
+
+    monkeypatch.setattr(OpenLabels, "label_rows", noted)
+    return taken
+
+
+def first_centroids_of(job: SvkJob, rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The secret first centroids (r, k, d), and the shares of them that the parties keep before the first iteration."""
+    states: dict[str, bytes] = {}
+
+    def keep(name: str) -> Callable[[int, bytes], None]:
+        return lambda iteration, state: states.update({name: state} if iteration == 0 else {})
+
+    fit(job, rows, keep=keep)
+    shares = [ColumnsState.decoded(states[name]).share for name in job.names]
+    total: np.ndarray = np.add.reduce(shares)
+    return total, shares

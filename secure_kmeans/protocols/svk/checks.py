@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Mapping
+
 from secure_kmeans.errors import DataError
+from secure_kmeans.protocols.alignment import too_few
 from secure_kmeans.protocols.svk.job import SvkJob
+from secure_kmeans.tables import Table
 from secure_kmeans.words import counted
 
 
 def fewest_common_rows(job: SvkJob) -> int:
     """The least number of common rows with which a run goes on; of fewer, not even the number is disclosed."""
     return 1 if job.task == "predict" else max(job.n_clusters, job.min_cluster_size)
+
+
+def rows_in_common(job: SvkJob, tables: Mapping[str, Table]) -> int:
+    """The number of rows that a run on these tables takes, all of which are on one machine.
+
+    Raises
+    ------
+    DataError
+        As the run would raise it.
+    """
+    if job.align != "psi":
+        check_equal_counts({party: len(table) for party, table in tables.items()})
+        return len(next(iter(tables.values())))
+    held = [{unicodedata.normalize("NFC", each) for each in table.ids or ()} for table in tables.values()]
+    n = len(set.intersection(*held))
+    if n < fewest_common_rows(job):
+        raise DataError(f"{', '.join(tables)}: {too_few(fewest_common_rows(job))}")
+    return n
 
 
 def check_equal_counts(counts: dict[str, int]) -> None:

@@ -57,6 +57,13 @@ STARTING_ROWS: Final = Disclosure(
     "only in a rehearsal with a `seed`, which a comparison with a run in the clear needs; parties on machines of their "
     "own refuse it",
 )
+ROW_ORDER: Final = Disclosure(
+    "order of the first party's common rows",
+    ALL,
+    When.BEFORE,
+    'only in a rehearsal with a `seed` and `align = "psi"`, so that it can be repeated; otherwise the order of the run '
+    "says nothing about anybody's table",
+)
 LABELS: Final = Disclosure(
     "labels of all rows",
     ALL,
@@ -144,6 +151,7 @@ EVERYTHING: Final = (
     SAME_ORDER,
     SAME_ORDER_TO_DEALER,
     COLUMN_BOUNDS,
+    ROW_ORDER,
     STARTING_ROWS,
     LABELS,
     SMALL_CLUSTERS,
@@ -178,6 +186,7 @@ def disclosures(job: SvkJob | None) -> tuple[Disclosure, ...]:
         SAME_ORDER: job.align == "order",
         SAME_ORDER_TO_DEALER: job.align == "order",
         COLUMN_BOUNDS: job.bounds_from_data,
+        ROW_ORDER: psi and job.starts_are_public,
         STARTING_ROWS: job.starts_are_public,
         LABELS: fits and not hidden,
         SMALL_CLUSTERS: fits and hidden and not job.hide_counts and job.min_cluster_size > 1,

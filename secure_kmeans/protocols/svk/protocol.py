@@ -14,7 +14,7 @@ from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import ColumnsResult
 from secure_kmeans.protocols.kmeans_checks import check_columns, check_rows
 from secure_kmeans.protocols.on_shares import OnShares
-from secure_kmeans.protocols.svk.checks import check_equal_counts
+from secure_kmeans.protocols.svk.checks import rows_in_common
 from secure_kmeans.protocols.svk.disclosures import disclosures
 from secure_kmeans.protocols.svk.job import SvkJob
 from secure_kmeans.tables import Table
@@ -60,11 +60,10 @@ class Svk(OnShares[SvkJob, ColumnsResult]):
         return advice
 
     def check_together(self, job: SvkJob, tables: Mapping[str, Table]) -> None:
-        """Refuse tables of different numbers of rows, and too few rows for a fit."""
-        if job.align != "psi":
-            check_equal_counts({party: len(table) for party, table in tables.items()})
-            if job.task == "fit":
-                check_rows(job, len(next(iter(tables.values()))), hidden=job.hide_counts)
+        """Refuse tables that are not of the same rows, or have too few in common."""
+        n = rows_in_common(job, tables)
+        if job.task == "fit":
+            check_rows(job, n, hidden=job.hide_counts)
 
     def check_apart(self, job: SvkJob) -> None:
         """Refuse public starting rows.

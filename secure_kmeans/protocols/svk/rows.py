@@ -60,11 +60,12 @@ def rows_taken(
         return _rows_of_state(context, line, state)
     job, table = context.job, context.table
     ids = None if table is None else table.ids
+    assert job.align == "none" or table is None or ids is not None, "a party's table has identifiers"
     if job.align == "psi":
         _record_common_rows(context)
-        return common_rows(
-            context, ids, {party: job.most_rows_of(party) for party in job.names}, fewest_common_rows(job)
-        )
+        most = {party: job.most_rows_of(party) for party in job.names}
+        taken = common_rows(context, ids, most, fewest_common_rows(job))
+        return _in_order_of_first_party(context, taken) if job.starts_are_public else taken
     is_dealer = context.role.kind is Kind.DEALER
     disclosed = may.ROW_COUNTS, may.ROW_COUNTS_TO_DEALER
     counts = row_counts(context, line, 0 if table is None else len(table), disclosed, is_dealer=is_dealer)
@@ -74,6 +75,29 @@ def rows_taken(
         context.ledger.record(may.SAME_ORDER_TO_DEALER)
         check_same_order(context, ids)
     return np.arange(counts[0])
+
+
+def _in_order_of_first_party(context: Context[SvkJob], taken: np.ndarray) -> np.ndarray:
+    """The common rows in the order in which the first party has them. Rounds: 1, but none of the first party.
+
+    Raises
+    ------
+    ProtocolError
+        Where the first party sends no order of these rows.
+    """
+    context.ledger.record(may.ROW_ORDER)
+    if context.role.kind is Kind.DEALER:
+        return taken
+    first = context.parties[0]
+    if context.role.name == first:
+        order = np.argsort(taken, kind="stable")
+        for party in context.parties[1:]:
+            context.send(party, order)
+    else:
+        order = context.receive(first, np.empty(len(taken), dtype=np.int64), disclosure=None)
+        if not np.array_equal(np.sort(order), np.arange(len(taken))):
+            raise ProtocolError(f'party "{first}" sent something that is no order of the common rows')
+    return taken[order]
 
 
 def _record_common_rows(context: Context[SvkJob]) -> None:
