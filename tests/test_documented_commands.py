@@ -135,7 +135,7 @@ class Reader:
         if "# and south, and dealer" in command:
             for other in ("south", "dealer"):
                 self.checkout.run(command.replace("north", other))
-        if command.startswith("cp data/two_malls/job.toml"):
+        if re.match(r"cp data/\w+/job\.toml", command):
             self.checkout.use_free_ports()
         if "# then paste the fingerprints" in command:
             (loop,) = (block for block in blocks(ROOT / "docs" / "deployment.md", "sh") if "sed -i" in block)
@@ -197,9 +197,25 @@ def test_the_deployment(reader: Reader, tmp_path: Path) -> None:
     assert any("--resume" in command for command in reader.executed)
 
 
+def test_the_bank_and_the_telecom(reader: Reader, tmp_path: Path) -> None:
+    reader.follow(ROOT / "docs" / "vertical-data.md")
+    bank, telecom, rehearsal = results_of(tmp_path, "job/bank", "job/telecom", "job")
+    assert bank.result.counts == telecom.result.counts == rehearsal.result.counts == [102, 84, 66, 48]
+    assert rehearsal.agreement is not None
+    assert rehearsal.agreement.label_agreement == 1.0
+    assert [role.fingerprint for role in bank.roles] == [
+        (tmp_path / role / "fingerprint").read_text().strip() for role in ("bank", "telecom", "dealer")
+    ]
+    assert any("--party dealer" in command for command in reader.executed)
+
+
+FOLLOWED = ("README.md", "deployment.md", "vertical-data.md")
+"""Documents with a test of their own."""
+
+
 @pytest.mark.parametrize(
     "document",
-    [each for each in DOCUMENTS if blocks(each, "sh") and each.name not in ("README.md", "deployment.md")],
+    [each for each in DOCUMENTS if blocks(each, "sh") and each.name not in FOLLOWED],
     ids=lambda document: document.name,
 )
 def test_every_other_document(reader: Reader, document: Path) -> None:

@@ -162,7 +162,7 @@ class TestDisclosures:
         parameters = SecureKMeans().get_params()
         for key in ("n_init", "max_iter", "tol", "hide_counts", "resolution", "reveal_inertia", "engine", "timeout"):
             assert parameters[key] == ShkJob.default_of(key), key
-        assert parameters["disclose_centroids"] == ShkJob.default_of("disclose").centroids
+        assert parameters["disclose_centroids"] is None  # the job's
         assert parameters["min_cluster_size"] == 1
 
     def test_hidden_sizes(self) -> None:

@@ -18,9 +18,9 @@ KNOWN: Final = np.array([[1, 5, 1, 4, 0, 2, 2, 3, 2, 3, 3, 5, 6, 1, 6, 6, 5]], d
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> np.ndarray:
-    """Few different whole numbers in one or two columns, so that many rows are equally near to two means."""
-    columns = draw(st.integers(1, 2))
+def tables(draw: st.DrawFn, fewest: int = 1) -> np.ndarray:
+    """Few different whole numbers in at most two columns, so that many rows are equally near to two means."""
+    columns = draw(st.integers(fewest, 2))
     row = st.tuples(*[st.integers(0, 6)] * columns)
     return np.array(draw(st.lists(row, min_size=4, max_size=24)), dtype=float)
 
@@ -60,6 +60,30 @@ def test_in_the_clear(rows: np.ndarray, n_clusters: int, init: Any, seed: int, l
 def test_on_shares(rows: np.ndarray, n_clusters: int, seed: int, options: dict[str, Any]) -> None:
     with roles_in_threads():
         labels, predicted = fit_and_predict(SecureKMeans(n_clusters, n_init=2, random_state=seed, **options), rows)
+    assert labels == predicted
+
+
+@settings(max_examples=30)
+@given(
+    tables(fewest=2),
+    st.integers(1, 4),
+    st.integers(0, 1000),
+    st.sampled_from(
+        [
+            {},
+            {"disclose_centroids": "all"},
+            {"disclose_centroids": "all", "min_cluster_size": 3},
+            {"hide_labels": True, "disclose_labels": "all"},
+            {"hide_labels": True, "disclose_labels": [1], "disclose_centroids": "nobody"},
+            {"hide_labels": True, "disclose_labels": [0], "hide_counts": True},
+            {"max_iter": 1},
+        ]
+    ),
+)
+def test_on_shares_by_columns(rows: np.ndarray, n_clusters: int, seed: int, options: dict[str, Any]) -> None:
+    with roles_in_threads():
+        model = SecureKMeans(n_clusters, split="columns", n_init=2, random_state=seed, **options)
+        labels, predicted = fit_and_predict(model, rows)
     assert labels == predicted
 
 

@@ -17,11 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.estimators.inputs import agreed_bounds, naming_parameters, start_of
+from secure_kmeans.estimators.parts import NO_LABEL, Parts
 from secure_kmeans.job import Clustering, Init, Scaling, ScalingMethod
 from secure_kmeans.plaintext.conclusion import label_rows
-from secure_kmeans.protocols.kmeans_checks import check_prediction
 from secure_kmeans.report.sections import centers_array
-from secure_kmeans.tables import Table
 
 INIT: Final[Init] = Clustering.default_of("init")
 N_INIT: Final[int] = Clustering.default_of("n_init")
@@ -49,19 +48,19 @@ class Fitted:
     grid_centroids: Sequence[Sequence[int] | None] | None
     tie_order: Sequence[int]
 
-    def hides_labels(self, labels: np.ndarray) -> bool:
-        """Whether a row of the fit belongs to a cluster whose centroid is not known."""
+    def hides_labels(self, labels: np.ndarray | None) -> bool:
+        """Whether a row of the fit belongs, or may belong, to a cluster whose centroid is not known."""
         if self.grid_centroids is None:
             return True
         unknown = [number for number, centroid in enumerate(self.grid_centroids) if centroid is None]
-        return bool(np.isin(labels, unknown).any())
+        return bool(unknown) if labels is None else bool(np.isin(labels, unknown).any())
 
 
 class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """The methods of a fitted k-means estimator."""
 
     cluster_centers_: np.ndarray | None
-    labels_: np.ndarray
+    labels_: np.ndarray | Any  # None with labels that nobody sees
     counts_: np.ndarray | None
     withheld_: np.ndarray
     inertia_: float | None
@@ -69,26 +68,28 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
     _fitted: Fitted
 
     @abstractmethod
-    def _tables_of(self, X: Any) -> list[Table]:
+    def _parts_of(self, X: Any) -> Parts:
         """New rows, checked, as one table for each party."""
 
     @abstractmethod
-    def _labels_by_all(self, tables: list[Table]) -> np.ndarray:
-        """Label rows where the known centroids do not suffice."""
+    def _labels_by_all(self, parts: Parts) -> np.ndarray:
+        """Label rows where the known centroids do not suffice, in the order of X."""
 
     def predict(self, X: Any) -> np.ndarray:
         """The cluster of each row: that of the nearest centroid.
 
-        Of the rows of the fit it returns ``labels_``. A cluster without rows attracts no new row.
+        Of the rows of the fit it returns ``labels_``. A cluster without rows attracts no new row, unless the rows are
+        labelled on shares because a center is not known.
 
         Parameters
         ----------
         X : as for :meth:`fit`
-            In a list of tables each may have 0 rows.
+            In a list of tables of rows each may have 0 rows.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+            -1 for a row that has an identifier which not all tables have.
 
         Raises
         ------
@@ -96,15 +97,13 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
             Also for a row that is too far outside the ``bounds`` of the fit.
         """
         check_is_fitted(self)
-        tables = self._tables_of(X)
+        parts = self._parts_of(X)
         fitted = self._fitted
         with naming_parameters():
-            for table in tables:
-                check_prediction(fitted.clustering, table)
+            parts.check_prediction(fitted.clustering)
             if fitted.grid_centroids is None or fitted.hides_labels(self.labels_):
-                return self._labels_by_all(tables)
-        rows = np.concatenate([table.rows for table in tables])
-        return label_rows(fitted.clustering, fitted.grid_centroids, rows, fitted.tie_order)
+                return self._labels_by_all(parts)
+        return parts.in_given_order(label_rows(fitted.clustering, fitted.grid_centroids, parts.rows, fitted.tie_order))
 
     def transform(self, X: Any) -> np.ndarray:
         """The distance of each row to each center, in original units; NaN to a center that is withheld.
@@ -116,6 +115,7 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         Returns
         -------
         ndarray of shape (n_samples, n_clusters)
+            NaN for a row that has an identifier which not all tables have.
 
         Raises
         ------
@@ -124,12 +124,13 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
             Where no center is disclosed.
         """
         check_is_fitted(self)
-        tables = self._tables_of(X)
-        found: np.ndarray = cdist(np.concatenate([table.rows for table in tables]), self._centers("transform"))
-        return found
+        parts = self._parts_of(X)
+        return parts.in_given_order(cdist(parts.rows, self._centers("transform")))
 
     def score(self, X: Any, y: None = None) -> float:
         """Minus the inertia of rows: the sum of the squared distance of each to the nearest of the known centers.
+
+        Rows that have an identifier which not all tables have are left out.
 
         Parameters
         ----------
@@ -144,13 +145,12 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         """
         del y
         check_is_fitted(self)
-        tables = self._tables_of(X)
+        parts = self._parts_of(X)
         centers = self._centers("score")
         known = centers[~np.isnan(centers).any(axis=1)]
         if not len(known):
             raise JobError("score: every cluster is withheld, so there is no center; use a smaller min_cluster_size")
-        rows = np.concatenate([table.rows for table in tables])
-        return -float(cdist(rows, known, "sqeuclidean").min(axis=1).sum())
+        return -float(cdist(parts.rows, known, "sqeuclidean").min(axis=1).sum())
 
     def to_sklearn(self) -> KMeans:
         """A fitted :class:`sklearn.cluster.KMeans` with the same centers, labels, inertia and names of columns.
@@ -172,7 +172,8 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
             )
         model = KMeans(len(centers), init=centers.copy(), n_init=1, max_iter=self.max_iter, tol=self.tol)
         model.cluster_centers_ = centers
-        model.labels_ = self.labels_.astype(np.int32)
+        if self.labels_ is not None:
+            model.labels_ = self.labels_[self.labels_ != NO_LABEL].astype(np.int32)
         model.n_iter_ = self.n_iter_
         if self.inertia_ is not None:
             model.inertia_ = self.inertia_
@@ -190,10 +191,10 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
     def _centers(self, method: str) -> np.ndarray:
         """The centers, NaN where withheld; refuses where nobody learned them."""
         if self.cluster_centers_ is None:
-            raise JobError(f'{method}: the centers are not known with disclose_centroids="nobody"; use "all"')
+            raise JobError(f'{method}: the centers are not known with disclose_centroids="nobody"; leave it out')
         return self.cluster_centers_
 
-    def _clustering_keys(self, table: Table) -> dict[str, Any]:
+    def _clustering_keys(self, n_features: int) -> dict[str, Any]:
         """The parameters that are keys of every clustering.
 
         Raises
@@ -208,7 +209,7 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
             raise JobError("n_clusters: it should be a whole number of at least 1")
         if not isinstance(self.scaling, str) or self.scaling not in get_args(ScalingMethod):
             raise JobError('scaling.method: it should be "uniform", "minmax" or "none"')
-        start = start_of(self.init, self.n_clusters, len(table.columns))
+        start = start_of(self.init, self.n_clusters, n_features)
         return {
             "init": self.init if start is None else INIT,
             "centroids": start,
@@ -226,7 +227,7 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         centroids: list[list[float] | None] | None,
         sizes: Sequence[int | None] | None,
         withheld: Sequence[int],
-        labels: np.ndarray,
+        labels: np.ndarray | None,
     ) -> None:
         """Set the attributes of a fitted estimator that both kinds have."""
         shape = fitted.clustering.n_clusters, len(fitted.clustering.columns)

@@ -32,6 +32,9 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "scaling.method": "scaling",
     "scaling": "bounds",
     "disclose": "disclose_centroids",
+    "disclose.labels": "disclose_labels",
+    "id": "id_column",
+    "most_rows": "",
     "precision_bits": "",
 }
 """The parameter of an estimator for each key of a job that it names otherwise."""
@@ -178,6 +181,11 @@ def _found_in(X: Any, source: str) -> DataError | None:
 def _may_hold_values(X: Any) -> bool:
     """Whether the names of X's columns could be a row of it: a file that was read as if it had a header."""
     return any(may_be_value(str(name)) for name in getattr(X, "columns", ()))
+
+
+def is_one_of(value: Any, *choices: str) -> bool:
+    """Whether what a user gave, of any type, is one of these words."""
+    return isinstance(value, str) and value in choices
 
 
 def party_of_rows(groups: Any, n_samples: int) -> tuple[np.ndarray, int]:

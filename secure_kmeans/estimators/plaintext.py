@@ -9,6 +9,7 @@ import numpy as np
 from secure_kmeans.app.proposal import Bounds, propose_clustering
 from secure_kmeans.estimators.base import INIT, LEAST_SIZE, MAX_ITER, N_INIT, SCALING, TOL, Fitted, KMeansBase, warn_of
 from secure_kmeans.estimators.inputs import naming_parameters, seed_of, validated
+from secure_kmeans.estimators.parts import Parts
 from secure_kmeans.job import USUAL_CLUSTERS, Init, ScalingMethod
 from secure_kmeans.job.coins import fresh_seed
 from secure_kmeans.job.fixed_point import FixedPoint
@@ -18,7 +19,7 @@ from secure_kmeans.plaintext.kmeans import number_of_best
 from secure_kmeans.plaintext.losses import inertia
 from secure_kmeans.protocols.kmeans_checks import advice_on_digits, check_all_tables
 from secure_kmeans.report.remarks import remarks_on
-from secure_kmeans.tables import Table, check_bounds
+from secure_kmeans.tables import check_bounds
 
 
 class PlaintextKMeans(KMeansBase):
@@ -87,7 +88,7 @@ class PlaintextKMeans(KMeansBase):
         del y
         table = validated(self, X, "X", reset=True)
         with naming_parameters():
-            clustering = propose_clustering([table], self.n_clusters, **self._clustering_keys(table))
+            clustering = propose_clustering([table], self.n_clusters, **self._clustering_keys(len(table.columns)))
             check_bounds(table, clustering.scaling)
             check_all_tables(clustering, [table])
         seed = seed_of(self.random_state)
@@ -105,11 +106,10 @@ class PlaintextKMeans(KMeansBase):
         warn_of(remarks, advice_on_digits(clustering, [table]))
         return self
 
-    def _tables_of(self, X: Any) -> list[Table]:
-        return [validated(self, X, "X", reset=False)]
+    def _parts_of(self, X: Any) -> Parts:
+        return Parts.of([validated(self, X, "X", reset=False)])
 
-    def _labels_by_all(self, tables: list[Table]) -> np.ndarray:
+    def _labels_by_all(self, parts: Parts) -> np.ndarray:
         """Label rows by all centroids, which here are known."""
         fitted = self._fitted
-        (table,) = tables
-        return label_rows(fitted.clustering, self._all_centroids.tolist(), table.rows, fitted.tie_order)
+        return label_rows(fitted.clustering, self._all_centroids.tolist(), parts.rows, fitted.tie_order)

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
 
 import numpy as np
 
 from secure_kmeans.app import demo
-from secure_kmeans.app.proposal import Bounds, propose_job, propose_prediction
-from secure_kmeans.errors import DataError, JobError
+from secure_kmeans.app.proposal import Bounds
+from secure_kmeans.errors import JobError
 from secure_kmeans.estimators.base import INIT, LEAST_SIZE, MAX_ITER, N_INIT, SCALING, TOL, Fitted, KMeansBase, warn_of
-from secure_kmeans.estimators.inputs import (
-    naming_parameters,
-    numbers_of,
-    party_of_rows,
-    seed_of,
-    validated,
-)
-from secure_kmeans.job import USUAL_CLUSTERS, Init, ScalingMethod
-from secure_kmeans.job.model import KMeansModel, KMeansOwn
+from secure_kmeans.estimators.columns import SplitByColumns
+from secure_kmeans.estimators.inputs import is_one_of, naming_parameters, numbers_of, seed_of
+from secure_kmeans.estimators.parts import Parts, Split
+from secure_kmeans.estimators.rows import SplitByRows
+from secure_kmeans.job import USUAL_CLUSTERS, Init, KMeansJob, ScalingMethod
+from secure_kmeans.job.model import KMeansModel
 from secure_kmeans.job.result import Result
+from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.kmeans_checks import advice_on_digits
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
-from secure_kmeans.protocols.shk.protocol import SHK
-from secure_kmeans.report.kmeans import report_of_kmeans
-from secure_kmeans.report.sections import centers_array
+from secure_kmeans.report.fit import own_of
+from secure_kmeans.report.sections import KMeansReport, centers_array
 from secure_kmeans.roles.local import run_local
-from secure_kmeans.tables import Table, check_bounds
-from secure_kmeans.words import counted
+from secure_kmeans.tables import Table
 
 _TIMEOUT: Final[float] = ShkJob.default_of("timeout")
 _ENGINE: Final[Engine] = ShkJob.default_of("engine")
@@ -44,6 +39,12 @@ class SecureKMeans(KMeansBase):
     n_clusters : int
     n_parties : int
         Two to ten.
+    split : "rows" or "columns"
+        Whether each party holds rows of its own with the same columns, or columns of its own about the same rows.
+    id_column : str, optional
+        Only with columns. The name of the column of identifiers in every table, or of a level of its index; the tables
+        are then DataFrames. The column is not clustered by. The parties find the rows that all tables have, whatever
+        the length and order of each, and show no identifier. None: rows of the same number belong together.
     init : "farthest", "k-means++", "random" or array of shape (n_clusters, n_features)
     n_init : int
         Starts to try side by side; the best is kept.
@@ -52,49 +53,78 @@ class SecureKMeans(KMeansBase):
         The run stops when the squared movements of all centers add up to no more than this part of the mean variance
         of the columns, as scikit-learn's does; 0: when no center moves any more.
     min_cluster_size : int
-        A cluster of fewer rows is withheld: neither its center nor its size is disclosed.
+        A cluster of fewer rows is withheld: neither its center nor its size is disclosed. It has no effect with
+        columns where all parties see the labels and each learns the centers in its own columns.
     scaling : "uniform", "minmax" or "none"
         See :class:`~secure_kmeans.job.Scaling`.
     bounds : (lower, upper), optional
         Sequences of n_features numbers that the parties agreed on; the tables' own if not given.
+    hide_labels : bool
+        Only with columns. The labels stay secret in every iteration; else all parties see them.
     hide_counts : bool
-        The cluster sizes stay secret, and the centers lie on a coarse grid from which nobody can tell the sizes.
+        The cluster sizes stay secret, and the centers lie on a coarse grid from which nobody can tell the sizes. With
+        columns it needs ``hide_labels``.
     resolution : sequence of n_features numbers, optional
         The smallest step between two values of each column, which is the grid of ``hide_counts``.
-    disclose_centroids : "all" or "nobody"
-        With "nobody" each party has the labels of its rows and a share of the centers, and :meth:`predict` runs on
-        shares.
+    disclose_centroids : "own", "all" or "nobody", optional
+        Who learns the centers. With "own", only with columns, each party learns them in its own columns. With "nobody"
+        each party has a share of the centers, and :meth:`predict` runs on shares. None: "all" with rows, "own" with
+        columns.
+    disclose_labels : "all", "nobody" or a list of numbers of parties from 0, optional
+        Only with columns. Who learns the final labels. None: all, or nobody with ``hide_labels``.
     reveal_inertia : bool, optional
-        None: the inertia is disclosed where the centers and the sizes are.
+        None: the inertia is disclosed where the centers and the sizes are; with columns, where the centers and the
+        labels are.
     engine : "secure" or "crypten"
-        "crypten", CrypTen's own circuits, is for comparison only.
+        "crypten", CrypTen's own circuits, is for comparison only, and only with rows.
     timeout : float
         Seconds after which a silent role counts as failed.
     random_state : int, RandomState or None
-        None: the starts begin at rows that nobody knows. Otherwise at rows that all know, the same in every run.
+        None: the starts begin at rows that nobody knows. Otherwise at rows that all know, the same in every run; with
+        an ``id_column`` all parties then learn the order of the first table's rows.
     verbose : int
         1 shows progress.
 
     Attributes
     ----------
     cluster_centers_ : ndarray of shape (n_clusters, n_features) or None
-        Original units. Clusters are ordered by their sizes, the largest first, then by their centers. A row is NaN
-        where the cluster is withheld or empty. None where no center is disclosed.
-    labels_ : ndarray of shape (n_samples,)
-        In the order of X; of a list of tables, those of one below those of the other.
-    labels_by_party_ : list of ndarray
-        Each party's own labels, as this party alone learns them.
+        Original units. Clusters are ordered by their sizes, the largest first, then by their centers where all parties
+        know these. A row is NaN where the cluster is withheld or empty. None where no center is disclosed. Between
+        machines every party knows all of it with ``disclose_centroids="all"``; with "own" each knows the columns of
+        its own table, which are joined here.
+    labels_ : ndarray of shape (n_samples,) or None
+        In the order of X; of a list of tables with rows of their own, those of one below those of the other; of a list
+        of tables with columns, in the order of the first, and -1 for a row that not all tables have. None where nobody
+        learns them. Between machines each party knows the labels of its own rows; with columns the parties that
+        ``disclose_labels`` names know all labels.
+    labels_by_party_ : list of ndarray, or of None
+        Of the rows of each party's table, as this party alone learns them; -1 for a row that not all tables have. None
+        for a party that does not learn them.
+    common_rows_ : list of ndarray, or None
+        Only with columns. For each party the numbers of those rows of its table that all tables have, in the order of
+        the first table. Between machines each party knows its own numbers, in a common order that says nothing about
+        any table.
     withheld_ : ndarray of ints
-        Clusters of fewer rows than ``min_cluster_size``; with 1 those that are empty.
+        Clusters of fewer rows than ``min_cluster_size``; with 1 those that are empty. All parties know them. None is
+        listed where neither centers nor sizes are disclosed.
     inertia_ : float or None
-        Over the rows of the clusters that are not withheld. None where it is not disclosed.
+        Over the rows of the clusters that are not withheld. None where it is not disclosed; else all parties know it.
     n_iter_ : int
+        All roles know it.
     counts_ : ndarray of shape (n_clusters,) or None
-        Sizes of the clusters, NaN where withheld. None with ``hide_counts``.
+        Sizes of the clusters, NaN where withheld. None with ``hide_counts``; else all parties know them.
     report_ : KMeansReport
-        All of the above, the costs and the ledger.
+        All of the above, the costs and the ledger, which says of each disclosure who learned it.
     n_features_in_, feature_names_in_
-        As scikit-learn defines them.
+        As scikit-learn defines them; with columns, those of all tables, in the order of the tables. A name that two
+        tables use stands with its party before it: ``party_0.income``. All parties know the names.
+
+    Notes
+    -----
+    All parties are on this machine, so that the estimator joins what each of them learns. With columns and centers that
+    each party knows in its own columns, :meth:`predict`, :meth:`transform` and :meth:`score` use the joined centers.
+    Between machines nobody has them, and new rows are labelled on shares. The labels are the same, but that on shares a
+    cluster without rows can attract a new one.
 
     Examples
     --------
@@ -104,13 +134,32 @@ class SecureKMeans(KMeansBase):
     array([0, 0, 0, 1])
     >>> model.labels_by_party_
     [array([0, 0, 0]), array([1])]
+
+    Two parties that hold columns about the same customers:
+
+    >>> import pandas as pd
+    >>> bank = pd.DataFrame({"customer": ["a", "b", "c", "d"], "income": [1.0, 1.0, 1.0, 4.0]})
+    >>> telecom = pd.DataFrame({"customer": ["d", "b", "a", "e"], "calls": [9.0, 2.0, 1.0, 5.0]})
+    >>> model = SecureKMeans(n_clusters=2, split="columns", id_column="customer").fit([bank, telecom])
+    >>> model.labels_  # of the bank's customers
+    array([ 0,  0, -1,  1])
+    >>> model.labels_by_party_[1]
+    array([ 1,  0,  0, -1])
+    >>> model.cluster_centers_
+    array([[1. , 1.5],
+           [4. , 9. ]])
     """
+
+    labels_by_party_: list[np.ndarray | Any]  # None at a party that does not learn them
+    common_rows_: list[np.ndarray] | None
 
     def __init__(
         self,
         n_clusters: int = USUAL_CLUSTERS,
         *,
         n_parties: int = ShkJob.FEWEST_PARTIES,
+        split: Literal["rows", "columns"] = "rows",
+        id_column: str | None = None,
         init: Init | np.ndarray = INIT,
         n_init: int = N_INIT,
         max_iter: int = MAX_ITER,
@@ -120,7 +169,9 @@ class SecureKMeans(KMeansBase):
         bounds: Bounds | None = None,
         hide_counts: bool = False,
         resolution: Sequence[float] | None = None,
-        disclose_centroids: Literal["all", "nobody"] = "all",
+        hide_labels: bool = False,
+        disclose_centroids: Literal["own", "all", "nobody"] | None = None,
+        disclose_labels: Literal["all", "nobody"] | Sequence[int] | None = None,
         reveal_inertia: bool | None = None,
         engine: Engine = _ENGINE,
         timeout: float = _TIMEOUT,
@@ -129,6 +180,8 @@ class SecureKMeans(KMeansBase):
     ) -> None:
         self.n_clusters = n_clusters
         self.n_parties = n_parties
+        self.split = split
+        self.id_column = id_column
         self.init = init
         self.n_init = n_init
         self.max_iter = max_iter
@@ -138,7 +191,9 @@ class SecureKMeans(KMeansBase):
         self.bounds = bounds
         self.hide_counts = hide_counts
         self.resolution = resolution
+        self.hide_labels = hide_labels
         self.disclose_centroids = disclose_centroids
+        self.disclose_labels = disclose_labels
         self.reveal_inertia = reveal_inertia
         self.engine = engine
         self.timeout = timeout
@@ -151,11 +206,13 @@ class SecureKMeans(KMeansBase):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or a list of n_parties of them
-            One is split among the parties by rows; of a list each party gets its own.
+            One is cut among the parties, into rows or columns as ``split`` says. Of a list each party gets its own:
+            tables with the same columns, or with columns of their own about the same rows. Without an ``id_column``
+            rows of the same number belong together.
         y : ignored
         groups : array-like of shape (n_samples,), optional
             A label of the party that holds each row of X, in any order of the rows. Parties are ranked by their labels
-            in sorted order. In a pipeline it is ``fit(X, kmeans__groups=groups)``.
+            in sorted order. In a pipeline it is ``fit(X, kmeans__groups=groups)``. Only with ``split="rows"``.
 
         Raises
         ------
@@ -165,33 +222,54 @@ class SecureKMeans(KMeansBase):
             Where the run failed.
         """
         del y
-        parts = self._parts_of(X, groups)
-        tables = parts.tables
+        split = self._checked_split()
+        parts = split.parts(self, X, groups, reset=True)
         with naming_parameters():
-            job = propose_job(tables, self.n_clusters, **self._job_keys(tables[0]))
-            for table in parts.given:
-                check_bounds(table, job.scaling)
-            SHK.check_together(job, dict(zip(job.names, tables, strict=True)))
-            results = self._run(job, tables)
+            job = split.propose(parts, self.n_clusters, **self._job_keys(split))
+            parts.check_bounds(job.scaling)
+            protocol = protocol_of(job.protocol)
+            protocol.check_together(job, dict(zip(job.names, parts.tables, strict=True)))
+            results = self._run(job, parts.tables)
+        clustered = parts.clustered(job, results)
         model = results[0].common
         assert isinstance(model, KMeansModel)
-        self._job, self._session = job, results[0].session
-        self._model_shares = [base64.b64decode(_own(result).model_share) for result in results]
-        self.labels_by_party_ = [_labels(result) for result in results]
+        self._split, self._job, self._session = split, job, results[0].session
+        self._model_shares = [base64.b64decode(own_of(result).model_share) for result in results]
+        report = protocol.report(job, results, None)
+        assert isinstance(report, KMeansReport)
+        self.report_ = _with_segment_names(report)
+        self.labels_by_party_ = parts.labels_by_party(results)
+        self.common_rows_ = parts.common_rows
+        found = self.report_.result
         self._keep_model(
-            Fitted(job, model.grid_centroids, model.tie_order),
-            model.centroids,
+            Fitted(job, found.grid_centers, model.tie_order),
+            found.cluster_centers,
             model.sizes,
             model.withheld,
-            parts.in_given_order(self.labels_by_party_),
+            parts.labels(results),
         )
         self.inertia_, self.n_iter_ = model.inertia, model.n_iter
-        names = demo.segment_names(job.columns, centers_array(model.centroids, job.n_clusters, len(job.columns)))
-        self.report_ = report_of_kmeans(job, results, None, names)
-        warn_of(self.report_.result.remarks, advice_on_digits(job, tables))
+        warn_of(found.remarks, advice_on_digits(job, clustered))
         return self
 
-    def _run(self, job: ShkJob, tables: list[Table], models: Sequence[bytes] = ()) -> Sequence[Result]:
+    def fit_predict(self, X: Any, y: None = None, **kwargs: Any) -> np.ndarray:
+        """Fit, and return ``labels_``; parameters and errors as :meth:`fit`.
+
+        Raises
+        ------
+        JobError
+            Also with ``hide_labels`` where the labels are disclosed to nobody.
+        """
+        hidden = self.disclose_labels is None or is_one_of(self.disclose_labels, "nobody")
+        if is_one_of(self.split, "columns") and self.hide_labels is True and hidden:
+            raise JobError(
+                "fit_predict: with hide_labels nobody learns the labels of the fit; set disclose_labels, or call fit, "
+                "and predict"
+            )
+        labels: np.ndarray = super().fit_predict(X, y, **kwargs)
+        return labels
+
+    def _run(self, job: KMeansJob, tables: list[Table], models: Sequence[bytes] = ()) -> Sequence[Result]:
         """Run all roles, with progress in the terminal where ``verbose`` asks for it."""
         if not self.verbose:
             return run_local(job, tables, models=models)
@@ -200,100 +278,50 @@ class SecureKMeans(KMeansBase):
         with showing_progress() as progress:
             return run_local(job, tables, progress, models=models)
 
-    def _job_keys(self, table: Table) -> dict[str, Any]:
+    def _checked_split(self) -> Split[Any]:
+        """How the parties divide the data, with parameters that fit this.
+
+        Raises
+        ------
+        JobError
+        """
+        if not is_one_of(self.split, "rows", "columns"):
+            raise JobError('split: it should be "rows" or "columns"')
+        parties = _checked_number(self.n_parties)
+        split: Split[Any] = SplitByColumns(parties, self.id_column)
+        if self.split == "rows":
+            split = SplitByRows(parties)
+        split.check_parameters(self)
+        return split
+
+    def _job_keys(self, split: Split[Any]) -> dict[str, Any]:
         """The parameters that are keys of the job.
 
         Raises
         ------
         JobError
         """
-        if self.disclose_centroids not in ("all", "nobody"):
-            raise JobError('disclose_centroids: it should be "all" or "nobody"')
-        return self._clustering_keys(table) | {
-            "seed": seed_of(self.random_state),
-            "hide_counts": self.hide_counts,
-            "resolution": numbers_of(self.resolution, "resolution"),
-            "disclose": {"centroids": self.disclose_centroids},
-            "reveal_inertia": self.reveal_inertia,
-            "engine": self.engine,
-            "timeout": self.timeout,
-        }
+        return (
+            self._clustering_keys(self.n_features_in_)
+            | {
+                "seed": seed_of(self.random_state),
+                "hide_counts": self.hide_counts,
+                "resolution": numbers_of(self.resolution, "resolution"),
+                "reveal_inertia": self.reveal_inertia,
+                "timeout": self.timeout,
+            }
+            | split.keys(self)
+        )
 
-    def _parts_of(self, X: Any, groups: Any) -> _Parts:
-        """The parties' tables to fit, each checked.
+    def _parts_of(self, X: Any) -> Parts:
+        return self._split.parts(self, X, reset=False)
 
-        Raises
-        ------
-        DataError, JobError
-        """
-        parties = _checked_number(self.n_parties)
-        if _is_list_of_tables(X):
-            if groups is not None:
-                raise DataError("groups: a list of tables says already which party holds a row; leave groups out")
-            tables = self._checked_list(X, parties, reset=True)
-            return _Parts(tables, tables, np.arange(sum(map(len, tables))))
-        table = validated(self, X, "X", reset=True)
-        if len(table) < parties:
-            raise DataError(f"X: n_samples={len(table)} should be >= n_parties={parties}; use fewer parties")
-        if groups is None:
-            return _Parts.of(table, np.array_split(np.arange(len(table)), parties))
-        ranks, found = party_of_rows(groups, len(table))
-        if found != parties:
-            raise DataError(
-                f"groups: {counted(found, 'label')} for n_parties={parties}; give each party's rows one of their own"
-            )
-        return _Parts.of(table, [np.flatnonzero(ranks == rank) for rank in range(parties)])
-
-    def _checked_list(self, X: Sequence[Any], parties: int, *, reset: bool) -> list[Table]:
-        if len(X) != parties:
-            raise DataError(f"X: {len(X)} tables for n_parties={parties}; give one table for each party")
-        return [
-            validated(self, part, f"X[{number}]", reset=reset and number == 0, fewest=int(reset))
-            for number, part in enumerate(X)
-        ]
-
-    def _tables_of(self, X: Any) -> list[Table]:
-        parties = len(self._job.parties)
-        if _is_list_of_tables(X):
-            return self._checked_list(X, parties, reset=False)
-        table = validated(self, X, "X", reset=False)
-        return _Parts.of(table, np.array_split(np.arange(len(table)), parties)).tables
-
-    def _labels_by_all(self, tables: list[Table]) -> np.ndarray:
-        """Label rows on shares; only the party that owns a row learns its label."""
-        job = propose_prediction(self._job, self._session)
-        return np.concatenate([_labels(result) for result in self._run(job, tables, self._model_shares)])
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The parties' parts of X.
-
-    Attributes
-    ----------
-    tables : list of Table
-        In rank order.
-    given : list of Table
-        As the user gave them, whose rows messages count.
-    rows : (n_samples,) ints
-        The numbers of the parties' rows, one party below the other, among those of X.
-    """
-
-    tables: list[Table]
-    given: list[Table]
-    rows: np.ndarray
-
-    @classmethod
-    def of(cls, table: Table, parts: Sequence[np.ndarray]) -> Self:
-        """The parts of one table, by the numbers of each party's rows."""
-        tables = [Table(table.source, table.columns, table.rows[part]) for part in parts]
-        return cls(tables, [table], np.concatenate(parts))
-
-    def in_given_order(self, labels: Sequence[np.ndarray]) -> np.ndarray:
-        """The parties' labels in the order of the rows of X."""
-        found = np.empty(len(self.rows), dtype=np.int64)
-        found[self.rows] = np.concatenate(labels)
-        return found
+    def _labels_by_all(self, parts: Parts) -> np.ndarray:
+        """Label rows on shares."""
+        job = self._split.prediction(self._job, self._session, parts)
+        labels = parts.labels(self._run(job, parts.tables, self._model_shares))
+        assert labels is not None, "a prediction discloses labels"
+        return labels
 
 
 def _checked_number(parties: Any) -> int:
@@ -305,22 +333,9 @@ def _checked_number(parties: Any) -> int:
     return int(parties)
 
 
-def _is_list_of_tables(X: Any) -> bool:
-    """Whether the elements are tables, not rows."""
-    return isinstance(X, list | tuple) and any(_dimensions(part) == 2 for part in X)
-
-
-def _dimensions(part: Any) -> int:
-    try:
-        return np.ndim(part)
-    except ValueError:  # rows that are not equally long
-        return 0
-
-
-def _own(result: Result) -> KMeansOwn:
-    assert isinstance(result.own, KMeansOwn)
-    return result.own
-
-
-def _labels(result: Result) -> np.ndarray:
-    return np.array(_own(result).labels, dtype=np.int64)
+def _with_segment_names(report: KMeansReport) -> KMeansReport:
+    """The report, with names of the mall's segments where the clusters are these."""
+    found = report.result
+    centers = centers_array(found.cluster_centers, found.n_clusters, len(report.columns))
+    names = demo.segment_names(report.columns, centers)
+    return report.model_copy(update={"result": found.model_copy(update={"cluster_names": names})})

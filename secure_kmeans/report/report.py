@@ -106,7 +106,7 @@ class Report(Part):
     roles : list of RolePart
         Empty for a run in the clear.
     n_samples : dict of str to int
-        Rows of each party.
+        Rows of each party. Where the parties hold columns, these are the same rows at all of them.
     table_digests : dict of str to str
         SHA-256 of the tables that were there, in hexadecimal: of all parties, or of the one whose report this is.
     columns : list of str
@@ -142,7 +142,7 @@ class Report(Part):
 
     @property
     def parties(self) -> tuple[str, ...]:
-        """Names of the parties, in the order in which their rows lie below each other."""
+        """Names of the parties, in rank order. In this order their rows are joined, or their columns."""
         return tuple(self.n_samples)
 
     @classmethod

@@ -111,6 +111,13 @@ def test_nothing_to_compare(page: io.StringIO) -> None:
     assert "agreement not known: neither labels nor centroids are disclosed" in text
 
 
+@pytest.mark.parametrize(("align", "repeated"), [("psi", False), ("order", True)])
+def test_a_seed_repeats_no_run_whose_rows_are_in_a_random_order(page: io.StringIO, align: str, repeated: bool) -> None:
+    most = 100 if align == "psi" else None
+    _, text = show(page, columns_results(seed=3), align=align, most_rows=most, centroids=None, seed=3)
+    assert ("repeat it with" in text) == repeated
+
+
 def test_withheld_clusters(page: io.StringIO) -> None:
     own = NO_LABELS | {"centroids": [[3.0], None], "grid_centroids": [[3 << 21], None]}
     _, text = show(

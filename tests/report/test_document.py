@@ -35,6 +35,13 @@ def test_the_keys_of_entries(key: str) -> None:
     assert "{" + ", ".join(entry) + "}" in what
 
 
+def test_keys_with_a_meaning_of_their_own_are_documented_above() -> None:
+    known = Report.model_fields | KMeansSection.model_fields | PredictionSection.model_fields
+    special = keys_of("report", "Where the parties hold columns (`svk`)")
+    assert set(special) <= set(known)
+    assert len(set(special)) == len(special)
+
+
 def test_the_keys_of_a_scaling() -> None:
     (what,) = [row["what"] for row in rows_of("report", "`result` of a clustering") if row["key"] == "`scaling`"]
     assert "{" + ", ".join(type(report_with().result.scaling).model_fields) + "}" in what

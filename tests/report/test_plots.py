@@ -192,6 +192,16 @@ class TestElbow:
         assert [ax.get_title() for ax in figures[0].axes] == ["Inertia", "Mean-distance loss"]
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["labels", "no labels"])
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_one_partys_columns_with_labels_and_without(tmp_path: Path, width: int, known: bool) -> None:
+    rows, centers = np.arange(8.0 * width).reshape(8, width), np.full((2, width), 3.0)
+    panel = Panel("Own columns", centers, np.arange(8) % 2 if known else None, [4, 4])
+    columns, units = list("abcde")[:width], np.full(width, 8.0)
+    draw_clusters(tmp_path / "a.png", [panel], [rows], ["north"], columns, None, units)
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_picture_is_written_without_a_warning_for_letters_that_no_font_has(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:

@@ -45,6 +45,18 @@ def test_a_model_that_nobody_sees_labels_rows_on_shares(capsys: pytest.CaptureFi
     assert capsys.readouterr().out == ""  # bars go to standard error
 
 
+def test_tables_of_columns_with_identifiers_and_hidden_labels() -> None:
+    bank = pd.DataFrame({"customer": [f"{number:03}" for number in range(40)], "income": ROWS[:, 0]})
+    telecom = pd.DataFrame({"customer": bank["customer"], "calls": ROWS[:, 1]})[::-1]
+    options = {"hide_labels": True, "disclose_labels": [0], "disclose_centroids": "nobody"}
+    model = SecureKMeans(n_clusters=3, split="columns", id_column="customer", **options)  # type: ignore[arg-type]
+    labels = model.fit_predict([bank[:30], telecom[:30]])
+    assert (labels == -1).tolist() == [True] * 10 + [False] * 20
+    assert model.cluster_centers_ is None
+    assert model.labels_by_party_[1] is None
+    assert model.predict([bank[:30], telecom]).tolist()[10:] == labels[10:].tolist()  # on shares, of more rows
+
+
 def test_works_without_a_main_module_like_a_notebook_cell() -> None:
     script = """
 import asyncio, numpy as np
