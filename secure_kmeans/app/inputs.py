@@ -242,8 +242,8 @@ def _read_columns(paths: Sequence[Path], columns: tuple[str, ...], identifier: s
     for column in columns:
         if not any(column in names for names in held):
             raise DataError(
-                f'columns: none of the tables has a column "{shown(column)}"; name columns as the headers of the '
-                "tables do"
+                f'{key("columns")}: none of the tables has a column "{shown(column)}"; name columns as in the headers '
+                "of the tables"
             )
     tables = []
     for path, names in zip(paths, held, strict=True):

@@ -257,8 +257,7 @@ def _quality(report: KMeansReport, *, of_job_file: bool) -> Grid:
     if report.timing.per_iteration_s is not None:
         seconds += f", {report.timing.per_iteration_s:.3g} s an iteration"
     grid.add_row("time", seconds)
-    in_random_order = report.job.model_dump().get("align") == "psi"  # then a seed does not repeat the start
-    if result.seed is not None and not in_random_order:
+    if result.seed is not None:
         grid.add_row("repeat it with", f"seed = {result.seed} in the job" if of_job_file else f"--seed {result.seed}")
     return grid
 

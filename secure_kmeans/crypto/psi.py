@@ -1,7 +1,8 @@
 """Primitives of private set intersection: identifiers as elements of a group, under secret scalars. No network.
 
 The group is ristretto255 (RFC 9496): of prime order, without cofactor, 32 bytes an element. Its arithmetic is
-libsodium's, by way of ``rbcl``; it takes the same time for all scalars and elements, and lets other threads run.
+libsodium's, by way of ``rbcl``. It takes the same time for all scalars and elements, and releases Python's global lock,
+so that threads compute side by side.
 
 =========  ==================================================================================
 H(x)       an identifier x as an element: SHA-512 of its normal form, mapped to the group

@@ -64,6 +64,8 @@ class Job(Agreed):
     MOST_PARTIES: ClassVar[int] = 10
     NOT_IN_A_FILE: ClassVar[frozenset[str]] = frozenset()
     """Keys that a job file may not have."""
+    FOLLOWING: ClassVar[frozenset[str]] = frozenset()
+    """Keys that follow from others, so that no job file has them."""
 
     protocol: str
     parties: tuple[Party, ...]

@@ -10,7 +10,7 @@ from secure_kmeans.job.job import Job
 
 
 def to_toml(job: Job, comment: str = "") -> str:
-    """The text of a job file from which the same job is read; keys with their defaults are left out.
+    """The text of a job file from which the same job is read, without defaults and keys that follow from others.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def to_toml(job: Job, comment: str = "") -> str:
     comment : str, optional
         Lines that stand at the top.
     """
-    values = json.loads(job.model_dump_json(exclude_defaults=True))
+    values = json.loads(job.model_dump_json(exclude_defaults=True, exclude=set(job.FOLLOWING)))
     values = {"protocol": job.protocol} | {key: value for key, value in values.items() if value is not None}
     tables = {key: value for key, value in values.items() if _is_table(value)}
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]

@@ -119,3 +119,29 @@ class TestScaling:
         before = ((points[:, None] - points) ** 2).sum(axis=2)
         after = ((scaled[:, None] - scaled) ** 2).sum(axis=2)
         np.testing.assert_array_equal(after * 2**20, before)
+
+    @pytest.mark.parametrize("method", ["uniform", "minmax", "none"])
+    @pytest.mark.parametrize("upper", [(4.0, 12.0, 5.0, 2.5), (0.0, 2.0, 5.0, 2.0)], ids=["all", "one"])
+    def test_of_columns_is_the_same_map(self, method: ScalingMethod, upper: tuple[float, ...]) -> None:
+        scaling = Scaling.of(method=method, lower=(0.0, -2.0, 5.0, 2.0), upper=upper)
+        rows = np.linspace(scaling.lower, scaling.upper, 7)
+        whole = scaling.apply(rows)
+        for start in range(4):
+            for stop in range(start + 1, 5):
+                columns = slice(start, stop)
+                part = scaling.of_columns(columns)
+                assert part.method == method
+                assert part.apply(rows[:, columns]).tolist() == whole[:, columns].tolist()
+                assert part.invert(whole[:, columns]).tolist() == scaling.invert(whole)[:, columns].tolist()
+                assert part.units.tolist() == scaling.units[columns].tolist()
+                assert (part.lower, part.upper) == (scaling.lower[columns], scaling.upper[columns])
+                assert part.of_columns(slice(0, 1)).units.tolist() == scaling.units[start : start + 1].tolist()
+
+    def test_of_columns_keeps_its_by_column_map_and_differs_from_that_of_other_columns(self) -> None:
+        scaling = Scaling.of(lower=(0.0, 0.0, 0.0), upper=(4.0, 16.0, 4.0))
+        narrow = scaling.of_columns(slice(0, 1))
+        assert narrow.units.tolist() == [16.0]
+        assert narrow.by_column.units.tolist() == [4.0]
+        assert narrow != Scaling.of(lower=(0.0,), upper=(4.0,))
+        assert narrow == scaling.of_columns(slice(2, 3))
+        assert narrow != Scaling.of(lower=(0.0, 0.0), upper=(4.0, 8.0)).of_columns(slice(0, 1))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from secure_kmeans.job.coins import DrawGrid, SecretCoins
-from secure_kmeans.mpc import argmin, comparison, division, products, truncation, withholding
+from secure_kmeans.mpc import argmin, columns, comparison, division, products, truncation, withholding
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared, share_of, wrap
 from secure_kmeans.mpc.engine import SecureEngine
@@ -68,12 +68,24 @@ def _dividends(core: Core, v: np.ndarray) -> Step[Any]:
     return _of_protocols(withholding.dividends(SecureEngine(core), T, C, below, 2))
 
 
+def _label_own_columns(core: Core, v: np.ndarray) -> Step[Any]:
+    """Two starts of three clusters; a role's share of v is its own columns of rows and centroids."""
+    return columns.Columns(core, v).label(v.T[:6].reshape(2, 3, 3), 40)
+
+
+def _own_columns_moved_more(core: Core, v: np.ndarray) -> Step[Any]:
+    before, now = v.T[:6].reshape(2, 3, 3), v.T[6:].reshape(2, 3, 3)
+    return columns.moved_more(core, before, now, wrap(v[0, :1].copy()), np.array([True, False]))
+
+
 STEPS: dict[str, Callable[[Core, np.ndarray], Step[Any]]] = {
     "multiply": lambda core, v: products.multiply(core, v, v),
     "matmul": lambda core, v: products.matmul(core, v, v.T),
     "squares": products.squares,
     "sums": _sums,
     "labels": _labels,
+    "label_own_columns": _label_own_columns,
+    "own_columns_moved_more": _own_columns_moved_more,
     "less_than": lambda core, v: comparison.less_than(core, v, v, 40),
     "negative": lambda core, v: comparison.negative(core, v.reshape(-1), 17),
     "to_integers": lambda core, v: comparison.to_integers(core, v.view(np.uint64), 64 * v.shape[1], 3),

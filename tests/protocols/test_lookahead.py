@@ -103,3 +103,67 @@ def test_the_dealer_refuses_members_that_it_does_not_know(told: Any) -> None:
 def test_members_come_back_in_order() -> None:
     assert members_among([3, 0], np.array([0, 1, 3])).tolist() == [0, 3]
     assert members_among([], np.array([0])).dtype == np.int64
+
+
+# --------------------------------------------------------------------------------------------------- two kinds of turns
+
+
+def party_with_flags(
+    flags: Sequence[bool], turns: int, stops_after: int, *, first: bool
+) -> tuple[list[bool], list[Any]]:
+    """A party's kinds of turns, and what it tells; it announces ``flags[i]`` after turn i."""
+    line, found, turn = _Line([]), [], 0
+    ahead = Lookahead(line, is_dealer=False, has_dealer=True, turns=turns, flag=first)
+
+    def running() -> np.ndarray:
+        return np.arange(1 if turn <= stops_after else 0)
+
+    for _ in ahead.batches(running):
+        found.append(ahead.flag)
+        passed = not running().size
+        flag, turn = flags[turn], turn + 1
+        ahead.announce(running(), passed=passed, flag=flag)
+    return found, line.told
+
+
+def dealer_with_flags(told: list[Any], turns: int, *, first: bool) -> list[bool]:
+    line = _Line(list(told))
+    ahead = Lookahead(line, is_dealer=True, has_dealer=True, turns=turns, flag=first)
+    found = []
+    for _ in ahead.batches(lambda: np.arange(1)):
+        found.append(ahead.flag)
+        ahead.announce(np.arange(1), passed=False)
+    assert line.told == [], "something was told that the dealer does not hear"
+    return found
+
+
+def test_a_kind_that_is_announced_is_taken_two_turns_later() -> None:
+    found, told = party_with_flags([True, False, True, False, False, False], 6, 99, first=True)
+    assert found == [True, True, True, False, True, False]
+    assert told[:3] == [[[0], True], [[0], False], [[0], True]]
+    assert dealer_with_flags(told, 6, first=True) == found
+
+
+@given(st.lists(st.booleans(), min_size=12, max_size=12), st.integers(0, 12), st.integers(1, 12), st.booleans())
+def test_dealer_and_parties_take_the_same_kinds(flags: list[bool], stops_after: int, turns: int, first: bool) -> None:
+    found, told = party_with_flags(flags, turns, stops_after, first=first)
+    assert dealer_with_flags(told, turns, first=first) == found
+    assert found == [first if turn < TURNS_AHEAD else flags[turn - TURNS_AHEAD] for turn in range(len(found))]
+
+
+@pytest.mark.parametrize("told", [[0], [[0]], [[0], 1], [[0], None], [[0], True, True], None, "turn", {"0": True}])
+def test_the_dealer_refuses_what_is_no_kind_of_turn(told: Any) -> None:
+    with pytest.raises(ProtocolError, match="the first party told the dealer something that is no kind of turn"):
+        dealer_with_flags([told], 4, first=True)
+
+
+def test_in_a_loop_of_two_kinds_members_are_checked_as_well() -> None:
+    with pytest.raises(ProtocolError, match="something that is no list of restarts"):
+        dealer_with_flags([[[1], True]], 4, first=True)
+
+
+def test_a_loop_of_one_kind_tells_no_kind() -> None:
+    _, told = party([1], turns=4)
+    assert told == [[0], []]
+    ahead = Lookahead(_Line([]), is_dealer=False, has_dealer=True, turns=1)
+    assert ahead.flag is False

@@ -116,7 +116,8 @@ def test_the_division_among_parties_changes_nothing() -> None:
         for widths in ((1, 4), (4, 1), (1, 1, 3)):
             job = job_for(BLOBS, widths, 4, seed=5, **keys)
             results = fit(job, BLOBS)
-            found.append((results[0].own.labels, side_by_side(job, results, "centroids"), results[0].common))
+            assert results[0].common is not None
+            found.append((results[0].own.labels, side_by_side(job, results, "centroids"), results[0].common.n_iter))
         assert found[0] == found[1] == found[2]
 
 

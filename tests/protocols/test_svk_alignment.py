@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from secure_kmeans.errors import DataError, MismatchError
+from secure_kmeans.errors import DataError, MismatchError, ProtocolError
 from secure_kmeans.job.ledger import ALL
 from secure_kmeans.protocols.svk import SvkJob
 from secure_kmeans.protocols.svk import disclosures as may
@@ -22,7 +22,7 @@ from tests.protocols.columns import (
     scattered,
     tables_of,
 )
-from tests.threads import run_protocol
+from tests.threads import MemoryMesh, run_protocol
 
 ROWS = np.random.default_rng(8).random((30, 4))
 
@@ -77,6 +77,30 @@ def test_the_order_of_the_run_says_nothing_about_a_table(hide_labels: bool) -> N
     assert sorted(one[0].own.rows) == sorted(other[0].own.rows)
     assert one[0].common.sizes == other[0].common.sizes
     assert one[1].own.centroids == other[1].own.centroids
+
+
+def test_with_a_seed_the_order_is_the_first_party_s_so_that_a_rehearsal_can_be_repeated() -> None:
+    job = aligned((1, 2, 1))
+    tables = scattered(job, ROWS, extra=3)
+    one, other = (run_protocol(job, tables, session=session)[0] for session in (bytes(32), b"\1" * 32))
+    assert one[0].own.rows == sorted(one[0].own.rows)
+    assert [result.own.rows for result in one] == [result.own.rows for result in other]
+    assert one[0].common == other[0].common
+    assert may.ROW_ORDER.what in {entry.what for entry in one[0].ledger}
+
+
+class _NoOrder(MemoryMesh):
+    """A mesh of a first party that sends the same row twice."""
+
+    def post(self, peer: str, numbers: np.ndarray) -> None:
+        is_order = self.me == "party_0" and numbers.shape == (30,) and numbers.dtype == np.int64
+        super().post(peer, numbers * (numbers != 1) if is_order else numbers)
+
+
+def test_what_is_no_order_of_the_rows_is_refused() -> None:
+    job = aligned((2, 2))
+    with pytest.raises(ProtocolError, match='party "party_0" sent something that is no order of the common rows'):
+        run_protocol(job, scattered(job, ROWS, extra=3), mesh=_NoOrder)
 
 
 @pytest.mark.parametrize("common", [0, 1, 2])

@@ -108,9 +108,13 @@ def write_prediction_job(folder: ResultsFolder, name: str, job: Job, results: Se
         "Labels of new rows, on shares, by the model that the parties keep in their state folders.\n"
         "Every role, the dealer included, needs a copy of this file, which holds no secret. Each party starts it with\n"
         f"    launcher.py {file} --party NAME --identity DIR --table ROWS --state FOLDER-OF-THE-FIT\n"
-        "and a party without new rows leaves --table out."
     )
-    folder.write_text(file, to_toml(protocol.prediction(job, first.session), comment))
+    prediction = protocol.prediction(job, first.session)
+    if protocol.may_lack_rows(prediction):
+        comment += "and a party without new rows leaves --table out."
+    else:
+        comment += "where ROWS holds the party's own columns of the new rows."
+    folder.write_text(file, to_toml(prediction, comment))
     return True
 
 

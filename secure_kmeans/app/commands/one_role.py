@@ -315,7 +315,8 @@ def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -
         assert table is not None
         repeated = advice_on_repetitions(History(files.history or USUAL), job, party.name, table)
         advice = [*protocol.check(job, party, table), *repeated, *advice]
-        fits = f"{counted(len(table), 'row')}, {counted(len(table.columns), 'column')}, which fit the job"
+        identified = "" if table.ids is None else " with identifiers"
+        fits = f"{counted(len(table), 'row')}{identified}, {counted(len(table.columns), 'column')}, which fit the job"
         findings.append(f"{files.table}: {fits}")
     return Checked(job, tuple(findings), tuple(advice), protocol.disclosures(job))
 

@@ -7,7 +7,7 @@ in the parties' state folders; new rows are then labelled on shares.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,11 +132,6 @@ def read_model(path: Path) -> PublicModel:
     if result.grid_centers is None or not any(result.grid_centers):
         raise DataError(f"{path}: all centroids stay in shares, and the report holds none. {on_shares}")
     known = [centroid for centroid in result.grid_centers if centroid is not None]
-    if report.columns != list(clustering.columns):
-        raise DataError(
-            f"{path}: it holds the centroids in the columns of one party alone, and a row's label depends on all. To "
-            f"label new rows, start the roles with the job file whose name ends in {JOB_SUFFIX}"
-        )
     fits = len(result.grid_centers) == k and {len(centroid) for centroid in known} == {d}
     if not fits or sorted(result.tie_order) != list(range(k)):
         raise DataError(f"{path}: its centroids do not fit its job")
@@ -192,6 +187,7 @@ def predict_on_shares(
     protocol = protocol_of(kept[0].job.protocol)
     job: Job = protocol.prediction(kept[0].job, kept[0].session)
     files = _files_by_party(job, data)
+    _check_all_have_rows(job, files)
     tables = {name: table_of_job(job, name, files.get(name)) for name in job.names}
     where = output or Path("results") / f"{states.resolve().name}{JOB_SUFFIX.removesuffix('.toml')}"
     return run_of_tables(job, tables, where, [model.share for model in kept], announce, progress)
@@ -208,3 +204,15 @@ def _files_by_party(job: Job, data: Sequence[str]) -> dict[str, Path]:
             "party that has new rows"
         )
     return dict(zip(job.names, map(Path, data), strict=True))
+
+
+def _check_all_have_rows(job: Job, files: Mapping[str, Path]) -> None:
+    """Refuse a party without new rows where each row needs all parties."""
+    if protocol_of(job.protocol).may_lack_rows(job):
+        return
+    for name in job.names:
+        if name not in files:
+            raise DataError(
+                f'the new rows: no file of "{name}" is named; every row has columns at each party, so name one file '
+                "for each"
+            )

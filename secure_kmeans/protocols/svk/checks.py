@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 
-from secure_kmeans.errors import DataError
+from secure_kmeans.errors import DataError, MismatchError
 from secure_kmeans.protocols.alignment import too_few
 from secure_kmeans.protocols.svk.job import SvkJob
 from secure_kmeans.tables import Table
@@ -40,13 +40,13 @@ def check_equal_counts(counts: dict[str, int]) -> None:
 
     Raises
     ------
-    DataError
+    MismatchError
     """
     first, *others = counts
     for other in others:
         if counts[other] != counts[first]:
             one, many = counted(counts[first], "row"), counted(counts[other], "row")
-            raise DataError(
+            raise MismatchError(
                 f'"{first}" has {one} and "{other}" {many}: without align = "psi" all tables need the same rows in the '
                 "same order"
             )

@@ -90,6 +90,7 @@ class SvkJob(KMeansJob):
     """
 
     HELPERS: ClassVar[Mapping[str, Kind]] = {DEALER: Kind.DEALER}
+    FOLLOWING: ClassVar[frozenset[str]] = frozenset({"columns"})
     FIT_KEYS: ClassVar[frozenset[str]] = KMeansJob.FIT_KEYS | {"hide_counts", "resolution", "reveal_inertia"}
     MODEL_KEYS: ClassVar[tuple[str, ...]] = (*KMeansJob.MODEL_KEYS, "hide_labels")
 

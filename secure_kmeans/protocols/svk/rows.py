@@ -117,6 +117,8 @@ def _rows_of_state(context: Context[SvkJob], line: ScheduleLine, state: ColumnsS
             raise ProtocolError("the first party told the dealer something that is no number of rows")
         return np.zeros(told, dtype=np.int64)
     assert state is not None, "all parties of a resumed run have a state"
+    if len(state.rows) % 8:
+        raise StateError("the state is damaged; start the run anew")
     taken = np.frombuffer(state.rows, dtype=np.int64)
     counts = context.exchange(np.array([len(taken)], dtype=np.int64))
     line.tell(len(taken))
