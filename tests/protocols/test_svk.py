@@ -274,6 +274,24 @@ def test_a_cluster_that_is_filled_late_lets_the_run_go_on_in_the_clear(monkeypat
     assert taken == [True, True, True, False]
 
 
+@pytest.mark.parametrize("keys", [{"max_iter": 1}, {"tol": 1.0}], ids=["max_iter", "tol"])
+def test_a_cluster_whose_first_rows_are_found_by_the_last_labelling(
+    keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its centroid is still secret: it counts for the choice of the best start, and is withheld."""
+    rows = np.array([[0.0, 0.0]] * 4 + [[3.0, 3.0], [1.0, 2.0]])
+    start = np.array([[[1, 2], [0, 0], [0, 0]], [[0, 0], [0, 0], [0, 0]], [[3, 3], [3, 3], [0, 0]]], dtype=float)
+    for order, best, sizes in (([0, 1, 0], 0, [[2, 4, 0], [2, 4, 0]]), ([0, 1, 2], 2, [[2, 0, 4], [1, 1, 4]])):
+        start_in_secret_at(monkeypatch, start[order])
+        job = job_for(rows, (1, 1), 3, n_init=3, **keys)
+        results = fit(job, rows)
+        run, plain = check_svk_against_plaintext(job, rows, results, start[order])
+        assert results[0].common is not None
+        assert results[0].common.best_restart == best
+        assert [run.sizes_by_iteration[-1], run.sizes.tolist()] == sizes
+        assert plain.withheld == [2]
+
+
 def test_starts_of_which_one_has_a_cluster_without_rows_all_stay_on_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.array([[value, 0.0] for value in (0.0, 0.0, 1.0, 2.0, 4.0, 7.0, 11.0, 16.0)])
     taken = ways_taken(monkeypatch)
