@@ -17,6 +17,7 @@ from secure_kmeans.job.fixed_point import FixedPoint
 from secure_kmeans.job.ledger import ALL, Entry
 from secure_kmeans.mpc import rows as rows_module
 from secure_kmeans.plaintext.conclusion import label_rows
+from secure_kmeans.protocols.lloyd import excess_bits
 from secure_kmeans.protocols.svk import SVK
 from secure_kmeans.protocols.svk import disclosures as may
 from secure_kmeans.protocols.svk.job import DEALER
@@ -108,6 +109,14 @@ def test_tol_ends_a_run_earlier() -> None:
         assert loose.converged
         assert loose.n_iter < strict.n_iter
     check_against_plaintext(job_for(EVEN, (1, 3, 1), 6, init="random", seed=1, tol=0.2, hide_labels=True), EVEN)
+
+
+@pytest.mark.parametrize("init", ["random", "farthest"])
+def test_inertias_that_are_too_long_for_the_ring_are_compared_without_their_last_bits(init: str) -> None:
+    rows = np.random.default_rng(7).random((1500, 2))
+    job = job_for(rows, (1, 1), 3, init=init, n_init=4, seed=2)
+    assert excess_bits(job, len(rows)) > 0
+    assert check_against_plaintext(job, rows).best_restart > 0
 
 
 def test_the_division_among_parties_changes_nothing() -> None:
