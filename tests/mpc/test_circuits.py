@@ -1,3 +1,4 @@
+from collections import Counter
 from itertools import product
 from typing import Any
 
@@ -174,3 +175,17 @@ def test_public_products_are_made_once_from_earlier_ones() -> None:
         for left, right in stage.steps:
             publics.append(publics[left] | publics[right])
         assert len({*publics}) == len(publics)
+
+
+@pytest.mark.parametrize("circuit", [*map(comparison, BITS), *map(winner, CANDIDATES)])
+def test_each_output_s_share_holds_a_dealt_share_that_is_used_nowhere_else(circuit: Any) -> None:
+    """So the outputs' shares can be opened: they are uniform, but for their sum. The leaves' shares are all dealt."""
+    stages = circuit if isinstance(circuit, tuple) else (circuit.leaves, *circuit.stages)
+    last, leaves_alone = stages[-1], not isinstance(circuit, tuple) and len(stages) == 1
+    masks, products = (0 if leaves_alone else len(last.opened)), len(last.mask_steps)
+    dealt = range(masks, len(last.opened) + products)
+    uses = Counter(share for _, _, share in last.terms.tolist())
+    fresh = {
+        output for output, public, share in last.terms.tolist() if public == 0 and share in dealt and uses[share] == 1
+    }
+    assert fresh == set(range(last.outputs))

@@ -259,6 +259,17 @@ OF_A_RUN = {
     "labelling",
     "conclusion",
     "labels_to_owners",
+    "labels_opened",
+    "iteration_of_columns",
+    "iteration_on_shares",
+    "iteration_of_groups",
+    "best_of_columns",
+    "centroids_to_all",
+    "conclusion_of_columns",
+    "labels_to_some",
+    "prediction_of_columns",
+    "prediction_of_columns_to_some",
+    "prediction_on_shares",
 }
 
 
