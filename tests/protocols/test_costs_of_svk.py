@@ -151,9 +151,14 @@ def test_an_iteration_on_shares(parties: int, n: int, k: int, r: int) -> None:
 @PARTIES
 @pytest.mark.parametrize("r", [1, 3])
 @pytest.mark.parametrize("centroids", ["own", "all"])
-def test_the_end_with_labels_that_all_see(parties: int, r: int, centroids: str) -> None:
-    costs, _, symbols = measured(parties, 70, 3, r, disclose={"centroids": centroids})
-    steps = ["best_of_columns"] * (r > 1) + ["centroids_to_all"] * (centroids == "all") + ["sum_of_all"]
+@pytest.mark.parametrize("on_shares", [False, True])
+def test_the_end_with_labels_that_all_see(parties: int, r: int, centroids: str, on_shares: bool) -> None:
+    costs, _, symbols = measured(parties, 70, 3, r, on_shares=on_shares, disclose={"centroids": centroids})
+    steps = (
+        ["best_on_shares" if on_shares else "best_of_columns"] * (r > 1)
+        + ["centroids_to_all"] * (centroids == "all")
+        + ["sum_of_all"]
+    )
     check([each["end"] for each in costs], sum_of(symbols, *steps), nothing)
     quiet, *_ = measured(parties, 70, 3, 1, reveal_inertia=False)
     check([each["end"] for each in quiet], np.zeros(3, dtype=int), nothing)

@@ -7,6 +7,7 @@ number of bytes in which they could travel.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from secure_kmeans.job import Scaling
 from secure_kmeans.job.fixed_point import FixedPoint
 from secure_kmeans.mpc.columns import own_scores
 from secure_kmeans.mpc.dealer import DealingProvider, ReceivingProvider
+from secure_kmeans.net.messages import decode_object
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.protocols.svk import SvkJob
 from tests.protocols.columns import check_svk_against_plaintext, job_for, joined, scattered, tables_of
@@ -115,6 +117,19 @@ def test_centroids_travel_only_where_they_are_disclosed() -> None:
     job = job_for(ROWS, WIDTHS, 4, n_init=2, seed=6, init="random", disclose={"centroids": "all"})
     assert {what for _, what in travelling(job)} <= {"centroids", "columns"}
     assert ("party_1", "centroids") in set(travelling(job))
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "aligned"])
+def test_the_dealer_receives_numbers_of_rows_and_which_starts_go_on(way: str) -> None:
+    job = job_of(way)
+    _, threads = run_protocol(job, tables_of(job, ROWS))
+    assert [sender for sender, receiver in threads.sent if receiver == "dealer"] == ["party_0"]
+    resumed, counts, *turns = [decode_object(told) for told in threads.sent["party_0", "dealer"]]
+    assert (resumed, counts) == (None, [len(ROWS)] * 3)
+    flagged = not job.start_is_known and not job.hide_labels
+    going_on = [turn[0] if flagged else turn for turn in turns]
+    assert all(set(later) <= set(earlier) <= {0, 1} for earlier, later in pairwise(going_on))
+    assert [turn[1] for turn in turns if flagged] == [False] * len(turns) * flagged
 
 
 # --------------------------------------------------------------------------------------------------------------- bounds
