@@ -159,7 +159,7 @@ class TestMistakes:
             ),
             (
                 ("--protocol", "svk", "--data", "bank.csv", "--id", "customer", "--parties", "3"),
-                "bank.csv: 2 columns do not suffice for 3 parties; use fewer parties",
+                "bank.csv: 2 columns do not suffice for 3 parties; choose more columns, or fewer parties",
             ),
         ],
     )
