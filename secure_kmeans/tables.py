@@ -216,7 +216,9 @@ def split_columns(table: Table, parties: int) -> list[Table]:
     """
     if len(table.columns) < parties:
         columns = counted(len(table.columns), "column does", "columns do")
-        raise DataError(f"{table.source}: {columns} not suffice for {parties} parties; use fewer parties")
+        raise DataError(
+            f"{table.source}: {columns} not suffice for {parties} parties; choose more columns, or fewer parties"
+        )
     return [
         Table(
             table.source,

@@ -187,7 +187,9 @@ class TestSplit:
     def test_fewer_columns_than_parties(self) -> None:
         with pytest.raises(DataError) as caught:
             split_columns(TABLE, 4)
-        assert str(caught.value) == "t.csv: 3 columns do not suffice for 4 parties; use fewer parties"
+        assert (
+            str(caught.value) == "t.csv: 3 columns do not suffice for 4 parties; choose more columns, or fewer parties"
+        )
 
 
 def test_the_digest_covers_the_identifiers() -> None:

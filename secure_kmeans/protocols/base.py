@@ -2,7 +2,7 @@
 
 A protocol is a folder with a job class, a subclass of :class:`Protocol` and a line in
 :data:`secure_kmeans.protocols.PROTOCOLS`. Of the rest of the package, only the options of the
-command line and the estimators know a protocol by name: they make jobs of SHK.
+command line and the estimators know a protocol by name: they make jobs of SHK and SVK.
 """
 
 from __future__ import annotations
