@@ -233,6 +233,9 @@ def test_python(document: Path, block: str) -> None:
     rows = corners[np.arange(24) % 5] + np.random.default_rng(3).uniform(0, 9, (24, 2))
     known: dict[str, Any] = {"table_a": rows[:12], "table_b": rows[12:], "X": rows, "X_new": rows[:3]}
     known["party_of_each_row"] = ["a", "b"] * 12
+    bank = pd.DataFrame({"customer": [f"{number:03d}" for number in range(24)], "income": rows[:, 0]})
+    telecom = pd.DataFrame({"minutes": rows[:, 1], "customer": bank["customer"]})[::-1]
+    known |= {"bank": bank, "telecom": telecom, "new_of_bank": bank[:3], "new_of_telecom": telecom[-3:]}
     exec(compile(block, str(document), "exec"), known)
     assert len(known["model"].labels_) == 24
 

@@ -17,9 +17,10 @@ from secure_kmeans.mpc.cleartext import bits_of, plane_of
 from secure_kmeans.mpc.core import Core
 from secure_kmeans.mpc.crypten_adapter import Shared, is_bits, share_of, wrap
 from secure_kmeans.mpc.rounds import Opening, Step
-from secure_kmeans.mpc.rows import Assignment, blocks_of
+from secure_kmeans.mpc.rows import LABEL_BYTES, Assignment, blocks_of
 
-_LABEL_BYTES: Final = 2
+_FEW_BYTES: Final = 2
+"""Of the number of a centroid, where there are no more of them than these can tell apart."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def labels_in_the_clear(core: Core, H: Assignment, n: int) -> Step[np.ndarray]:
     (r, n) int64 numbers of the rows' centroids; zeros at a role that does not take part.
 
     Rounds: 1; 2 where some blocks are bits and others are integers. Bytes: an eighth for each row and each centroid but
-    the last, or 2 for each row, from a party.
+    the last, or 2 for each row, from a party; 4 with more than 65,536 centroids.
     """
     k, r = H.n_clusters, H.starts
     labels = np.zeros((r, n), dtype=np.int64)
@@ -122,13 +123,14 @@ def labels_in_the_clear(core: Core, H: Assignment, n: int) -> Step[np.ndarray]:
             start += words
     if of_integers:
         numbers = [(np.arange(k)[:, None] * share_of(block)).sum(axis=0) for _, block in of_integers]
-        opened = yield Opening(np.concatenate(numbers), _LABEL_BYTES)
+        size = _FEW_BYTES if k <= 1 << 8 * _FEW_BYTES else LABEL_BYTES
+        opened = yield Opening(np.concatenate(numbers), size)
         start = 0
         for where, _ in of_integers:
-            size = r * (where.stop - where.start)
-            part = opened[start : start + size] & np.int64((1 << 8 * _LABEL_BYTES) - 1)
+            m = r * (where.stop - where.start)
+            part = opened[start : start + m] & np.int64((1 << 8 * size) - 1)
             labels[:, where] = part.reshape(r, -1)
-            start += size
+            start += m
     return labels
 
 

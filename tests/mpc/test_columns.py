@@ -166,6 +166,18 @@ def test_labels_of_known_shares() -> None:
         assert found == [labels.tolist()] * 2
 
 
+def test_the_number_of_a_centroid_may_take_more_than_two_bytes() -> None:
+    k, labels = (1 << 16) + 2, np.array([[0, (1 << 16) + 1, 65535]])
+    one_hot = np.zeros((k, 3), dtype=np.int64)
+    one_hot[labels[0], np.arange(3)] = 1
+
+    def body(core: Core) -> Any:
+        H = Assignment((wrap(shares_of(one_hot, core.parties, core.rank)),), k, 1)
+        return core.execute(labels_in_the_clear(core, H, 3)).tolist()
+
+    assert Run(2, body).returned[:2] == [labels.tolist()] * 2
+
+
 # --------------------------------------------------------------------------------------------------------------- bounds
 
 

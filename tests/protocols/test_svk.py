@@ -17,6 +17,7 @@ from secure_kmeans.job.fixed_point import FixedPoint
 from secure_kmeans.job.ledger import ALL, Entry
 from secure_kmeans.mpc import rows as rows_module
 from secure_kmeans.plaintext.conclusion import label_rows
+from secure_kmeans.protocols.lloyd import excess_bits
 from secure_kmeans.protocols.svk import SVK
 from secure_kmeans.protocols.svk import disclosures as may
 from secure_kmeans.protocols.svk.job import DEALER
@@ -108,6 +109,14 @@ def test_tol_ends_a_run_earlier() -> None:
         assert loose.converged
         assert loose.n_iter < strict.n_iter
     check_against_plaintext(job_for(EVEN, (1, 3, 1), 6, init="random", seed=1, tol=0.2, hide_labels=True), EVEN)
+
+
+@pytest.mark.parametrize("init", ["random", "farthest"])
+def test_inertias_that_are_too_long_for_the_ring_are_compared_without_their_last_bits(init: str) -> None:
+    rows = np.random.default_rng(7).random((1500, 2))
+    job = job_for(rows, (1, 1), 3, init=init, n_init=4, seed=2)
+    assert excess_bits(job, len(rows)) > 0
+    assert check_against_plaintext(job, rows).best_restart > 0
 
 
 def test_the_division_among_parties_changes_nothing() -> None:
@@ -272,6 +281,24 @@ def test_a_cluster_that_is_filled_late_lets_the_run_go_on_in_the_clear(monkeypat
     assert found.sizes_by_iteration == [[0, 5], [4, 1], [4, 1]]
     assert found.n_iter == 3
     assert taken == [True, True, True, False]
+
+
+@pytest.mark.parametrize("keys", [{"max_iter": 1}, {"tol": 1.0}], ids=["max_iter", "tol"])
+def test_a_cluster_whose_first_rows_are_found_by_the_last_labelling(
+    keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its centroid is still secret: it counts for the choice of the best start, and is withheld."""
+    rows = np.array([[0.0, 0.0]] * 4 + [[3.0, 3.0], [1.0, 2.0]])
+    start = np.array([[[1, 2], [0, 0], [0, 0]], [[0, 0], [0, 0], [0, 0]], [[3, 3], [3, 3], [0, 0]]], dtype=float)
+    for order, best, sizes in (([0, 1, 0], 0, [[2, 4, 0], [2, 4, 0]]), ([0, 1, 2], 2, [[2, 0, 4], [1, 1, 4]])):
+        start_in_secret_at(monkeypatch, start[order])
+        job = job_for(rows, (1, 1), 3, n_init=3, **keys)
+        results = fit(job, rows)
+        run, plain = check_svk_against_plaintext(job, rows, results, start[order])
+        assert results[0].common is not None
+        assert results[0].common.best_restart == best
+        assert [run.sizes_by_iteration[-1], run.sizes.tolist()] == sizes
+        assert plain.withheld == [2]
 
 
 def test_starts_of_which_one_has_a_cluster_without_rows_all_stay_on_shares(monkeypatch: pytest.MonkeyPatch) -> None:

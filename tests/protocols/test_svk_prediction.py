@@ -139,6 +139,20 @@ def test_a_cluster_that_never_had_a_row_gets_no_new_one(monkeypatch: pytest.Monk
         assert same[1].own.labels == results[1].own.labels
 
 
+def test_a_cluster_whose_first_rows_were_found_by_the_last_labelling_gets_no_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No mean of it was taken: its centroid is as secret as that of a cluster that never had a row."""
+    rows = np.array([[0.0, 0.0]] * 4 + [[3.0, 3.0], [1.0, 2.0]])
+    start_in_secret_at(monkeypatch, np.array([[[3.0, 3.0], [3.0, 3.0], [0.0, 0.0]]]))
+    fitted = job_for(rows, (1, 1), 3, max_iter=1)
+    results = fit(fitted, rows)
+    assert results[0].own.labels == [0, 0, 0, 0, 2, 1], "[3, 3] is nearest to the one that stayed there"
+    labels = expected(fitted, results, rows)
+    assert labels == [0, 0, 0, 0, 1, 1]
+    assert predicted_by(fitted, results, rows)[0].own.labels == labels
+
+
 def test_the_secret_centroid_of_a_cluster_without_rows_is_not_in_the_model_that_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -165,6 +165,22 @@ def test_a_cluster_that_never_had_a_row_stays_secret_when_a_run_goes_on(monkeypa
         assert taken[:2] == [True] * min(2, len(taken)), "a resumed run begins on shares"
 
 
+def test_a_start_that_stopped_with_a_secret_centroid_is_compared_when_a_run_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = np.array([[0.0, 0.0]] * 4 + [[3.0, 3.0], [1.0, 2.0]])
+    start = np.array([[[0, 0], [0, 0], [3, 3]], [[3, 3], [3, 3], [0, 0]]], dtype=float)
+    start_in_secret_at(monkeypatch, start)
+    job = job_for(rows, (1, 1), 3, n_init=2, tol=0.6)
+    whole = fit(job, tables_of(job, rows))
+    check_svk_against_plaintext(job, rows, whole.results, start)
+    state = ColumnsState.decoded(whole.kept[max(whole.kept)]["party_0"])
+    assert (state.running, state.n_iter) == ([1], [1, 3])
+    assert (state.filled[0], state.known[0]) == ([True] * 3, [True, False, True])
+    for iteration, kept in whole.kept.items():
+        assert fit(job, whole.tables, kept, session=iteration + 1).found == whole.found
+
+
 def test_a_cluster_that_never_gets_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.tile(np.eye(3), (4, 1)) * np.array([1.0, 2.0, 3.0])
     start = np.concatenate([np.eye(3) * [1.0, 2.0, 3.0], [[0.0, 0.0, 3.0]]])
@@ -222,6 +238,7 @@ def test_a_state_of_another_number_of_rows_is_refused_by_all() -> None:
         lambda state: changed(state, averaged=b""),
         lambda state: changed(state, filled=[[True]]),
         lambda state: changed(state, filled=[]),
+        lambda state: changed(state, known=[[True]]),
     ],
 )
 def test_a_damaged_state_is_refused(damage: Callable[[bytes], bytes]) -> None:

@@ -83,6 +83,9 @@ class OpenLabels:
     filled : (r, k) bool
         Which clusters have had a row, so that each party knows its columns of their centroids; all, where the first
         centroids are known.
+    known : (r, k) bool
+        Of which clusters each party knows its columns of ``C``: of those that are filled, but for one whose first rows
+        were found by the last labelling, of which no mean has been taken.
     labels : (r, n) ints
         Of each start, by the centroids ``C``.
     averaged : (r, n) ints
@@ -113,6 +116,7 @@ class OpenLabels:
         r, k, _ = C.size()
         kind = np.min_scalar_type(k)
         self.filled = np.full((r, k), rows is None)
+        self.known = self.filled.copy()
         self.labels = np.zeros((r, self.n), dtype=kind)
         self.averaged = np.zeros((r, self.n), dtype=kind)
         self.tally = Tally(r)
@@ -128,11 +132,12 @@ class OpenLabels:
             Where the state is damaged.
         """
         both = (state.labels, self.labels), (state.averaged, self.averaged)
-        if np.shape(state.filled) != self.filled.shape or any(len(kept) != known.nbytes for kept, known in both):
+        shapes = {np.shape(state.filled), np.shape(state.known)}
+        if shapes != {self.filled.shape} or any(len(kept) != known.nbytes for kept, known in both):
             raise StateError("the state is damaged; start the run anew")
         for kept, known in both:
             known[:] = np.frombuffer(kept, dtype=known.dtype).reshape(known.shape)
-        self.filled = np.array(state.filled)
+        self.filled, self.known = np.array(state.filled), np.array(state.known)
 
     def resume(self, resumption: Resumption, C_before: Shared) -> None:
         """Take up a run after an iteration, with the centroids one iteration earlier."""
@@ -250,6 +255,7 @@ class OpenLabels:
             filled = np.flatnonzero(sizes[number])
             share[start, filled] = 0
             share[start, filled, self.mine] = means[filled]
+            self.known[start, filled] = True
         self.tally.count(sizes)
         self.C_before, self.C = self.C, wrap(share)  # step 9
 
@@ -260,20 +266,39 @@ class OpenLabels:
     def best(self) -> int:
         """The start of the least inertia, the first of those that found the same; only its number is revealed.
 
-        A party's share of an inertia, less a constant, is ``sum_j t_j |c_j|^2 - 2 T_j . c_j`` over its own columns.
-        Where the sum could wrap, the share is divided first: inertias that differ by less count as equal.
+        The inertia, less a constant, is ``sum_j t_j |c_j|^2 - 2 T_j . c_j``. Where the sum could wrap, it is made of
+        numbers that are divided first: inertias that differ by less count as equal.
         """
-        r = self.C.size(0)
-        if r == 1:
+        if self.C.size(0) == 1:
             return 0
         shift = max(0, excess_bits(self.job, self.n))
-        shares = np.zeros(r, dtype=np.int64)
+        inertias = self._own_inertias(shift) if self._rows is None else self._inertias_on_shares(shift)
+        return number_of_least(self.sharing, inertias, may.BEST_RESTART)
+
+    def _own_inertias(self, shift: int) -> Shared:
+        """(r,), where each party knows its columns of all centroids: its share is the sum over them. Rounds: 0."""
+        shares = np.zeros(self.C.size(0), dtype=np.int64)
         if self.engine.takes_part:
             own = share_of(self.C)[:, :, self.mine]
             shares[:] = [
                 _inertia(self._columns.own, labels, C) >> shift for labels, C in zip(self.labels, own, strict=True)
             ]
-        return number_of_least(self.sharing, wrap(shares), may.BEST_RESTART)
+        return wrap(shares)
+
+    def _inertias_on_shares(self, shift: int) -> Shared:
+        """(r,), where the last labelling may have been the first to find rows of a cluster: its centroid is secret.
+
+        Rounds: 1, and those of a shift where the sum could wrap.
+        """
+        shares = np.zeros(self.C.size(), dtype=np.int64)
+        if self.engine.takes_part:
+            for share, labels, C in zip(shares, self.labels, share_of(self.C), strict=True):
+                share += np.bincount(labels, minlength=len(C))[:, None] * C
+                share[:, self.mine] -= 2 * sums_of(self._columns.own, labels, len(C))
+        terms = wrap(shares)
+        if shift:
+            terms = self.engine.execute(self.engine.shift_right(terms.reshape(-1), shift)).reshape(*self.C.size())
+        return self.engine.execute(self.engine.multiply(terms, self.C)).sum(2).sum(1)
 
 
 def means_of(columns: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:

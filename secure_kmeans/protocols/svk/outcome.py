@@ -89,7 +89,7 @@ class Outcome:
             labels=final,
             centroids=_ordered(centroids, order),
             grid=_ordered(_spread(grid_shown, shown), order),
-            model_share=_kept_columns(grid, loop.filled[best], order),
+            model_share=_kept_columns(grid, loop.known[best], order),
             seconds=tally.seconds,
         )
 
@@ -256,13 +256,13 @@ def _ordered(values: list[Any], order: list[int]) -> list[Any]:
     return [values[number] for number in order]
 
 
-def _kept_columns(share: np.ndarray, filled: np.ndarray, order: list[int]) -> str:
+def _kept_columns(share: np.ndarray, known: np.ndarray, order: list[int]) -> str:
     """The model that a party keeps: its own columns of the centroids.
 
-    The centroid of a cluster that never had a row is secret. Its place is taken by a copy of another one, which loses
-    every tie with it, so that no new row goes to the cluster.
+    The centroid of a cluster that had no row before the last labelling is secret. Its place is taken by a copy of
+    another one, which loses every tie with it, so that no new row goes to the cluster.
     """
     columns, ties = share.copy(), np.arange(len(share))
-    columns[~filled] = share[np.flatnonzero(filled)[0]]
-    ties[~filled] += len(share)
+    columns[~known] = share[np.flatnonzero(known)[0]]
+    ties[~known] += len(share)
     return kept_share(columns, order, ties)

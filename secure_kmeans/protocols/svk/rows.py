@@ -23,15 +23,16 @@ class ColumnsState(State, frozen=True, forbid_unknown_fields=True):
     ----------
     rows : bytes
         The numbers of its rows that take part, in the order of the run, int64.
-    filled : (r, k) bool
-        The clusters that have had a row. Without hidden labels, a party's share of the centroid of such a cluster is
-        its own columns.
+    filled, known : (r, k) bool
+        The clusters that have had a row, and those of whose centroid a party's share is its own columns; empty with
+        hidden labels.
     labels, averaged : bytes
         The last labels of each start, and those of which the centroids are the means; empty with hidden labels.
     """
 
     rows: bytes
     filled: list[list[bool]]
+    known: list[list[bool]]
     labels: bytes
     averaged: bytes
 

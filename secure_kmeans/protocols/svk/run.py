@@ -166,10 +166,11 @@ class _Part:
         """Save what this party needs to resume from here."""
         if self.is_dealer:
             return
-        known: dict[str, Any] = {"filled": [], "labels": b"", "averaged": b""}
+        public: dict[str, Any] = {"filled": [], "known": [], "labels": b"", "averaged": b""}
         if isinstance(loop, OpenLabels):
-            known = {
+            public = {
                 "filled": loop.filled.tolist(),
+                "known": loop.known.tolist(),
                 "labels": loop.labels.tobytes(),
                 "averaged": loop.averaged.tobytes(),
             }
@@ -181,7 +182,7 @@ class _Part:
             seed=self.job.seed,
             ledger=self.context.ledger,
             rows=self.taken.tobytes(),
-            **known,
+            **public,
         )
         self.context.keep(loop.tally.iteration, state.encoded())
 
