@@ -264,6 +264,7 @@ OF_A_RUN = {
     "iteration_on_shares",
     "iteration_of_groups",
     "best_of_columns",
+    "best_on_shares",
     "centroids_to_all",
     "conclusion_of_columns",
     "labels_to_some",
