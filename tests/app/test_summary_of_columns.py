@@ -111,11 +111,11 @@ def test_nothing_to_compare(page: io.StringIO) -> None:
     assert "agreement not known: neither labels nor centroids are disclosed" in text
 
 
-@pytest.mark.parametrize(("align", "repeated"), [("psi", False), ("order", True)])
-def test_a_seed_repeats_no_run_whose_rows_are_in_a_random_order(page: io.StringIO, align: str, repeated: bool) -> None:
+@pytest.mark.parametrize("align", ["psi", "order"])
+def test_a_seed_repeats_a_run(page: io.StringIO, align: str) -> None:
     most = 100 if align == "psi" else None
     _, text = show(page, columns_results(seed=3), align=align, most_rows=most, centroids=None, seed=3)
-    assert ("repeat it with" in text) == repeated
+    assert "repeat it with" in text
 
 
 def test_withheld_clusters(page: io.StringIO) -> None:

@@ -70,12 +70,15 @@ def _dividends(core: Core, v: np.ndarray) -> Step[Any]:
 
 def _label_own_columns(core: Core, v: np.ndarray) -> Step[Any]:
     """Two starts of three clusters; a role's share of v is its own columns of rows and centroids."""
-    return columns.Columns(core, v).label(v.T[:6].reshape(2, 3, 3), 40)
+    H = yield from columns.Columns(core, v).label(v.T[:6].reshape(2, 3, -1), 40)
+    return share_of(H.blocks[0])
 
 
 def _own_columns_moved_more(core: Core, v: np.ndarray) -> Step[Any]:
-    before, now = v.T[:6].reshape(2, 3, 3), v.T[6:].reshape(2, 3, 3)
-    return columns.moved_more(core, before, now, wrap(v[0, :1].copy()), np.array([True, False]))
+    """As many starts as there are numbers, of one cluster and one own column."""
+    before, now = v.reshape(-1, 1, 1), v[::-1].reshape(-1, 1, 1)
+    step = columns.moved_more(core, before, now, wrap(v[0, :1].copy()), np.ones(v.size, dtype=bool))
+    return share_of((yield from step))
 
 
 STEPS: dict[str, Callable[[Core, np.ndarray], Step[Any]]] = {

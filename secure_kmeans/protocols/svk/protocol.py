@@ -57,6 +57,11 @@ class Svk(OnShares[SvkJob, ColumnsResult]):
                 'align = "none": nobody checks that a row is about the same person or thing at all parties; where it '
                 "is not, the clusters mean nothing"
             )
+        if job.task == "fit" and not job.hide_labels:
+            advice.append(
+                "all parties see the labels of every iteration, from which each can estimate the other columns of "
+                "single rows; where these are private, hide the labels (hide_labels)"
+            )
         return advice
 
     def check_together(self, job: SvkJob, tables: Mapping[str, Table]) -> None:
