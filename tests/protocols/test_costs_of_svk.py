@@ -160,6 +160,9 @@ def test_the_end_with_labels_that_all_see(parties: int, r: int, centroids: str, 
         + ["sum_of_all"]
     )
     check([each["end"] for each in costs], sum_of(symbols, *steps), nothing)
+    secret, *_ = measured(parties, 70, 3, r, on_shares=True, disclose={"centroids": centroids})
+    steps = [{"best_of_columns": "best_on_shares"}.get(step, step) for step in steps]
+    check([each["end"] for each in secret], sum_of(symbols, *steps), nothing)
     quiet, *_ = measured(parties, 70, 3, 1, reveal_inertia=False)
     check([each["end"] for each in quiet], np.zeros(3, dtype=int), nothing)
 
