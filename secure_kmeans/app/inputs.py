@@ -78,7 +78,7 @@ class Options:
     hide_counts: bool = ShkJob.default_of("hide_counts")
     min_cluster_size: int = ShkJob.default_of("min_cluster_size")
     resolution: tuple[float, ...] | None = ShkJob.default_of("resolution")
-    id: str | None = SvkJob.default_of("id")
+    id: tuple[str, ...] = ()
     align: Align | None = None
     most_rows: int | None = SvkJob.default_of("most_rows")
     hide_labels: bool = SvkJob.default_of("hide_labels")
@@ -161,6 +161,8 @@ class Inputs:
         To cluster by: those of each table, or those of all tables together.
     align : "psi", "order", "none" or None
         How the rows of parties that hold columns find each other; None where each party holds rows.
+    identifiers : tuple of str
+        The column of identifiers of each table; empty where none is named.
     """
 
     name: str
@@ -168,6 +170,7 @@ class Inputs:
     bounds: Bounds | None
     columns: tuple[str, ...]
     align: Align | None = None
+    identifiers: tuple[str, ...] = ()
 
 
 def read_inputs(options: Options, *, split: bool = True) -> Inputs:
@@ -213,31 +216,45 @@ def _inputs_of_columns(
     options: Options, paths: Sequence[Path], columns: tuple[str, ...], bounds: Bounds | None
 ) -> Inputs:
     """Tables of parties that hold columns; parameters and errors as :func:`read_inputs`."""
-    align = options.align or (ALIGNED if options.id is not None else "none")
-    if align == "none" and options.id is not None:
+    identifiers = _identifiers(options.id, len(paths))
+    align = options.align or (ALIGNED if identifiers else "none")
+    if align == "none" and identifiers:
         raise JobError(f"id: with {key('align')} none no identifier is compared; leave one of the two out")
     if len(paths) == 1:
-        if align != "none" and options.id is None:
+        if align != "none" and not identifiers:
             raise JobError(f"id: with {key('align')} {align} identifiers are compared; name the column that holds them")
-        tables = split_columns(read_table(paths[0], columns, options.id), options.parties or 2)
-        names, name = party_names(len(tables)), paths[0].stem
+        table = read_table(paths[0], columns, identifiers[0] if identifiers else None)
+        tables = split_columns(table, options.parties or 2)
+        names, name, identifiers = party_names(len(tables)), paths[0].stem, identifiers * len(tables)
     else:
-        if options.id is None and options.align != "none":
+        if not identifiers and options.align != "none":
             raise JobError(
                 "id: the rows of several tables find each other by a column of identifiers; name it, or set "
                 f"{key('align')} to none where equal rows of all tables are about the same person or thing"
             )
-        tables = _read_columns(paths, columns, options.id)
+        tables = _read_columns(paths, columns, identifiers or (None,) * len(paths))
         names = _names_of_files(paths)
         name = "+".join(names)
     held = [{"name": party, "columns": table.columns} for party, table in zip(names, tables, strict=True)]
-    return Inputs(name, dict(zip(names, tables, strict=True)), bounds, joined_columns(held), align)
+    return Inputs(name, dict(zip(names, tables, strict=True)), bounds, joined_columns(held), align, identifiers)
 
 
-def _read_columns(paths: Sequence[Path], columns: tuple[str, ...], identifier: str | None) -> list[Table]:
+def _identifiers(named: tuple[str, ...], files: int) -> tuple[str, ...]:
+    """The column of identifiers of each file; empty where none is named."""
+    if len(named) == 1:
+        return named * files
+    if len(named) not in (0, files):
+        raise JobError(
+            f"id: there are {len(named)} columns of identifiers for {counted(files, 'file')}; name one for all, or one "
+            "for each in the order of the files"
+        )
+    return named
+
+
+def _read_columns(paths: Sequence[Path], columns: tuple[str, ...], identifiers: Sequence[str | None]) -> list[Table]:
     """Tables with those of the chosen columns that each has; all but the identifiers where none is chosen."""
     if not columns:
-        return [read_table(path, (), identifier) for path in paths]
+        return [read_table(path, (), identifier) for path, identifier in zip(paths, identifiers, strict=True)]
     held = [names_of_columns(path) for path in paths]
     for column in columns:
         if not any(column in names for names in held):
@@ -246,7 +263,7 @@ def _read_columns(paths: Sequence[Path], columns: tuple[str, ...], identifier: s
                 "of the tables"
             )
     tables = []
-    for path, names in zip(paths, held, strict=True):
+    for path, names, identifier in zip(paths, held, identifiers, strict=True):
         own = tuple(column for column in columns if column in names)
         if not own:
             raise DataError(

@@ -268,10 +268,10 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--id",
-            default=USUAL.id,
+            multiple=True,
             metavar="NAME",
             help="With svk: the column of identifiers in each file, by which rows of the same person or thing find "
-            "each other. Nothing is clustered by it.",
+            "each other. Nothing is clustered by it. Given once for all files, or once for each.",
         ),
         option(
             "--align",
@@ -322,8 +322,9 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             type=_Numbers(),
             default=USUAL.resolution,
             metavar="STEP,...",
-            help="With --hide-counts: of each column the smallest step between two values, to which the centroids are "
-            "rounded.  [default: the column's range divided by the square root of the number of rows]",
+            help="With --hide-counts or --hide-labels: the step in each column to which the centroids are rounded; to "
+            "hide the sizes, the smallest step between two values.  [default with --hide-counts: the column's range "
+            "divided by the square root of the number of rows]",
         ),
     ],
     "output": [

@@ -75,7 +75,7 @@ def propose_columns_job(
     *,
     parties: Sequence[str] = (),
     align: Align | None = None,
-    identifier: str | None = None,
+    identifiers: Sequence[str] = (),
     most_rows: int | None = None,
     scaling: ScalingMethod | None = None,
     bounds: Bounds | None = None,
@@ -92,8 +92,8 @@ def propose_columns_job(
         As for :func:`propose_job`.
     align : "psi", "order" or "none", optional
         The default of the job class if not given.
-    identifier : str, optional
-        The name of the column of identifiers in all tables, which the job writes as ``id``.
+    identifiers : sequence of str
+        The name of the column of identifiers in each table; empty where rows have none.
     most_rows : int, optional
         With "psi": the largest number of rows that a table may have. Without it, each table's own number is taken; the
         job then tells the parties how many rows each table has, so it is a rehearsal's.
@@ -113,9 +113,11 @@ def propose_columns_job(
         check_enough_rows(len(table), n_clusters, f"{table.source}: ")
     align = align or SvkJob.default_of("align")
     own_most = align == "psi" and most_rows is None
+    identifier = identifiers[0] if len(set(identifiers)) == 1 else None  # of all tables
+    own_ids = identifiers if identifiers and identifier is None else [None] * len(tables)
     held = tuple(
-        ColumnsParty.of(name=name, columns=table.columns, most_rows=len(table) if own_most else None)
-        for name, table in zip(names, tables, strict=True)
+        ColumnsParty.of(name=name, columns=table.columns, id=own_id, most_rows=len(table) if own_most else None)
+        for name, table, own_id in zip(names, tables, own_ids, strict=True)
     )
     extent = replace(_Extent.of_columns(tables), columns=joined_columns(held))
     keys |= {"scaling": scaling, "centroids": centroids}

@@ -150,7 +150,8 @@ class SplitByColumns(Split[SvkJob]):
     def propose(self, parts: Parts, n_clusters: int, **keys: Any) -> SvkJob:
         """See :class:`~secure_kmeans.estimators.parts.Split`."""
         align: Align = "none" if self.id_column is None else "psi"
-        return propose_columns_job(parts.tables, n_clusters, align=align, identifier=self.id_column, **keys)
+        identifiers = [] if self.id_column is None else [self.id_column] * len(parts.tables)
+        return propose_columns_job(parts.tables, n_clusters, align=align, identifiers=identifiers, **keys)
 
     def prediction(self, fitted: SvkJob, session: str, parts: Parts) -> SvkJob:
         """See :class:`~secure_kmeans.estimators.parts.Split`; tables of new rows may be longer than the fit's."""

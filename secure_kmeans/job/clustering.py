@@ -75,6 +75,11 @@ class Clustering(Agreed):
         """Clusters of fewer rows are withheld."""
         return self.min_cluster_size
 
+    @property
+    def sizes_are_hidden(self) -> bool:
+        """Whether nobody learns the sizes."""
+        return False
+
     def centroid_shifts(self, n_samples: int) -> np.ndarray | None:
         """Bits of each coordinate of a centroid that stay secret, (n_features,) ints; None where all are disclosed."""
         del n_samples

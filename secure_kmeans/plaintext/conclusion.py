@@ -68,7 +68,6 @@ def conclude(
     grid, labels = fixed_point.encode(run.centroids), run.labels
     averaged = np.array(run.sizes_by_iteration[-1])  # the rows of which the centroids are the means
     shifts = clustering.centroid_shifts(n)
-    hides_sizes = shifts is not None
     if shifts is None or not discloses_centroids:
         averaged_labels, _ = nearest_centroids(X, fixed_point.encode(run.centroids_by_iteration[-1]))
         centroids = _means_by_column(clustering, rows, averaged_labels, averaged)
@@ -80,7 +79,7 @@ def conclude(
     shown = np.minimum(sizes, averaged) >= least
     known_sizes = [int(size) if each else None for size, each in zip(sizes, shown, strict=True)]
     known = [centroid if each else None for centroid, each in zip(centroids.tolist(), shown, strict=True)]
-    order = usual_order(None if hides_sizes else known_sizes, known if order_by_centroid else None)
+    order = usual_order(None if clustering.sizes_are_hidden else known_sizes, known if order_by_centroid else None)
     order = order or list(range(len(grid)))  # nothing is known by which the clusters could be ordered
     return PlainModel(
         centroids=[known[number] for number in order],

@@ -54,33 +54,33 @@ def held(found: Inputs) -> Mapping[str, tuple[str, ...]]:
 
 class TestTables:
     def test_one_for_each_party(self) -> None:
-        found = inputs("bank.csv", "shop.csv", id="customer")
+        found = inputs("bank.csv", "shop.csv", id=("customer",))
         assert held(found) == {"bank": ("income", "balance"), "shop": ("visits", "income")}
         assert (found.name, found.align) == ("bank+shop", "psi")
         assert found.columns == ("bank.income", "balance", "visits", "shop.income")
         assert [table.ids for table in found.tables.values()] == [("007", "7", "08"), ("08", "007")]
 
     def test_the_chosen_columns_that_each_has(self) -> None:
-        found = inputs("bank.csv", "shop.csv", id="customer", columns=("visits", "balance"))
+        found = inputs("bank.csv", "shop.csv", id=("customer",), columns=("visits", "balance"))
         assert held(found) == {"bank": ("balance",), "shop": ("visits",)}
         assert found.columns == ("balance", "visits")
 
     def test_parquet(self) -> None:
         pd.read_csv("shop.csv", dtype={"customer": str}).to_parquet("shop.parquet")
-        found = inputs("bank.csv", "shop.parquet", id="customer", columns=("balance", "visits"))
+        found = inputs("bank.csv", "shop.parquet", id=("customer",), columns=("balance", "visits"))
         assert found.tables["shop"].ids == ("08", "007")
 
     def test_in_one_order(self) -> None:
         found = inputs("bank.csv", "bank.csv", align="none", columns=("income",))
         assert (found.align, [table.ids for table in found.tables.values()]) == ("none", [None, None])
-        assert inputs("bank.csv", "bank.csv", align="order", id="customer").align == "order"
+        assert inputs("bank.csv", "bank.csv", align="order", id=("customer",)).align == "order"
 
     @pytest.mark.parametrize(
         ("options", "align", "ids"),
         [
             ({"columns": ("income", "balance")}, "none", None),
-            ({"id": "customer"}, "psi", ("007", "7", "08")),
-            ({"id": "customer", "align": "order"}, "order", ("007", "7", "08")),
+            ({"id": ("customer",)}, "psi", ("007", "7", "08")),
+            ({"id": ("customer",), "align": "order"}, "order", ("007", "7", "08")),
         ],
     )
     def test_one_that_is_split(self, options: dict[str, Any], align: str, ids: tuple[str, ...] | None) -> None:
@@ -225,7 +225,7 @@ class TestOptions:
 
     def test_a_start_from_a_file_of_all_columns(self) -> None:
         Path("start.csv").write_text("visits,balance,bank.income,shop.income\n1,2,3,4\n")
-        found = inputs("bank.csv", "shop.csv", id="customer")
+        found = inputs("bank.csv", "shop.csv", id=("customer",))
         keys = Options(init="start.csv", clusters=1).clustering_keys(found.columns)
         assert keys["centroids"].tolist() == [[3.0, 2.0, 1.0, 4.0]]
 

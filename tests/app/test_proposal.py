@@ -130,7 +130,7 @@ class TestColumns:
     shop = Table("shop.csv", ("y",), np.array([[-4.0], [4.0]]), ids=("b", "c"))
 
     def test_columns_and_bounds_in_the_order_of_the_tables(self) -> None:
-        job = propose_columns_job([self.bank, self.shop], 2, parties=("bank", "shop"), identifier="id")
+        job = propose_columns_job([self.bank, self.shop], 2, parties=("bank", "shop"), identifiers=("id", "id"))
         assert job == SvkJob.of(
             parties=(
                 ColumnsParty.of(name="bank", columns=("x", "y"), most_rows=3),
@@ -145,15 +145,15 @@ class TestColumns:
         assert job.columns == ("x", "bank.y", "shop.y")
 
     def test_the_set_size_that_was_agreed_on(self) -> None:
-        job = propose_columns_job([self.bank, self.shop], 2, identifier="id", most_rows=100)
+        job = propose_columns_job([self.bank, self.shop], 2, identifiers=("id", "id"), most_rows=100)
         assert [job.most_rows_of(name) for name in job.names] == [100, 100]
 
     def test_bounds_that_were_agreed_on(self) -> None:
         bounds = ((0.0, 0.0, -8.0), (9.0, 9.0, 8.0))
-        job = propose_columns_job([self.bank, self.shop], 2, identifier="id", bounds=bounds)
+        job = propose_columns_job([self.bank, self.shop], 2, identifiers=("id", "id"), bounds=bounds)
         assert (job.scaling.lower, job.scaling.upper, job.bounds_from_data) == (*bounds, False)
         with pytest.raises(JobError, match=r"^scaling: there are bounds for 2 columns, but 3 to cluster by; "):
-            propose_columns_job([self.bank, self.shop], 2, identifier="id", bounds=BOUNDS)
+            propose_columns_job([self.bank, self.shop], 2, identifiers=("id", "id"), bounds=BOUNDS)
 
     def test_without_identifiers_no_set_is_filled_up(self) -> None:
         job = propose_columns_job([self.bank, self.bank], 2, align="none", centroids=np.ones((2, 4)))
@@ -162,15 +162,15 @@ class TestColumns:
 
     def test_fewer_rows_than_clusters(self) -> None:
         with pytest.raises(DataError, match=r"^shop\.csv: 2 rows do not suffice for 3 clusters; use fewer clusters$"):
-            propose_columns_job([self.bank, self.shop], 3, identifier="id")
+            propose_columns_job([self.bank, self.shop], 3, identifiers=("id", "id"))
 
     @pytest.mark.parametrize(
         ("options", "start"),
         [
             ({}, 'id: the rows of "party_0" need a column of identifiers'),
-            ({"identifier": "x"}, 'id: "x" of "party_0" is a column to cluster by, too'),
+            ({"identifiers": ("x", "x")}, 'id: "x" of "party_0" is a column to cluster by, too'),
             ({"align": "none", "most_rows": 5}, 'most_rows: only align = "psi"'),
-            ({"identifier": "id", "engine": "crypten"}, "engine: "),
+            ({"identifiers": ("id", "id"), "engine": "crypten"}, "engine: "),
             ({"parties": ("bank",)}, "there are 2 tables for 1 parties"),
         ],
     )

@@ -203,10 +203,13 @@ class TestDisclose:
         nobody = Disclose(labels="all", centroids="nobody")
         assert refusal(hidden, reveal_inertia=True, disclose=nobody) == message
 
-    def test_a_resolution_is_for_hidden_sizes(self) -> None:
-        assert refusal(hidden, resolution=(0.5,) * 3) == (
-            "resolution: without hidden sizes all digits of the centroids are disclosed; leave it out"
+    def test_a_resolution_is_for_hidden_labels(self) -> None:
+        assert refusal(job_with, resolution=(0.5,) * 3) == (
+            "resolution: by public labels each party knows all digits of its centroids; leave it out"
         )
+        coarse = hidden(resolution=(0.5, 0.25, 1.0)).centroid_shifts(100)
+        assert coarse is not None
+        assert coarse.tolist() == [19, 18, 20]
         assert refusal(hidden, hide_counts=True, resolution=(0.5,)) == (
             "resolution: 1 number for 3 columns; give one for each"
         )
@@ -354,10 +357,10 @@ class TestFile:
         assert [role.name for role in job.roles] == ["clinic", "lab", "dealer"]
 
     def test_all_that_one_can_say(self, tmp_path: Path) -> None:
-        more = 'hide_labels = true\nhide_counts = true\nresolution = [1, 0.5, 1]\nalign = "psi"\n'
+        more = 'hide_labels = true\nresolution = [1, 0.5, 1]\nalign = "psi"\n'
         more += 'disclose = { centroids = "all", labels = ["lab"] }\n'
         job = self.read(more + FILE, tmp_path)
-        assert (job.hide_labels, job.hide_counts, job.resolution) == (True, True, (1.0, 0.5, 1.0))
+        assert (job.hide_labels, job.hide_counts, job.resolution) == (True, False, (1.0, 0.5, 1.0))
         assert job.disclose == Disclose(centroids="all", labels=("lab",))
 
     @pytest.mark.parametrize(
@@ -370,6 +373,10 @@ class TestFile:
             ('disclose = { labels = ["nobody else"] }', "disclose.labels"),
             ('resolution = [1, 2, "x"]', "resolution.2: "),
             ("hide_counts = true", "hide_counts: the sizes follow from the labels"),
+            (
+                'hide_labels = true\nhide_counts = true\ndisclose = { labels = ["lab"] }',
+                "hide_counts: the sizes follow from the labels; disclose the labels to nobody",
+            ),
         ],
     )
     def test_a_line_that_is_refused(self, line: str, message: str, tmp_path: Path) -> None:

@@ -438,18 +438,33 @@ def test_tables_of_different_lengths_are_refused_without_identifiers() -> None:
         SVK.check_together(job, tables)
 
 
+OPEN_LABELS = (
+    "all parties see the labels of every iteration, from which each can estimate the other columns of single rows; "
+    "where these are private, hide the labels (hide_labels)"
+)
+ALL_DIGITS = (
+    "all digits of the centroids are disclosed, and in its own columns a party may find the rows of a small cluster by "
+    "them; agree on a resolution, or disclose the centroids to nobody"
+)
+
+
 def test_advice_and_refusals_of_a_table() -> None:
     job = job_for(BLOBS, (3, 2), 4)
     table = tables_of(job, BLOBS)["party_1"]
     assert SVK.check(job, job.role("party_1"), table) == [
         'align = "none": nobody checks that a row is about the same person or thing at all parties; where it is not, '
-        "the clusters mean nothing"
+        "the clusters mean nothing",
+        OPEN_LABELS,
     ]
     few = job_for(BLOBS, (3, 2), 4, align="psi", id="no", most_rows=59)
     with pytest.raises(DataError, match=r"party_1: 60 rows, but the parties agreed on at most 59; agree on more"):
         SVK.check(few, few.role("party_1"), table)
     enough = job_for(BLOBS, (3, 2), 4, align="psi", id="no", most_rows=60)
-    assert SVK.check(enough, enough.role("party_1"), table) == []
+    assert SVK.check(enough, enough.role("party_1"), table) == [OPEN_LABELS]
+    hidden = job_for(BLOBS, (3, 2), 4, align="psi", id="no", most_rows=60, hide_labels=True)
+    assert SVK.check(hidden, hidden.role("party_1"), table) == [ALL_DIGITS]
+    coarse = hidden.model_copy(update={"resolution": (0.1,) * 5})
+    assert SVK.check(coarse, coarse.role("party_1"), table) == []
     assert SVK.columns(job, "party_1") == ("x3", "x4")
     assert (SVK.identifier(job, "party_1"), SVK.identifier(few, "party_1")) == (None, "no")
 

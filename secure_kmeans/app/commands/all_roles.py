@@ -59,7 +59,7 @@ def cluster(
     if inputs.align is None:
         job = propose_job(tables, options.clusters, parties=parties, **keys)
     else:
-        alignment: dict[str, Any] = {"align": inputs.align, "identifier": options.id}
+        alignment: dict[str, Any] = {"align": inputs.align, "identifiers": inputs.identifiers}
         job = propose_columns_job(tables, options.clusters, parties=parties, **alignment, **keys)
     run = _AllRoles(job, inputs.tables, output or Path("results") / inputs.name, announce, progress)
     return run.execute(compare=compare)

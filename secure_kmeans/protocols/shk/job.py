@@ -112,6 +112,11 @@ class ShkJob(KMeansJob):
         return self.reveal_inertia
 
     @property
+    def sizes_are_hidden(self) -> bool:
+        """Whether nobody learns the sizes."""
+        return self.hide_counts
+
+    @property
     def discloses_centroids(self) -> bool:
         """Whether all parties learn the final centroids."""
         return self.disclose.centroids == "all"

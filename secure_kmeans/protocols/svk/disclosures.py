@@ -138,7 +138,10 @@ FINAL_LABELS: Final = Disclosure(
     '"all"`',
 )
 LABELS_TO_SOME: Final = Disclosure(
-    "final labels of all rows", OWNER, When.END, "to the parties that `disclose.labels` names; only where it names some"
+    "final labels of all rows, if the job names it",
+    OWNER,
+    When.END,
+    "to the parties that `disclose.labels` names; only where it names some",
 )
 
 EVERYTHING: Final = (

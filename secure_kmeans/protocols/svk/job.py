@@ -83,7 +83,9 @@ class SvkJob(KMeansJob):
     hide_counts : bool
         The cluster sizes stay secret, too; only with ``hide_labels``.
     resolution : n_features numbers or None
-        Of each column the smallest step between two values; see :class:`~secure_kmeans.protocols.shk.job.ShkJob`.
+        With ``hide_labels``: the grid on which the centroids are disclosed, of which the fewer digits say less about
+        who is in a small cluster. With ``hide_counts``, of each column the smallest step between two values; see
+        :class:`~secure_kmeans.protocols.shk.job.ShkJob`.
     disclose : Disclose
     reveal_inertia : bool or None
         The inertia is disclosed at the end. None: where the centroids and the final labels are.
@@ -172,12 +174,12 @@ class SvkJob(KMeansJob):
             raise ValueError(f"hide_counts: the sizes follow from the labels; set {key('hide_labels')}, too")
         if self.hide_counts and self.reveal_inertia:
             raise ValueError("reveal_inertia: with it the sizes can follow from the centroids; leave it out")
-        if self.hide_counts and labels == "all":
+        if self.hide_counts and labels not in (None, "nobody") and fits:
             raise ValueError("hide_counts: the sizes follow from the labels; disclose the labels to nobody")
         if self.reveal_inertia and fits and (self.labels_to != "all" or self.disclose.centroids == "nobody"):
             raise ValueError("reveal_inertia: it is made from the labels and the centroids; leave it out")
-        if self.resolution is not None and not self.hide_counts:
-            raise ValueError("resolution: without hidden sizes all digits of the centroids are disclosed; leave it out")
+        if self.resolution is not None and not self.hide_labels:
+            raise ValueError("resolution: by public labels each party knows all digits of its centroids; leave it out")
         if self.hide_labels and not self.hide_counts and self.min_cluster_size > LARGEST_PUBLIC_MINIMUM:
             raise ValueError(
                 f"min_cluster_size: more than {LARGEST_PUBLIC_MINIMUM} only with hidden sizes; set {key('hide_counts')}"
@@ -240,8 +242,14 @@ class SvkJob(KMeansJob):
         return 1 if not self.hide_labels and self.disclose.centroids == "own" else self.min_cluster_size
 
     def centroid_shifts(self, n_samples: int) -> np.ndarray | None:
-        """See :func:`~secure_kmeans.job.clustering.grid_shifts`; None where the sizes are not hidden."""
-        return grid_shifts(self, self.resolution, n_samples) if self.hide_counts else None
+        """See :func:`~secure_kmeans.job.clustering.grid_shifts`; None without hidden sizes or a resolution."""
+        on_grid = self.hide_counts or self.resolution is not None
+        return grid_shifts(self, self.resolution, n_samples) if on_grid else None
+
+    @property
+    def sizes_are_hidden(self) -> bool:
+        """Whether nobody learns the sizes."""
+        return self.hide_counts
 
     # ---------------------------------------------------------------- prediction
 

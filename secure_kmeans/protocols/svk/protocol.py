@@ -62,6 +62,12 @@ class Svk(OnShares[SvkJob, ColumnsResult]):
                 "all parties see the labels of every iteration, from which each can estimate the other columns of "
                 "single rows; where these are private, hide the labels (hide_labels)"
             )
+        all_digits = job.hide_labels and job.disclose.centroids != "nobody" and not job.hide_counts
+        if job.task == "fit" and all_digits and job.resolution is None:
+            advice.append(
+                "all digits of the centroids are disclosed, and in its own columns a party may find the rows of a "
+                "small cluster by them; agree on a resolution, or disclose the centroids to nobody"
+            )
         return advice
 
     def check_together(self, job: SvkJob, tables: Mapping[str, Table]) -> None:
