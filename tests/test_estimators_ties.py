@@ -75,7 +75,7 @@ def test_on_shares(rows: np.ndarray, n_clusters: int, seed: int, options: dict[s
             {"disclose_centroids": "all", "min_cluster_size": 3},
             {"hide_labels": True, "disclose_labels": "all"},
             {"hide_labels": True, "disclose_labels": [1], "disclose_centroids": "nobody"},
-            {"hide_labels": True, "disclose_labels": [0], "hide_counts": True},
+            {"hide_labels": True, "disclose_labels": [0]},
             {"max_iter": 1},
         ]
     ),

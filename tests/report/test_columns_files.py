@@ -190,8 +190,8 @@ class TestPicture:
         assert panel.title == "Plaintext, same start: inertia 1.000"
 
     def test_hidden_sizes_are_counted_nowhere(self, tmp_path: Path, drawn: list[dict[str, Any]]) -> None:
-        job = {"hide_labels": True, "hide_counts": True, "disclose": {"labels": ("b",)}}
-        own = [columns_result("a", NO_LABELS), columns_result("b")]
+        job = {"hide_labels": True, "hide_counts": True}
+        own = [columns_result("a", NO_LABELS), columns_result("b", NO_LABELS)]
         hidden: dict[str, Any] = {"sizes": None, "sizes_by_iteration": [], "inertia": None}
         results = [result.model_copy(update={"common": columns_results(**hidden)[0].common}) for result in own]
         written(tmp_path, results, job, compared=True)
