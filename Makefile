@@ -1,9 +1,10 @@
-# make run    the main job: encrypted k-means on the mall customers
-# make test   the checks, then the tests with their coverage
-# make check  formatter, linter, types and import rules alone
-# make wheel  the wheel that pip installs, in dist/
-# make lock   requirements.txt and requirements-dev.txt again, after a change of pyproject.toml
-# make clean  remove the virtual environment and what tools left behind
+# make run       the main job: encrypted k-means on the mall customers
+# make test      the checks, then the tests
+# make check     formatter, linter, types and import rules alone
+# make coverage  the tests, and the lines of the package that they do not reach
+# make wheel     the wheel that pip installs, in dist/
+# make lock      requirements.txt and requirements-dev.txt again, after a change of pyproject.toml
+# make clean     remove the virtual environment and what tools left behind
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check wheel lock clean
+.PHONY: help run test check coverage wheel lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -22,6 +23,9 @@ run: .venv/installed
 
 test: check
 	@echo "==> Running the tests"
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+coverage: .venv/installed-dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov=secure_kmeans
 
 check: .venv/installed-dev
