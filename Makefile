@@ -23,7 +23,7 @@ run: .venv/installed
 
 test: check
 	@echo "==> Running the tests"
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 coverage: .venv/installed-dev
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov=secure_kmeans

@@ -26,13 +26,11 @@ SMALL = ("--samples", ROWS, "--clusters", 3, "--iterations", 2)
 @pytest.mark.parametrize(
     ("options", "rounds"),
     [
-        ((), 12),
         (("--min-cluster-size", 5), 16),
         (("--hide-counts",), 33),
-        (("--parties", 3), 12),
         (("--engine", "crypten"), None),
-        (("--protocol", "svk"), 5),
-        (("--protocol", "svk", "--hide-labels", "--min-cluster-size", 5), 16),
+        (("--protocol", "svk", "--parties", 3), 5),
+        (("--protocol", "svk", "--hide-labels"), 12),
     ],
 )
 def test_an_iteration_is_measured(options: tuple[object, ...], rounds: int | None) -> None:
