@@ -223,6 +223,8 @@ def main(as_json: bool, **options: Any) -> None:
         raise click.UsageError("--hide-labels: in shk labels are always hidden; leave it out")
     if options["protocol"] == SVK.name and options["engine"] != "secure":
         raise click.UsageError('--engine: svk runs on the engine "secure" alone')
+    if options["protocol"] == SVK.name and options["features"] < options["parties"]:
+        raise click.UsageError("--features: each party of svk needs a column; measure more columns, or fewer parties")
     figures = measure(**options)
     if as_json:
         click.echo(json.dumps(figures))

@@ -29,7 +29,7 @@ SMALL = ("--samples", ROWS, "--clusters", 3, "--iterations", 2)
         (("--min-cluster-size", 5), 16),
         (("--hide-counts",), 33),
         (("--engine", "crypten"), None),
-        (("--protocol", "svk", "--parties", 3), 5),
+        (("--protocol", "svk", "--parties", 3, "--features", 3), 5),
         (("--protocol", "svk", "--hide-labels"), 12),
     ],
 )
