@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
+from secure_kmeans.protocols import disclosures as common
 from secure_kmeans.protocols.shk.job import DEALER, ShkJob
 
+BEST_RESTART: Final = common.BEST_RESTART
+COLUMN_BOUNDS: Final = common.COLUMN_BOUNDS
+FINAL_SIZES: Final = common.FINAL_SIZES
+GOING_ON: Final = common.GOING_ON
+STOP_BIT: Final = common.STOP_BIT
+WITHHELD: Final = common.WITHHELD
 ROW_COUNTS: Final = Disclosure(
     "number of rows of each party",
     ALL,
@@ -15,12 +22,6 @@ ROW_COUNTS: Final = Disclosure(
 )
 ROW_COUNTS_TO_DEALER: Final = Disclosure(
     ROW_COUNTS.what, DEALER, When.BEFORE, "the first party tells it; the shapes of what it deals follow from it"
-)
-COLUMN_BOUNDS: Final = Disclosure(
-    "smallest and largest value of each column",
-    ALL,
-    When.BEFORE,
-    "only without `--bounds`: agree on bounds and nobody learns them",
 )
 STARTING_ROWS: Final = Disclosure(
     "which rows the starts begin at",
@@ -41,32 +42,12 @@ CLUSTER_SIZES: Final = Disclosure(
     When.EACH,
     "of each start that is still running, and of the clusters that are not too small; not with `hide_counts`",
 )
-STOP_BIT: Final = Disclosure("stop bit", ALL, When.EACH, "of each start that is still running")
-GOING_ON: Final = Disclosure(
-    "which starts go on",
-    DEALER,
-    When.EACH,
-    "the first party tells it, and of a resumed run from which iteration; so it learns how many iterations each takes",
-)
-BEST_RESTART: Final = Disclosure("number of the best restart", ALL, When.END, "only with several starts")
-WITHHELD: Final = Disclosure(
-    "which clusters are withheld",
-    ALL,
-    When.END,
-    "those of fewer rows than `min_cluster_size`, now or in the last iteration, of the best start",
-)
 FINAL_CENTROIDS: Final = Disclosure(
     "final centroids",
     ALL,
     When.END,
     "of the best start, and of the clusters that are not withheld; with `hide_counts` on a coarse grid; not with "
     '`disclose.centroids = "nobody"`',
-)
-FINAL_SIZES: Final = Disclosure(
-    "final cluster sizes",
-    ALL,
-    When.END,
-    "of the best start, and of the clusters that are not withheld; not with `hide_counts`",
 )
 INERTIA: Final = Disclosure(
     "inertia",

@@ -10,10 +10,8 @@ from pydantic import Field, model_validator
 
 from secure_kmeans.job import Agreed, Endpoint, Kind, KMeansJob
 from secure_kmeans.job.clustering import grid_shifts
+from secure_kmeans.protocols.disclosures import DEALER as DEALER
 from secure_kmeans.words import counted, key
-
-DEALER = "dealer"
-"""The name of the role that deals correlated randomness."""
 
 Engine = Literal["secure", "crypten"]
 

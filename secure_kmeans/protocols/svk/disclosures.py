@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
+from secure_kmeans.protocols import disclosures as common
 from secure_kmeans.protocols.svk.job import DEALER, SvkJob
 
+BEST_RESTART: Final = common.BEST_RESTART
+COLUMN_BOUNDS: Final = common.COLUMN_BOUNDS
+FINAL_SIZES: Final = common.FINAL_SIZES
+GOING_ON: Final = common.GOING_ON
+STOP_BIT: Final = common.STOP_BIT
+WITHHELD: Final = common.WITHHELD
 COMMON_ROWS: Final = Disclosure(
     "number of common rows",
     ALL,
@@ -44,12 +51,6 @@ SAME_ORDER: Final = Disclosure(
 SAME_ORDER_TO_DEALER: Final = Disclosure(
     SAME_ORDER.what, DEALER, When.BEFORE, "it compares masked digests; where not all are equal, it sees which are"
 )
-COLUMN_BOUNDS: Final = Disclosure(
-    "smallest and largest value of each column",
-    ALL,
-    When.BEFORE,
-    "only without `--bounds`: agree on bounds and nobody learns them",
-)
 STARTING_ROWS: Final = Disclosure(
     "which rows the starts begin at",
     ALL,
@@ -83,25 +84,11 @@ CLUSTER_SIZES: Final = Disclosure(
     "only with `hide_labels`; of each start that is still running, and of the clusters that are not too small; not "
     "with `hide_counts`",
 )
-STOP_BIT: Final = Disclosure("stop bit", ALL, When.EACH, "of each start that is still running")
-GOING_ON: Final = Disclosure(
-    "which starts go on",
-    DEALER,
-    When.EACH,
-    "the first party tells it, and of a resumed run from which iteration; so it learns how many iterations each takes",
-)
 NEVER_FILLED: Final = Disclosure(
     "whether a cluster has had no row yet",
     DEALER,
     When.EACH,
     "one bit for all starts; only where the labels are public and the first centroids are not",
-)
-BEST_RESTART: Final = Disclosure("number of the best restart", ALL, When.END, "only with several starts")
-WITHHELD: Final = Disclosure(
-    "which clusters are withheld",
-    ALL,
-    When.END,
-    "those of fewer rows than `min_cluster_size`, now or in the last iteration, of the best start",
 )
 OWN_CENTROIDS: Final = Disclosure(
     "final centroids in its own columns",
@@ -116,12 +103,6 @@ FINAL_CENTROIDS: Final = Disclosure(
     When.END,
     'only with `disclose.centroids = "all"`; of the best start, and of the clusters that are not withheld; with '
     "`hide_counts` on a coarse grid",
-)
-FINAL_SIZES: Final = Disclosure(
-    "final cluster sizes",
-    ALL,
-    When.END,
-    "of the best start, and of the clusters that are not withheld; not with `hide_counts`",
 )
 INERTIA: Final = Disclosure(
     "inertia",

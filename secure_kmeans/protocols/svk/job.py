@@ -12,10 +12,8 @@ from pydantic import Field, model_validator
 from secure_kmeans.errors import JobError
 from secure_kmeans.job import Agreed, Endpoint, Kind, KMeansJob, Name, Party
 from secure_kmeans.job.clustering import grid_shifts
+from secure_kmeans.protocols.disclosures import DEALER as DEALER
 from secure_kmeans.words import counted, key, shown
-
-DEALER = "dealer"
-"""The name of the role that deals correlated randomness, and compares the masked identifiers."""
 
 Align = Literal["psi", "order", "none"]
 
