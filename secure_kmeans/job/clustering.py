@@ -14,7 +14,7 @@ from secure_kmeans.job.agreed import Agreed, Numbers
 from secure_kmeans.job.fixed_point import LEAST_PRECISION_BITS, bits_to_hold, choose_precision_bits, mean_bits
 from secure_kmeans.job.job import Job
 from secure_kmeans.job.scaling import Scaling
-from secure_kmeans.words import column_title, counted
+from secure_kmeans.words import column_title, counted, key
 
 Init = Literal["farthest", "k-means++", "random"]
 
@@ -22,6 +22,9 @@ USUAL_CLUSTERS: Final = 5
 """What the command line and the estimators take where nobody says how many clusters; a job file has to say it."""
 
 MOST_STARTS: Final = 1000
+
+LARGEST_PUBLIC_MINIMUM: Final = 16
+"""The largest ``min_cluster_size`` where sizes are disclosed; see :mod:`secure_kmeans.mpc.withholding`."""
 
 _START_SLACK: Final = 0.01
 """Scaled units that a start may lie beyond the bounds: a rounding."""
@@ -141,6 +144,31 @@ def grid_shifts(clustering: Clustering, resolution: Sequence[float] | None, n_sa
     return np.array([bits_to_hold(float(step)) for step in scaled], dtype=np.int64)
 
 
+def check_resolution(resolution: Sequence[float] | None, columns: Sequence[str]) -> None:
+    """Refuse a grid that has not one step for each column.
+
+    Raises
+    ------
+    ValueError
+    """
+    if resolution is not None and len(resolution) != len(columns):
+        numbers, many = counted(len(resolution), "number"), counted(len(columns), "column")
+        raise ValueError(f"resolution: {numbers} for {many}; give one for each")
+
+
+def check_public_minimum(least: int) -> None:
+    """Refuse a ``min_cluster_size`` that is too large for sizes that are disclosed.
+
+    Raises
+    ------
+    ValueError
+    """
+    if least > LARGEST_PUBLIC_MINIMUM:
+        raise ValueError(
+            f"min_cluster_size: more than {LARGEST_PUBLIC_MINIMUM} only with hidden sizes; set {key('hide_counts')}"
+        )
+
+
 class KMeansJob(Job, Clustering):
     """The job of a protocol for k-means.
 
@@ -206,9 +234,9 @@ class KMeansJob(Job, Clustering):
         """
         if self.names != fitted.names:
             raise JobError(f"parties: the model is of {', '.join(fitted.names)}; a prediction needs the same parties")
-        for key in self.MODEL_KEYS:
-            if getattr(self, key) != getattr(fitted, key):
-                raise JobError(f"{key}: the job differs in it from the run whose model it takes; use the run's own")
+        for name in self.MODEL_KEYS:
+            if getattr(self, name) != getattr(fitted, name):
+                raise JobError(f"{name}: the job differs in it from the run whose model it takes; use the run's own")
 
     @classmethod
     def from_file(cls, values: Mapping[str, Any]) -> Self:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secure_kmeans.job import Scaling
+from secure_kmeans.job.clustering import LARGEST_PUBLIC_MINIMUM
 from secure_kmeans.job.scaling import ScalingMethod
-from secure_kmeans.protocols.shk.job import LARGEST_PUBLIC_MINIMUM, Disclose, ShkJob
+from secure_kmeans.protocols.shk.job import Disclose, ShkJob
 from tests.job.refusing import refusal
 from tests.jobs import a_job_of
 

@@ -9,12 +9,13 @@ import pytest
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.job import Party, Scaling
+from secure_kmeans.job.clustering import LARGEST_PUBLIC_MINIMUM
 from secure_kmeans.job.ledger import ALL, OWNER
 from secure_kmeans.protocols import read_job
 from secure_kmeans.protocols.svk import SVK, SvkJob
 from secure_kmeans.protocols.svk import disclosures as may
 from secure_kmeans.protocols.svk.disclosures import EVERYTHING, disclosures
-from secure_kmeans.protocols.svk.job import LARGEST_PUBLIC_MINIMUM, MOST_ROWS, ColumnsParty, Disclose
+from secure_kmeans.protocols.svk.job import MOST_ROWS, ColumnsParty, Disclose
 from tests.job.job_files import SESSION
 from tests.job.refusing import refusal
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from secure_kmeans.job import Agreed, Endpoint, Kind, KMeansJob
-from secure_kmeans.job.clustering import grid_shifts
+from secure_kmeans.job.clustering import check_public_minimum, check_resolution, grid_shifts
 from secure_kmeans.protocols.disclosures import DEALER as DEALER
-from secure_kmeans.words import counted, key
 
 Engine = Literal["secure", "crypten"]
-
-
-LARGEST_PUBLIC_MINIMUM: Final = 16
-"""The largest ``min_cluster_size`` where sizes are disclosed; see :mod:`secure_kmeans.mpc.withholding`."""
 
 
 class Disclose(Agreed):
@@ -87,13 +82,9 @@ class ShkJob(KMeansJob):
             )
         if self.resolution is not None and not self.hide_counts:
             raise ValueError("resolution: without hidden sizes all digits of the centroids are disclosed; leave it out")
-        if not self.hide_counts and self.min_cluster_size > LARGEST_PUBLIC_MINIMUM:
-            raise ValueError(
-                f"min_cluster_size: more than {LARGEST_PUBLIC_MINIMUM} only with hidden sizes; set {key('hide_counts')}"
-            )
-        if self.resolution is not None and len(self.resolution) != len(self.columns):
-            numbers, columns = counted(len(self.resolution), "number"), counted(len(self.columns), "column")
-            raise ValueError(f"resolution: {numbers} for {columns}; give one for each")
+        if not self.hide_counts:
+            check_public_minimum(self.min_cluster_size)
+        check_resolution(self.resolution, self.columns)
         return self
 
     @model_validator(mode="after")

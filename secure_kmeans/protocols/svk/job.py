@@ -11,14 +11,11 @@ from pydantic import Field, model_validator
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.job import Agreed, Endpoint, Kind, KMeansJob, Name, Party
-from secure_kmeans.job.clustering import grid_shifts
+from secure_kmeans.job.clustering import check_public_minimum, check_resolution, grid_shifts
 from secure_kmeans.protocols.disclosures import DEALER as DEALER
-from secure_kmeans.words import counted, key, shown
+from secure_kmeans.words import key, shown
 
 Align = Literal["psi", "order", "none"]
-
-LARGEST_PUBLIC_MINIMUM: Final = 16
-"""The largest ``min_cluster_size`` where sizes are disclosed; see :mod:`secure_kmeans.mpc.withholding`."""
 
 MOST_ROWS: Final = 1 << 24
 """The largest set of identifiers."""
@@ -178,13 +175,9 @@ class SvkJob(KMeansJob):
             raise ValueError("reveal_inertia: it is made from the labels and the centroids; leave it out")
         if self.resolution is not None and not self.hide_labels:
             raise ValueError("resolution: by public labels each party knows all digits of its centroids; leave it out")
-        if self.hide_labels and not self.hide_counts and self.min_cluster_size > LARGEST_PUBLIC_MINIMUM:
-            raise ValueError(
-                f"min_cluster_size: more than {LARGEST_PUBLIC_MINIMUM} only with hidden sizes; set {key('hide_counts')}"
-            )
-        if self.resolution is not None and len(self.resolution) != len(self.columns):
-            numbers, columns = counted(len(self.resolution), "number"), counted(len(self.columns), "column")
-            raise ValueError(f"resolution: {numbers} for {columns}; give one for each")
+        if self.hide_labels and not self.hide_counts:
+            check_public_minimum(self.min_cluster_size)
+        check_resolution(self.resolution, self.columns)
         return self
 
     # ------------------------------------------------------------------ columns
