@@ -17,6 +17,11 @@ from pathlib import Path
 from secure_kmeans.errors import DataError
 
 
+def normal_form(identifier: str) -> str:
+    """What identifiers are compared by: Unicode NFC."""
+    return unicodedata.normalize("NFC", identifier)
+
+
 def checked_identifiers(cells: Sequence[object], source: str, title: str) -> tuple[str, ...]:
     """The identifiers in the cells of a column: text as it stands, and whole numbers as their digits.
 
@@ -41,7 +46,7 @@ def checked_identifiers(cells: Sequence[object], source: str, title: str) -> tup
         if remark is not None:
             raise DataError(f"{source}: {title}, row {row}: {remark}")
         assert identifier is not None
-        earlier = rows.setdefault(unicodedata.normalize("NFC", identifier), row)
+        earlier = rows.setdefault(normal_form(identifier), row)
         if earlier != row:
             raise DataError(
                 f"{source}: {title}, rows {earlier} and {row}: the identifiers are the same; leave one of the rows "

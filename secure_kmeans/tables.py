@@ -24,7 +24,7 @@ from secure_kmeans.headers import Columns
 from secure_kmeans.identifiers import checked_identifiers
 from secure_kmeans.job import LARGEST_MAGNITUDE, Scaling
 from secure_kmeans.table_files import identifier_cells, is_parquet, read_frame
-from secure_kmeans.words import column_title, counted, listed, may_be_value, printable
+from secure_kmeans.words import column_title, counted, key, listed, may_be_value, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -272,6 +272,14 @@ def check_enough_rows(rows: int, n_clusters: int, source: str = "") -> None:
     if rows < n_clusters:
         few, many = counted(rows, "row does", "rows do"), counted(n_clusters, "cluster")
         raise DataError(f"{source}{few} not suffice for {many}; use fewer clusters")
+
+
+def few_common_rows(fewest: int) -> str:
+    """The message about tables with fewer rows in common than these."""
+    return (
+        f"the tables have fewer than {counted(fewest, 'row')} in common, the least for this job: check that all of "
+        f"them name the same entities, and write their identifiers ({key('id')}) in the same way"
+    )
 
 
 def check_bounds(table: Table, scaling: Scaling) -> None:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +35,8 @@ from rbcl import (
     crypto_core_ristretto255_scalar_random,
     crypto_scalarmult_ristretto255,
 )
+
+from secure_kmeans.identifiers import normal_form
 
 DIGEST_BYTES: Final = 64
 ELEMENT_BYTES: Final = 32
@@ -69,22 +70,22 @@ class RepeatedTagError(ValueError):
 # ------------------------------------------------------------------ identifiers
 
 
-def normal_form(identifier: str) -> bytes:
-    """The bytes that identifiers are compared by: Unicode NFC in UTF-8."""
-    return unicodedata.normalize("NFC", identifier).encode("utf-8", "surrogatepass")
+def encoded(identifier: str) -> bytes:
+    """The normal form of an identifier in UTF-8."""
+    return normal_form(identifier).encode("utf-8", "surrogatepass")
 
 
 def digest_of_identifier(identifier: str) -> bytes:
     """64 bytes, for :func:`hash_to_group`."""
-    return hashlib.sha512(_IDENTIFIER + normal_form(identifier)).digest()
+    return hashlib.sha512(_IDENTIFIER + encoded(identifier)).digest()
 
 
 def digest_of_list(identifiers: Iterable[str]) -> bytes:
     """64 bytes of a whole list, for :func:`hash_to_group`. Each identifier stands behind its length."""
     digest = hashlib.sha512(_LIST)
     for identifier in identifiers:
-        encoded = normal_form(identifier)
-        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+        text = encoded(identifier)
+        digest.update(len(text).to_bytes(8, "big") + text)
     return digest.digest()
 
 
@@ -160,8 +161,8 @@ def raise_to(scalar: bytes, elements: np.ndarray) -> np.ndarray:
         raise InvalidElementError("not every element is valid") from None
 
 
-def _elements(encoded: Iterable[bytes]) -> np.ndarray:
-    return np.frombuffer(b"".join(encoded), dtype=np.uint8).reshape(-1, ELEMENT_BYTES)
+def _elements(parts: Iterable[bytes]) -> np.ndarray:
+    return np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(-1, ELEMENT_BYTES)
 
 
 def tags_of(session: bytes, elements: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
@@ -16,7 +15,7 @@ from secure_kmeans.app.proposal import party_names, propose_columns_job
 from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.estimators.inputs import is_one_of, validated
 from secure_kmeans.estimators.parts import NO_LABEL, Parts, Split, check_number_of_tables, is_list_of_tables
-from secure_kmeans.identifiers import checked_identifiers
+from secure_kmeans.identifiers import checked_identifiers, normal_form
 from secure_kmeans.job import Clustering, KMeansJob, Scaling
 from secure_kmeans.job.fixed_point import largest_that_fits
 from secure_kmeans.job.model import ColumnsResult
@@ -284,6 +283,6 @@ def _common_rows(tables: list[Table]) -> list[np.ndarray]:
     for table in tables:
         if table.ids is None:
             return [np.arange(len(tables[0]))] * len(tables)
-        numbers.append({unicodedata.normalize("NFC", each): number for number, each in enumerate(table.ids)})
+        numbers.append({normal_form(each): number for number, each in enumerate(table.ids)})
     common = [each for each in numbers[0] if all(each in others for others in numbers)]
     return [np.array([own[each] for each in common], dtype=np.int64) for own in numbers]

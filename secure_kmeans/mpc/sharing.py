@@ -62,8 +62,7 @@ class Sharing:
         """
         if self.engine.is_dealer:
             return wrap(np.zeros((sum(counts), own.shape[1]), dtype=np.int64))
-        fixed_point = self.fixed_point if bits is None else FixedPoint(bits)
-        encoded = torch.from_numpy(fixed_point.encode(own))
+        encoded = self._encoded(own, bits)
         return crypten.cat(
             [
                 crypten.share(encoded if rank == self.rank else None, rank, (count, own.shape[1]))
@@ -90,8 +89,7 @@ class Sharing:
         n = len(own)
         if self.engine.is_dealer:
             return wrap(np.zeros((n, sum(widths)), dtype=np.int64))
-        fixed_point = self.fixed_point if bits is None else FixedPoint(bits)
-        encoded = torch.from_numpy(fixed_point.encode(own))
+        encoded = self._encoded(own, bits)
         return crypten.cat(
             [
                 crypten.share(encoded if rank == self.rank else None, rank, (n, width))
@@ -99,6 +97,10 @@ class Sharing:
             ],
             dim=1,
         )
+
+    def _encoded(self, own: np.ndarray, bits: int | None) -> torch.Tensor:
+        fixed_point = self.fixed_point if bits is None else FixedPoint(bits)
+        return torch.from_numpy(fixed_point.encode(own))
 
     def enter_public(self, values: np.ndarray) -> Shared:
         """Public reals as an encrypted tensor. Rounds: 0."""

@@ -44,6 +44,7 @@ from secure_kmeans.crypto.psi import (
 )
 from secure_kmeans.errors import DataError, MismatchError, ProtocolError, RoleError
 from secure_kmeans.protocols.base import Context
+from secure_kmeans.tables import few_common_rows
 from secure_kmeans.words import counted, key
 
 BLOCK: Final = 4096
@@ -322,15 +323,7 @@ def _answer(context: Context[Any], lists: Sequence[np.ndarray], fewest: int) -> 
 
 
 def _refuse_few(context: Context[Any], fewest: int) -> NoReturn:
-    _refuse(context, too_few(fewest))
-
-
-def too_few(fewest: int) -> str:
-    """The message about tables with fewer common rows than these."""
-    return (
-        f"the tables have fewer than {counted(fewest, 'row')} in common, the least for this job: check that all of "
-        f"them name the same entities, and write their identifiers ({key('id')}) in the same way"
-    )
+    _refuse(context, few_common_rows(fewest))
 
 
 def _refuse(context: Context[Any], reason: str) -> NoReturn:

@@ -221,17 +221,17 @@ class Conclude:
         centroids: list[Any] | None = None
         if means is not None:
             bits = self.clustering.mean_bits(self.n)
-            centroids = _spread(scaling.by_column.invert(FixedPoint(bits).decode(means)), shown)
+            centroids = spread(scaling.by_column.invert(FixedPoint(bits).decode(means)), shown)
         elif grid is not None:
-            centroids = _spread(scaling.invert(fixed_point.decode(grid)), shown)
-        known_sizes = None if sizes is None else _spread(sizes, shown)
+            centroids = spread(scaling.invert(fixed_point.decode(grid)), shown)
+        known_sizes = None if sizes is None else spread(sizes, shown)
         order = usual_order(known_sizes, centroids if self.disclosed.centroids_to_all else None)
         order = order or list(range(len(shown)))
         position = np.argsort(order)
         return Conclusion(
-            centroids=_ordered(centroids, order),
-            grid_centroids=None if grid is None else _ordered(_spread(grid, shown), order),
-            sizes=_ordered(known_sizes, order),
+            centroids=ordered(centroids, order),
+            grid_centroids=None if grid is None else ordered(spread(grid, shown), order),
+            sizes=ordered(known_sizes, order),
             withheld=np.flatnonzero(~shown[order]).tolist(),
             labels=position[labels],
             order=order,
@@ -274,11 +274,12 @@ def _index(shown: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.flatnonzero(shown))
 
 
-def _spread(values: np.ndarray, shown: np.ndarray) -> list[Any]:
+def spread(values: np.ndarray, shown: np.ndarray) -> list[Any]:
     """A list with None where a cluster is not shown."""
     given = iter(values.tolist())
     return [next(given) if each else None for each in shown]
 
 
-def _ordered(values: list[Any] | None, order: list[int]) -> Any:
+def ordered(values: list[Any] | None, order: list[int]) -> Any:
+    """The values in another order, where there are any."""
     return None if values is None else [values[number] for number in order]

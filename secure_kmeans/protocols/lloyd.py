@@ -37,7 +37,7 @@ from secure_kmeans.job.fixed_point import RING_BITS, bits_to_hold, common_multip
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.mpc.cleartext import bits_of
 from secure_kmeans.mpc.crypten_adapter import Shared
-from secure_kmeans.mpc.engine import RowsOfAnEngine
+from secure_kmeans.mpc.engine import Engine, RowsOfAnEngine
 from secure_kmeans.mpc.packing import RING_BYTES
 from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.rows import Assignment
@@ -138,27 +138,23 @@ class Lloyd:
         ahead = Lookahead(self._line, is_dealer=engine.is_dealer, has_dealer=engine.has_dealer, turns=turns)
         for batch in ahead.batches(lambda: tally.running):
             began, passed = time.perf_counter(), tally.all_stopped
-            with self._drawing_only_if(passed):
+            with drawing_only_if(engine, passed):
                 H = self.label_rows(batch)  # steps 2, 6, 8, 9
             if tally.iteration and not passed:
                 self.sharing.ledger.record(self.revealed.going_on, iteration=tally.iteration)
             ahead.announce(tally.running, passed=passed)
             if ahead.is_last(tally.running):
                 continue
-            with self._drawing_only_if(tally.all_stopped):
+            with drawing_only_if(engine, tally.all_stopped):
                 self.update_centroids(H, batch)  # steps 3, 4, 5, 7
             if not tally.all_stopped:
                 tally.seconds.append(time.perf_counter() - began)
                 yield
 
-    def _drawing_only_if(self, passed: bool) -> AbstractContextManager[Any]:
-        """At a party whose starts have all stopped: only draw what the dealer has dealt ahead."""
-        return self.engine.drawing_only() if passed and self.engine.takes_part else nullcontext()
-
     def label_rows(self, batch: np.ndarray) -> Assignment:
         """[SHK] steps 2, 6, 8 and 9: assign the rows to the centroids, and reveal which starts have converged."""
         engine = self.engine
-        now = engine.execute(engine.centroids(self._of(self.C, batch)))
+        now = engine.execute(engine.centroids(of_batch(self.C, batch)))
         label = self.rows.label(now, self.bounds.score_bits)  # step 2
         if self._prepared is None:
             H: Assignment = engine.execute(label)
@@ -183,7 +179,7 @@ class Lloyd:
 
     def update_centroids(self, H: Assignment, batch: np.ndarray) -> None:
         """[SHK] steps 3, 4, 5 and 7: each centroid becomes the mean of its rows."""
-        running, C = self.tally.of(batch), self._of(self.C, batch)
+        running, C = self.tally.of(batch), of_batch(self.C, batch)
         self.tally.iteration += bool(running.any())
         if self.revealed.sizes is None:
             means, sizes = self._means_by_secret_sizes(H, C), None
@@ -193,7 +189,7 @@ class Lloyd:
             means, sizes = self._means_by_sizes_of_large_ones(H, C, running, self.revealed.sizes)
         if self.engine.takes_part:
             self.tally.count(sizes)
-            self.C_before = self._replaced(self.C_before, self._of(self.C, batch), batch, running)
+            self.C_before = self._replaced(self.C_before, of_batch(self.C, batch), batch, running)
             self.C = self._replaced(self.C, means, batch, running)  # step 7
 
     def _means_by_public_sizes(
@@ -251,10 +247,6 @@ class Lloyd:
         step = engine.divided_by_secret(T.reshape(-1, d), t.reshape(-1), C.reshape(-1, d), self.bounds.largest)
         return engine.execute(step).reshape(r, k, d)
 
-    def _of(self, tensor: Shared, batch: np.ndarray) -> Shared:
-        """The part of a tensor that belongs to the starts of a batch."""
-        return tensor if len(batch) == self._shape[0] else tensor[torch.from_numpy(batch)]
-
     def _replaced(self, old: Shared, new: Shared, batch: np.ndarray, running: np.ndarray) -> Shared:
         """Centroids of all starts, with new ones in the place of those of the batch's starts that go on."""
         if running.all() and len(batch) == self._shape[0]:
@@ -274,10 +266,7 @@ class Lloyd:
             return 0
         T, t = engine.execute(self.rows.sums(self.relabelled(self.C), RING_BYTES))
         terms = engine.execute(engine.multiply(t.unsqueeze(2), self.C)) - T * 2
-        excess = excess_bits(self.clustering, len(self.rows))
-        if excess > 0:
-            terms = engine.execute(engine.shift_right(terms.reshape(-1), excess)).reshape(*terms.size())
-        inertias = engine.execute(engine.multiply(terms, self.C)).sum(2).sum(1)
+        inertias = inertias_of(engine, terms, self.C, excess_bits(self.clustering, len(self.rows)))
         return number_of_least(self.sharing, inertias, self.revealed.best_restart)
 
     def relabelled(self, C: Shared, bits: int | None = None) -> Assignment:
@@ -294,6 +283,26 @@ class Lloyd:
         if self.C.size(0) > 1 or self.assignment is None:
             return self.relabelled(self.C[best : best + 1])
         return self.assignment
+
+
+def drawing_only_if(engine: Engine, passed: bool) -> AbstractContextManager[Any]:
+    """At a party whose starts have all stopped: only draw what the dealer has dealt ahead."""
+    return engine.drawing_only() if passed and engine.takes_part else nullcontext()
+
+
+def of_batch(tensor: Shared, batch: np.ndarray) -> Shared:
+    """The part of a tensor of all starts that belongs to those of a batch."""
+    return tensor if len(batch) == tensor.size(0) else tensor[torch.from_numpy(batch)]
+
+
+def inertias_of(engine: Engine, terms: Shared, C: Shared, excess: int) -> Shared:
+    """(r,) sums of ``terms * C``, of (r, k, d), in terms that lose ``excess`` bits first where the sum could wrap.
+
+    Rounds: 1, and those of a shift.
+    """
+    if excess > 0:
+        terms = engine.execute(engine.shift_right(terms.reshape(-1), excess)).reshape(*terms.size())
+    return engine.execute(engine.multiply(terms, C)).sum(2).sum(1)
 
 
 def excess_bits(clustering: Clustering, n: int) -> int:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from secure_kmeans.job import KMeansJob
 from secure_kmeans.job.model import KMeansResult
 from secure_kmeans.mpc.installation import check_crypten
 from secure_kmeans.protocols.base import Context, Protocol
+from secure_kmeans.tables import Table
+
+if TYPE_CHECKING:
+    from secure_kmeans.report.folder import ResultsFolder
+    from secure_kmeans.report.report import Report
 
 J = TypeVar("J", bound=KMeansJob)
 R = TypeVar("R", bound=KMeansResult)
@@ -58,3 +63,11 @@ class OnShares(Protocol[J, R]):
     def check_model(self, job: J, fitted: J) -> None:
         """See :meth:`~secure_kmeans.job.KMeansJob.check_model_of`."""
         job.check_model_of(fitted)
+
+    def write(
+        self, folder: ResultsFolder, report: Report, results: Sequence[R], tables: Mapping[str, Table], clear: Any
+    ) -> None:
+        """Write the report, tables and pictures."""
+        from secure_kmeans.report.kmeans import write_kmeans
+
+        write_kmeans(folder, report, results, tables, clear)

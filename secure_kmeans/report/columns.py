@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -10,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from secure_kmeans.errors import ProtocolError
+from secure_kmeans.identifiers import normal_form
 from secure_kmeans.job import KMeansJob
 from secure_kmeans.job.model import ColumnsOwn, ColumnsResult, KMeansModel
 from secure_kmeans.job.result import Result
@@ -93,7 +93,7 @@ def _check_identifiers(tables: Mapping[str, Table], results: Sequence[ColumnsRes
         identifiers = tables[result.role].ids
         if identifiers is None:
             return
-        normal = [unicodedata.normalize("NFC", identifier) for identifier in identifiers]
+        normal = [normal_form(identifier) for identifier in identifiers]
         shared = set(normal) if shared is None else shared & set(normal)
         joined[result.role] = [normal[number] for number in result.own.rows]
     first, *others = joined

@@ -10,7 +10,7 @@ import pytest
 from secure_kmeans.net.identity import new_identity
 
 ROOT = Path(__file__).resolve().parents[2]
-SLOW = ("torch", "crypten", "numba", "matplotlib", "sklearn", "scipy")
+SLOW = ("torch", "crypten", "numba", "matplotlib", "sklearn", "scipy", "rbcl")
 MALLS = ROOT / "data" / "two_malls"
 
 SCRIPT = f"""

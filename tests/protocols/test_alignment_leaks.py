@@ -12,8 +12,8 @@ from secure_kmeans.crypto.psi import (
     Scalars,
     digest_of_identifier,
     digest_of_list,
+    encoded,
     hash_to_group,
-    normal_form,
     raise_to,
     tags_of,
 )
@@ -77,7 +77,7 @@ def all_bytes(threads: Threads) -> bytes:
 def guesses(identifiers: list[str], session: bytes) -> Iterator[bytes]:
     """Everything of an identifier that somebody without a secret scalar can compute."""
     for identifier in identifiers:
-        text = normal_form(identifier)
+        text = encoded(identifier)
         if len(text) > 2:
             yield text
         for name in ("md5", "sha1", "sha256", "sha512", "blake2b", "sha3_256"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.job import Role
@@ -17,7 +17,6 @@ from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.tables import Table
 
 if TYPE_CHECKING:
-    from secure_kmeans.report.folder import ResultsFolder
     from secure_kmeans.report.kmeans import InTheClear
     from secure_kmeans.report.report import Report
 
@@ -106,19 +105,6 @@ class Shk(OnShares[ShkJob, KMeansResult]):
         if job.task == "predict":
             return report_of_prediction(job, results)
         return report_of_kmeans(job, results, clear, names)
-
-    def write(
-        self,
-        folder: ResultsFolder,
-        report: Report,
-        results: Sequence[KMeansResult],
-        tables: Mapping[str, Table],
-        clear: Any,
-    ) -> None:
-        """Write the report, tables and pictures."""
-        from secure_kmeans.report.kmeans import write_kmeans
-
-        write_kmeans(folder, report, results, tables, clear)
 
 
 SHK = Shk()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 
 from secure_kmeans.errors import DataError, MismatchError
-from secure_kmeans.protocols.alignment import too_few
+from secure_kmeans.identifiers import normal_form
 from secure_kmeans.protocols.svk.job import SvkJob
-from secure_kmeans.tables import Table
+from secure_kmeans.tables import Table, few_common_rows
 from secure_kmeans.words import counted
 
 
@@ -28,10 +27,10 @@ def rows_in_common(job: SvkJob, tables: Mapping[str, Table]) -> int:
     if job.align != "psi":
         check_equal_counts({party: len(table) for party, table in tables.items()})
         return len(next(iter(tables.values())))
-    held = [{unicodedata.normalize("NFC", each) for each in table.ids or ()} for table in tables.values()]
+    held = [{normal_form(each) for each in table.ids or ()} for table in tables.values()]
     n = len(set.intersection(*held))
     if n < fewest_common_rows(job):
-        raise DataError(f"{', '.join(tables)}: {too_few(fewest_common_rows(job))}")
+        raise DataError(f"{', '.join(tables)}: {few_common_rows(fewest_common_rows(job))}")
     return n
 
 

@@ -32,11 +32,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
-import torch
 
 from secure_kmeans.errors import StateError
 from secure_kmeans.job.ledger import Disclosure
@@ -48,7 +46,7 @@ from secure_kmeans.mpc.rounds import Step
 from secure_kmeans.mpc.rows import Assignment
 from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.protocols.bounds import Bounds
-from secure_kmeans.protocols.lloyd import excess_bits, number_of_least
+from secure_kmeans.protocols.lloyd import drawing_only_if, excess_bits, inertias_of, number_of_least, of_batch
 from secure_kmeans.protocols.lookahead import Lookahead, ScheduleLine
 from secure_kmeans.protocols.svk import disclosures as may
 from secure_kmeans.protocols.svk.job import SvkJob
@@ -145,7 +143,7 @@ class OpenLabels:
         if resumption.moved:
             self.C_before, self.moved = C_before, True
             if self._rows is not None:
-                before = self.engine.execute(self.engine.centroids(self._of(C_before, resumption.running)))
+                before = self.engine.execute(self.engine.centroids(of_batch(C_before, resumption.running)))
                 self._prepared = resumption.running, before
 
     def iterations(self) -> Iterator[None]:
@@ -156,7 +154,7 @@ class OpenLabels:
         ahead = Lookahead(self._line, is_dealer=engine.is_dealer, has_dealer=engine.has_dealer, turns=turns, flag=flag)
         for batch in ahead.batches(lambda: tally.running):
             began, passed = time.perf_counter(), tally.all_stopped
-            with self._drawing_only_if(passed):
+            with drawing_only_if(engine, passed):
                 labels = self.label_rows(batch, on_shares=ahead.flag)  # steps 2 to 5, 8 and 10
             if tally.iteration and not passed:
                 self._record(may.GOING_ON)
@@ -176,10 +174,6 @@ class OpenLabels:
         if iteration is None:
             iteration = self.tally.iteration
         self.sharing.ledger.record(disclosure, iteration=iteration)
-
-    def _drawing_only_if(self, passed: bool) -> AbstractContextManager[Any]:
-        """At a party whose starts have all stopped: only draw what the dealer has dealt ahead."""
-        return self.engine.drawing_only() if passed and self.engine.takes_part else nullcontext()
 
     def label_rows(self, batch: np.ndarray, *, on_shares: bool) -> np.ndarray:
         """[SVK] steps 2 to 5, 8 and 10: label the rows for all parties, and reveal which starts have converged.
@@ -206,7 +200,7 @@ class OpenLabels:
 
     def _prepare(self, batch: np.ndarray, *, on_shares: bool) -> tuple[Any, Step[Assignment]]:
         """The centroids of a batch as a labelling takes them, and this labelling."""
-        C = self._of(self.C, batch)
+        C = of_batch(self.C, batch)
         if on_shares:
             assert self._rows is not None
             now = self.engine.execute(self.engine.centroids(C))
@@ -229,7 +223,7 @@ class OpenLabels:
             before = before if len(earlier) == len(batch) else before[np.searchsorted(earlier, batch)]
             moved_more = yield from self.engine.moved_more(before, now, self._epsilon, running)
         else:
-            before = share_of(self._of(self.C_before, batch))[:, :, self.mine]
+            before = share_of(of_batch(self.C_before, batch))[:, :, self.mine]
             moved_more = yield from self.engine.own_columns_moved_more(before, now, self._epsilon, running)
         words = yield from self.sharing.revealing(moved_more, may.STOP_BIT, iteration=self.tally.iteration)
         moved = bits_of(words[None], len(batch))[0]
@@ -258,10 +252,6 @@ class OpenLabels:
             self.known[start, filled] = True
         self.tally.count(sizes)
         self.C_before, self.C = self.C, wrap(share)  # step 9
-
-    def _of(self, tensor: Shared, batch: np.ndarray) -> Shared:
-        """The part of a tensor that belongs to the starts of a batch."""
-        return tensor if len(batch) == tensor.size(0) else tensor[torch.from_numpy(batch)]
 
     def best(self) -> int:
         """The start of the least inertia, the first of those that found the same; only its number is revealed.
@@ -295,10 +285,7 @@ class OpenLabels:
             for share, labels, C in zip(shares, self.labels, share_of(self.C), strict=True):
                 share += np.bincount(labels, minlength=len(C))[:, None] * C
                 share[:, self.mine] -= 2 * sums_of(self._columns.own, labels, len(C))
-        terms = wrap(shares)
-        if shift:
-            terms = self.engine.execute(self.engine.shift_right(terms.reshape(-1), shift)).reshape(*self.C.size())
-        return self.engine.execute(self.engine.multiply(terms, self.C)).sum(2).sum(1)
+        return inertias_of(self.engine, wrap(shares), self.C, shift)
 
 
 def means_of(columns: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:

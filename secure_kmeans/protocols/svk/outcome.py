@@ -17,7 +17,7 @@ from secure_kmeans.mpc.rows import LABEL_BYTES
 from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.plaintext.losses import inertia
 from secure_kmeans.protocols.base import Context
-from secure_kmeans.protocols.conclusion import Conclude, Concluded, kept_share
+from secure_kmeans.protocols.conclusion import Conclude, Concluded, kept_share, ordered, spread
 from secure_kmeans.protocols.lloyd import Lloyd
 from secure_kmeans.protocols.partition import ByColumns
 from secure_kmeans.protocols.svk import disclosures as may
@@ -67,28 +67,28 @@ class Outcome:
         else:
             self._record_to_each(may.OWN_CENTROIDS)  # each party has computed its own
             grid_shown, means_shown = grid[shown], means[shown]
-        centroids = _spread(self._in_original_units(means_shown), shown)
-        known_sizes = _spread(sizes[shown], shown)
+        centroids = spread(self._in_original_units(means_shown), shown)
+        known_sizes = spread(sizes[shown], shown)
         order = usual_order(known_sizes, centroids if to_all else None)
         position = np.argsort(order)
         self.context.ledger.record(may.FINAL_LABELS)
         final = position[labels]
-        value = self._inertia(final, _ordered(centroids, order))
+        value = self._inertia(final, ordered(centroids, order))
         model = self._model(
             tally,
             best,
             order,
-            sizes=_ordered(known_sizes, order),
+            sizes=ordered(known_sizes, order),
             withheld=np.flatnonzero(~shown[order]).tolist(),
             inertia=value,
-            centroids=_ordered(centroids, order) if to_all else None,
-            grid=_ordered(_spread(grid_shown, shown), order) if to_all else None,
+            centroids=ordered(centroids, order) if to_all else None,
+            grid=ordered(spread(grid_shown, shown), order) if to_all else None,
         )
         return self.result(
             model,
             labels=final,
-            centroids=_ordered(centroids, order),
-            grid=_ordered(_spread(grid_shown, shown), order),
+            centroids=ordered(centroids, order),
+            grid=ordered(spread(grid_shown, shown), order),
             model_share=_kept_columns(grid, loop.known[best], order),
             seconds=tally.seconds,
         )
@@ -244,16 +244,6 @@ class Outcome:
             ),
             ledger=list(self.context.ledger.entries),
         )
-
-
-def _spread(values: np.ndarray, shown: np.ndarray) -> list[Any]:
-    """A list with None where a cluster is not shown."""
-    given = iter(values.tolist())
-    return [next(given) if each else None for each in shown]
-
-
-def _ordered(values: list[Any], order: list[int]) -> list[Any]:
-    return [values[number] for number in order]
 
 
 def _kept_columns(share: np.ndarray, known: np.ndarray, order: list[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from secure_kmeans.tables import Table
 from secure_kmeans.words import counted, key
 
 if TYPE_CHECKING:
-    from secure_kmeans.report.folder import ResultsFolder
     from secure_kmeans.report.kmeans import InTheClear
     from secure_kmeans.report.report import Report
 
@@ -126,19 +125,6 @@ class Svk(OnShares[SvkJob, ColumnsResult]):
         if job.task == "predict":
             return report_of_prediction(job, results)
         return report_of_columns(job, results, clear, names)
-
-    def write(
-        self,
-        folder: ResultsFolder,
-        report: Report,
-        results: Sequence[ColumnsResult],
-        tables: Mapping[str, Table],
-        clear: Any,
-    ) -> None:
-        """Write the report, tables and pictures."""
-        from secure_kmeans.report.kmeans import write_kmeans
-
-        write_kmeans(folder, report, results, tables, clear)
 
 
 SVK = Svk()
