@@ -154,7 +154,7 @@ class Lloyd:
     def label_rows(self, batch: np.ndarray) -> Assignment:
         """[SHK] steps 2, 6, 8 and 9: assign the rows to the centroids, and reveal which starts have converged."""
         engine = self.engine
-        now = engine.execute(engine.centroids(of_batch(self.C, batch)))
+        now = engine.execute(engine.centroids(of_batch(self.C, batch, self._shape[0])))
         label = self.rows.label(now, self.bounds.score_bits)  # step 2
         if self._prepared is None:
             H: Assignment = engine.execute(label)
@@ -179,7 +179,7 @@ class Lloyd:
 
     def update_centroids(self, H: Assignment, batch: np.ndarray) -> None:
         """[SHK] steps 3, 4, 5 and 7: each centroid becomes the mean of its rows."""
-        running, C = self.tally.of(batch), of_batch(self.C, batch)
+        running, C = self.tally.of(batch), of_batch(self.C, batch, self._shape[0])
         self.tally.iteration += bool(running.any())
         if self.revealed.sizes is None:
             means, sizes = self._means_by_secret_sizes(H, C), None
@@ -189,7 +189,7 @@ class Lloyd:
             means, sizes = self._means_by_sizes_of_large_ones(H, C, running, self.revealed.sizes)
         if self.engine.takes_part:
             self.tally.count(sizes)
-            self.C_before = self._replaced(self.C_before, of_batch(self.C, batch), batch, running)
+            self.C_before = self._replaced(self.C_before, of_batch(self.C, batch, self._shape[0]), batch, running)
             self.C = self._replaced(self.C, means, batch, running)  # step 7
 
     def _means_by_public_sizes(
@@ -290,9 +290,9 @@ def drawing_only_if(engine: Engine, passed: bool) -> AbstractContextManager[Any]
     return engine.drawing_only() if passed and engine.takes_part else nullcontext()
 
 
-def of_batch(tensor: Shared, batch: np.ndarray) -> Shared:
-    """The part of a tensor of all starts that belongs to those of a batch."""
-    return tensor if len(batch) == tensor.size(0) else tensor[torch.from_numpy(batch)]
+def of_batch(tensor: Shared, batch: np.ndarray, starts: int) -> Shared:
+    """The part of a tensor of all ``starts`` that belongs to those of a batch."""
+    return tensor if len(batch) == starts else tensor[torch.from_numpy(batch)]
 
 
 def inertias_of(engine: Engine, terms: Shared, C: Shared, excess: int) -> Shared:

@@ -143,7 +143,9 @@ class OpenLabels:
         if resumption.moved:
             self.C_before, self.moved = C_before, True
             if self._rows is not None:
-                before = self.engine.execute(self.engine.centroids(of_batch(C_before, resumption.running)))
+                before = self.engine.execute(
+                    self.engine.centroids(of_batch(C_before, resumption.running, len(self.filled)))
+                )
                 self._prepared = resumption.running, before
 
     def iterations(self) -> Iterator[None]:
@@ -200,7 +202,7 @@ class OpenLabels:
 
     def _prepare(self, batch: np.ndarray, *, on_shares: bool) -> tuple[Any, Step[Assignment]]:
         """The centroids of a batch as a labelling takes them, and this labelling."""
-        C = of_batch(self.C, batch)
+        C = of_batch(self.C, batch, len(self.filled))
         if on_shares:
             assert self._rows is not None
             now = self.engine.execute(self.engine.centroids(C))
@@ -223,7 +225,7 @@ class OpenLabels:
             before = before if len(earlier) == len(batch) else before[np.searchsorted(earlier, batch)]
             moved_more = yield from self.engine.moved_more(before, now, self._epsilon, running)
         else:
-            before = share_of(of_batch(self.C_before, batch))[:, :, self.mine]
+            before = share_of(of_batch(self.C_before, batch, len(self.filled)))[:, :, self.mine]
             moved_more = yield from self.engine.own_columns_moved_more(before, now, self._epsilon, running)
         words = yield from self.sharing.revealing(moved_more, may.STOP_BIT, iteration=self.tally.iteration)
         moved = bits_of(words[None], len(batch))[0]
