@@ -186,7 +186,8 @@ def test_ties_are_broken_as_in_the_fit() -> None:
 @pytest.mark.parametrize("hide_labels", [False, True])
 def test_a_fit_that_did_not_converge(most: int, hide_labels: bool) -> None:
     rows = np.random.default_rng(2).random((40, 4))
-    fitted = job_for(rows, (1, 3), 5, init="random", max_iter=most, hide_labels=hide_labels, disclose={"labels": "all"})
+    disclose = {"labels": "all"}
+    fitted = job_for(rows, (1, 3), 5, init="random", seed=1, max_iter=most, hide_labels=hide_labels, disclose=disclose)
     results = fit(fitted, rows)
     assert results[0].common is not None
     assert not results[0].common.converged
