@@ -46,7 +46,11 @@ def predicted_by(fitted: SvkJob, results: Sequence[ColumnsResult], rows: np.ndar
 
 
 def expected(fitted: SvkJob, results: Sequence[ColumnsResult], rows: np.ndarray) -> list[int]:
-    """The nearest of the fit's joined centroids of each row."""
+    """The nearest of the fit's joined centroids of each row, where no cluster of the fit lost the rows it had.
+
+    The centroid of a cluster that lost its rows stays where it was and takes new rows, but is not disclosed. So the
+    fits of these tests have a seed, or centers apart.
+    """
     grid = side_by_side(fitted, results, "grid_centroids")
     assert results[0].common is not None
     labels: list[int] = label_rows(fitted, grid, rows, results[0].common.tie_order).tolist()  # type: ignore[arg-type]
@@ -60,7 +64,7 @@ def test_new_rows_get_the_label_of_the_nearest_centroid(
     widths: tuple[int, ...], hide_labels: bool, n_clusters: int
 ) -> None:
     disclose = Disclose(labels="all")
-    fitted = job_for(ROWS, widths, n_clusters, n_init=2, hide_labels=hide_labels, disclose=disclose)
+    fitted = job_for(ROWS, widths, n_clusters, n_init=2, seed=1, hide_labels=hide_labels, disclose=disclose)
     results = fit(fitted, ROWS)
     assert set(models_of(results)) == set(fitted.names)
     same = predicted_by(fitted, results, ROWS)
@@ -72,7 +76,7 @@ def test_new_rows_get_the_label_of_the_nearest_centroid(
 
 @pytest.mark.parametrize("hide_labels", [False, True])
 def test_some_parties_alone_learn_the_labels(hide_labels: bool) -> None:
-    fitted = job_for(ROWS, (1, 2, 1), 4, init="random", hide_labels=hide_labels)
+    fitted = job_for(ROWS, (1, 2, 1), 4, init="random", seed=1, hide_labels=hide_labels)
     results = fit(fitted, ROWS)
     to_some = predicted_by(fitted, results, NEW, disclose=Disclose(labels=("party_2", "party_0")))
     labels = expected(fitted, results, NEW)
