@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -16,7 +16,13 @@ from secure_kmeans.job.job import Job
 from secure_kmeans.job.scaling import Scaling
 from secure_kmeans.words import column_title, counted, key
 
-Init = Literal["farthest", "k-means++", "random"]
+Init = Literal["farthest", "k-means++", "random", "moments", "uniform"]
+
+ROW_INITS: Final[tuple[Init, ...]] = ("farthest", "k-means++", "random")
+"""Starts that begin at rows."""
+
+POINT_INITS: Final[tuple[Init, ...]] = ("moments", "uniform")
+"""Starts that begin at points which are no rows, drawn uniformly: around the mean of all rows, or within the bounds."""
 
 USUAL_CLUSTERS: Final = 5
 """What the command line and the estimators take where nobody says how many clusters; a job file has to say it."""
@@ -39,8 +45,8 @@ class Clustering(Agreed):
         To cluster, or to label new rows by a model that stays in shares.
     columns : tuple of str
     n_clusters : int
-    init : "farthest", "k-means++" or "random"
-        Ignored where ``centroids`` are given.
+    init : "farthest", "k-means++", "random", "moments" or "uniform"
+        Ignored where ``centroids`` are given. Each protocol can do some of them, :attr:`INITS`.
     n_init : int
         Starts that run side by side; the best is kept.
     max_iter : int
@@ -55,6 +61,9 @@ class Clustering(Agreed):
     precision_bits : int
         Fractional bits of the fixed point.
     """
+
+    INITS: ClassVar[tuple[Init, ...]] = get_args(Init)
+    """The starts that can be chosen."""
 
     task: Literal["fit", "predict"] = "fit"
     columns: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -79,6 +88,11 @@ class Clustering(Agreed):
         return self.min_cluster_size
 
     @property
+    def fewest_to_move(self) -> int:
+        """A cluster of fewer rows keeps its centroid."""
+        return 1
+
+    @property
     def sizes_are_hidden(self) -> bool:
         """Whether nobody learns the sizes."""
         return False
@@ -91,6 +105,12 @@ class Clustering(Agreed):
     def mean_bits(self, n_samples: int) -> int:
         """Fractional bits of the final means of n rows, in units of each column's range."""
         return mean_bits(n_samples)
+
+    @model_validator(mode="after")
+    def _check_init(self) -> Self:
+        if self.init not in self.INITS:
+            raise ValueError(f"init: it should be one of {', '.join(self.INITS)} here, not {self.init}")
+        return self
 
     @model_validator(mode="after")
     def _check_shapes(self) -> Self:

@@ -19,6 +19,7 @@ from secure_kmeans.words import printable
 
 PROTOCOLS: Final[dict[str, str]] = {
     "shk": "secure_kmeans.protocols.shk:SHK",
+    "smo07": "secure_kmeans.protocols.smo07:SMO07",
     "svk": "secure_kmeans.protocols.svk:SVK",
 }
 """The place of each protocol: ``module:object``."""

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from secure_kmeans.job import Agreed, Endpoint, Kind, KMeansJob
-from secure_kmeans.job.clustering import check_public_minimum, check_resolution, grid_shifts
+from secure_kmeans.job import Agreed, Endpoint, Init, Kind, KMeansJob
+from secure_kmeans.job.clustering import ROW_INITS, check_public_minimum, check_resolution, grid_shifts
 from secure_kmeans.protocols.disclosures import DEALER as DEALER
 
 Engine = Literal["secure", "crypten"]
@@ -50,6 +50,7 @@ class ShkJob(KMeansJob):
     """
 
     HELPERS: ClassVar[Mapping[str, Kind]] = {DEALER: Kind.DEALER}
+    INITS: ClassVar[tuple[Init, ...]] = ROW_INITS
 
     FIT_KEYS: ClassVar[frozenset[str]] = KMeansJob.FIT_KEYS | {
         "hide_counts",

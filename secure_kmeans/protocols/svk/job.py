@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from secure_kmeans.errors import JobError
-from secure_kmeans.job import Agreed, Endpoint, Kind, KMeansJob, Name, Party
-from secure_kmeans.job.clustering import check_public_minimum, check_resolution, grid_shifts
+from secure_kmeans.job import Agreed, Endpoint, Init, Kind, KMeansJob, Name, Party
+from secure_kmeans.job.clustering import ROW_INITS, check_public_minimum, check_resolution, grid_shifts
 from secure_kmeans.protocols.disclosures import DEALER as DEALER
 from secure_kmeans.words import key, shown
 
@@ -87,6 +87,7 @@ class SvkJob(KMeansJob):
     """
 
     HELPERS: ClassVar[Mapping[str, Kind]] = {DEALER: Kind.DEALER}
+    INITS: ClassVar[tuple[Init, ...]] = ROW_INITS
     FOLLOWING: ClassVar[frozenset[str]] = frozenset({"columns"})
     FIT_KEYS: ClassVar[frozenset[str]] = KMeansJob.FIT_KEYS | {"hide_counts", "resolution", "reveal_inertia"}
     MODEL_KEYS: ClassVar[tuple[str, ...]] = (*KMeansJob.MODEL_KEYS, "hide_labels")

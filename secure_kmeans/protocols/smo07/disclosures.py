@@ -1,0 +1,96 @@
+"""Disclosures of SMO07: all that a run may reveal, to whom and when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
+from secure_kmeans.protocols import disclosures as common
+from secure_kmeans.protocols.smo07.job import Smo07Job
+
+LEADER: Final = "leader"
+"""Stands for the name of the party that leads."""
+
+BEST_RESTART: Final = common.BEST_RESTART
+COLUMN_BOUNDS: Final = common.COLUMN_BOUNDS
+ROW_COUNTS: Final = Disclosure(
+    "number of rows of each party", ALL, When.BEFORE, "the room for sums and the stop rule follow from it"
+)
+MOMENTS: Final = Disclosure(
+    "mean and variance of each column",
+    ALL,
+    When.BEFORE,
+    'over the rows of all parties; with `init = "moments"`, the default, where the starts are drawn around them, and '
+    "with a `tol` above 0",
+)
+CENTROIDS: Final = Disclosure(
+    "centroids",
+    ALL,
+    When.EACH,
+    "of each start that is still running; that a start stops follows from them; where a cluster has few rows, many "
+    "iterations can say where single rows lie",
+)
+SUMS: Final = Disclosure(
+    "sums and sizes of the clusters",
+    LEADER,
+    When.EACH,
+    'over the rows of all parties, of each start that is still running; only with `mode = "paillier"`',
+)
+FINAL_SUMS: Final = Disclosure(
+    "final sums, sizes and inertias", LEADER, When.END, 'over the rows of all parties; only with `mode = "paillier"`'
+)
+FINAL_CENTROIDS: Final = Disclosure(
+    "final centroids",
+    ALL,
+    When.END,
+    "of the best start: the means of the last iteration once more, each column at its own precision",
+)
+FINAL_SIZES: Final = Disclosure(
+    "final cluster sizes",
+    ALL,
+    When.END,
+    "of the best start, and of the clusters that are not too small; only with `reveal_sizes`",
+)
+INERTIA: Final = Disclosure("inertia", ALL, When.END, "of the best start; only with `reveal_inertia`")
+OWN_LABELS: Final = Disclosure("labels of its own rows", OWNER, When.END, "each party finds them by itself")
+
+EVERYTHING: Final = (
+    ROW_COUNTS,
+    COLUMN_BOUNDS,
+    MOMENTS,
+    CENTROIDS,
+    SUMS,
+    BEST_RESTART,
+    FINAL_SUMS,
+    FINAL_CENTROIDS,
+    FINAL_SIZES,
+    INERTIA,
+    OWN_LABELS,
+)
+
+
+def disclosures(job: Smo07Job | None) -> tuple[Disclosure, ...]:
+    """All that a run of this job may disclose, in the order in which it happens; of any job where it is None."""
+    if job is None:
+        return EVERYTHING
+    paillier = job.mode == "paillier"
+    happens = {
+        ROW_COUNTS: True,
+        COLUMN_BOUNDS: job.bounds_from_data,
+        MOMENTS: job.discloses_moments,
+        CENTROIDS: True,
+        SUMS: paillier,
+        BEST_RESTART: job.restarts > 1,
+        FINAL_SUMS: paillier,
+        FINAL_CENTROIDS: True,
+        FINAL_SIZES: job.reveal_sizes,
+        INERTIA: job.reveal_inertia,
+        OWN_LABELS: True,
+    }
+    return tuple(to_leader(each, job.leader) for each in EVERYTHING if happens[each])
+
+
+def to_leader(disclosure: Disclosure, leader: str) -> Disclosure:
+    """The disclosure with the leader's name in place of :data:`LEADER`."""
+    return replace(disclosure, to=leader) if disclosure.to == LEADER else disclosure

@@ -1,0 +1,92 @@
+"""SMO07 as a protocol: checks, disclosures, run and report."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from secure_kmeans.job import Role
+from secure_kmeans.job.ledger import Disclosure
+from secure_kmeans.job.model import KMeansResult
+from secure_kmeans.protocols.base import Context, Protocol
+from secure_kmeans.protocols.kmeans_checks import check_all_tables, check_fit
+from secure_kmeans.protocols.smo07.disclosures import disclosures
+from secure_kmeans.protocols.smo07.job import Smo07Job
+from secure_kmeans.tables import Table
+
+if TYPE_CHECKING:
+    from secure_kmeans.report.folder import ResultsFolder
+    from secure_kmeans.report.kmeans import InTheClear
+    from secure_kmeans.report.report import Report
+
+
+class Smo07(Protocol[Smo07Job, KMeansResult]):
+    """K-means of rows that several parties hold, by multi-party addition."""
+
+    name: ClassVar[str] = "smo07"
+    Job = Smo07Job
+    Result = KMeansResult
+
+    def check(self, job: Smo07Job, role: Role, table: Table) -> list[str]:
+        """See :meth:`~secure_kmeans.protocols.base.Protocol.check`."""
+        del role
+        return check_fit(job, table)
+
+    def check_together(self, job: Smo07Job, tables: Mapping[str, Table]) -> None:
+        """See :func:`~secure_kmeans.protocols.kmeans_checks.check_all_tables`."""
+        check_all_tables(job, list(tables.values()), hidden=job.mode == "aggregate")
+
+    def disclosures(self, job: Smo07Job | None) -> tuple[Disclosure, ...]:
+        """See :mod:`~secure_kmeans.protocols.smo07.disclosures`."""
+        return disclosures(job)
+
+    def run(self, context: Context[Smo07Job]) -> KMeansResult:
+        """See the module ``run``."""
+        result: KMeansResult = importlib.import_module("secure_kmeans.protocols.smo07.run").run(context)
+        return result
+
+    def load(self) -> None:
+        """Import what a run needs."""
+        importlib.import_module("secure_kmeans.protocols.smo07.run")
+
+    def state_bytes(self, job: Smo07Job, rows: int) -> int:
+        """Bytes for the centroids of all starts, as text."""
+        del rows
+        return 4096 + 32 * job.n_init * job.n_clusters * (len(job.columns) + 2)
+
+    def in_the_clear(self, job: Smo07Job, tables: Mapping[str, Table], results: Sequence[KMeansResult]) -> InTheClear:
+        """The plaintext run from the same start as the best one."""
+        from secure_kmeans.report.kmeans import InTheClear
+
+        model = results[0].common
+        assert model is not None
+        return InTheClear.of(job, tables, model.seed or 0, model.best_restart)
+
+    def report(
+        self,
+        job: Smo07Job,
+        results: Sequence[KMeansResult],
+        clear: InTheClear | None,
+        names: Sequence[str] | None = None,
+    ) -> Report:
+        """See :mod:`~secure_kmeans.report.kmeans`."""
+        from secure_kmeans.report.kmeans import report_of_kmeans
+
+        return report_of_kmeans(job, results, clear, names)
+
+    def write(
+        self,
+        folder: ResultsFolder,
+        report: Report,
+        results: Sequence[KMeansResult],
+        tables: Mapping[str, Table],
+        clear: Any,
+    ) -> None:
+        """Write the report, tables and pictures."""
+        from secure_kmeans.report.kmeans import write_kmeans
+
+        write_kmeans(folder, report, results, tables, clear)
+
+
+SMO07 = Smo07()
