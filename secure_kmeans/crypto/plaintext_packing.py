@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 
 from secure_kmeans.errors import JobError, ProtocolError
 
@@ -44,24 +45,24 @@ class Packing:
         JobError
             Where one does not fit into a plaintext by itself.
         """
-        known = tuple(int(bound) for bound in bounds)
+        known = tuple(index(bound) for bound in bounds)
         assert all(bound >= 0 for bound in known), "a bound is below 0"
         widths = [width_of(bound) for bound in known]
         for number, width in enumerate(widths):
             if width > capacity_bits:
                 raise JobError(
-                    f"sum {number} of {len(widths)} needs {width} bits, and a plaintext holds {capacity_bits}: "
+                    f"sum {number + 1} of {len(widths)} needs {width} bits, and a plaintext holds {capacity_bits}: "
                     "use a larger key, fewer bits of precision, or narrower bounds"
                 )
         slots = [(0, 0)] * len(known)
         used: list[int] = []
         for number in sorted(range(len(known)), key=lambda each: (-widths[each], each)):
             width = widths[number]
-            place = next((place for place, bits in enumerate(used) if bits + width <= capacity_bits), len(used))
-            if place == len(used):
+            plaintext = next((each for each, bits in enumerate(used) if bits + width <= capacity_bits), len(used))
+            if plaintext == len(used):
                 used.append(0)
-            slots[number] = place, used[place]
-            used[place] += width
+            slots[number] = plaintext, used[plaintext]
+            used[plaintext] += width
         return cls(known, capacity_bits, tuple(slots), len(used))
 
     def pack(self, values: Sequence[int]) -> list[int]:
@@ -75,9 +76,9 @@ class Packing:
         assert len(values) == len(self.bounds), f"{len(values)} integers for {len(self.bounds)} slots"
         packed = [0] * self.plaintexts
         for number, (value, bound, (plaintext, lowest)) in enumerate(zip(values, self.bounds, self.slots, strict=True)):
-            exact = int(value)
+            exact = index(value)
             if abs(exact) > bound:
-                raise ValueError(f"integer {number} of {len(self.bounds)} is beyond its bound")
+                raise ValueError(f"integer {number + 1} of {len(self.bounds)} is beyond its bound")
             packed[plaintext] += exact << lowest
         return packed
 
@@ -95,13 +96,13 @@ class Packing:
             Where a sum is beyond its bound: no parties that keep to the bounds add up to it.
         """
         assert len(packed) == self.plaintexts, f"{len(packed)} plaintexts of {self.plaintexts}"
-        rest = [int(each) for each in packed]
+        rest = [index(each) for each in packed]
         values = [0] * len(self.bounds)
         for number in sorted(range(len(self.bounds)), key=lambda each: self.slots[each]):
             plaintext, width = self.slots[number][0], width_of(self.bounds[number])
             value = signed_digit(rest[plaintext], width)
             if abs(value) > self.bounds[number]:
-                raise ProtocolError(f"sum {number} of {len(self.bounds)} is beyond its bound")
+                raise ProtocolError(f"sum {number + 1} of {len(self.bounds)} is beyond its bound")
             rest[plaintext] = (rest[plaintext] - value) >> width
             values[number] = value
         if any(rest):
