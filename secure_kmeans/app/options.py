@@ -14,10 +14,11 @@ from typing import Any, Final, Literal, get_args
 import click
 from click.shell_completion import CompletionItem
 
-from secure_kmeans.app.inputs import INITS, CentroidsTo, LabelsTo, Options, ProtocolName
+from secure_kmeans.app.inputs import INITS, JOBS, USUAL_PARTIES, CentroidsTo, LabelsTo, Options, ProtocolName
 from secure_kmeans.app.proposal import Bounds
-from secure_kmeans.job import LONGEST_TIMEOUT, MOST_STARTS, SEEDS, ScalingMethod
+from secure_kmeans.job import LONGEST_TIMEOUT, MOST_STARTS, SEEDS, Clustering, ScalingMethod
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
+from secure_kmeans.protocols.smo07.job import FreshKeys, KeyBits, Mode, Smo07Job
 from secure_kmeans.protocols.svk.job import MOST_ROWS, Align
 
 USUAL: Final = Options()
@@ -125,6 +126,8 @@ class _Real(click.FloatRange):
 
 
 _TO_ALL_OR_NOBODY: Final = ("all", "nobody")
+_FEWEST_PARTIES: Final = min(job.FEWEST_PARTIES for job in JOBS.values())
+_MOST_PARTIES: Final = max(job.MOST_PARTIES for job in JOBS.values())
 
 FILE: Final = click.Path(path_type=Path)
 FOLDER: Final = click.Path(path_type=Path, file_okay=False)
@@ -135,7 +138,7 @@ def option(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, show_envvar=True, **settings)
 
 
-Group = Literal["data", "clusters", "algorithm", "parties", "columns", "hiding", "output"]
+Group = Literal["data", "clusters", "algorithm", "parties", "protocol", "columns", "addition", "hiding", "output"]
 _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "data": [
         option(
@@ -186,17 +189,20 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             type=_Start(),
             default=USUAL.init,
             metavar="START",
-            show_default=True,
             help="farthest: a random row, then each time the row farthest from all centroids so far; k-means++: drawn "
-            "by squared distance; random: random rows; or the name of a CSV file of centroids.",
+            "by squared distance; random: random rows; moments: points drawn around the mean of all rows; uniform: "
+            "points drawn within the bounds; or the name of a CSV file of centroids. Encrypted, smo07 can "
+            "do the last three, shk and svk all but moments and uniform.  "
+            f"[default: {Clustering.default_of('init')}; of smo07 {Smo07Job.default_of('init')}]",
         ),
         option(
             "--seed",
             type=_Whole(min=0, max=SEEDS - 1),
             default=USUAL.seed,
             metavar="N",
-            help="Repeat a run: decides at which rows the starts begin, which then all parties know; never a share or "
-            "a mask.  [default: nobody knows the rows, unless the run is compared with the plaintext]",
+            help="Repeat a run: decides where the starts begin, which then all parties know; never a key, a share or "
+            "a mask.  [default: nobody knows the rows at which they begin, unless the run is compared with the "
+            "plaintext]",
         ),
         option(
             "--n-init",
@@ -227,11 +233,12 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "parties": [
         option(
             "--parties",
-            type=_Whole(ShkJob.FEWEST_PARTIES, ShkJob.MOST_PARTIES),
+            type=_Whole(_FEWEST_PARTIES, _MOST_PARTIES),
             default=USUAL.parties,
             metavar="N",
-            help=f"Number of parties, {ShkJob.FEWEST_PARTIES} to {ShkJob.MOST_PARTIES}.  [default: 2, or one for each "
-            "--data]",
+            help=f"Number of parties, {_FEWEST_PARTIES} to {ShkJob.MOST_PARTIES}; with smo07 to "
+            f"{Smo07Job.MOST_PARTIES}.  [default: one for each --data; of a single file {USUAL_PARTIES['shk']}, with "
+            f"smo07 {USUAL_PARTIES['smo07']}]",
         ),
         option(
             "--timeout",
@@ -246,7 +253,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             type=click.Choice(get_args(Engine)),
             default=USUAL.engine,
             show_default=True,
-            help="What computes on the shares; crypten, CrypTen's own circuits, is for comparison only.",
+            help="With shk: what computes on the shares; crypten, CrypTen's own circuits, is for comparison only.",
         ),
         option(
             "--min-cluster-size",
@@ -254,18 +261,64 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             default=USUAL.min_cluster_size,
             metavar="N",
             show_default=True,
-            help="Withhold centroid and size of a cluster of fewer rows.",
+            help="Withhold centroid and size of a cluster of fewer rows; with smo07 it keeps the centroid that it has, "
+            "and its size is withheld.",
         ),
     ],
-    "columns": [
+    "protocol": [
         option(
             "--protocol",
             type=click.Choice(get_args(ProtocolName)),
             default=USUAL.protocol,
             show_default=True,
-            help="shk: each party has rows, with the same columns. svk: each party has columns of its own about the "
-            "same people or things; a single file is split by columns.",
+            help="shk: each party has rows, with the same columns; nobody sees a centroid before the end. smo07: the "
+            f"same, without a dealer and for up to {Smo07Job.MOST_PARTIES} parties, but all parties see the centroids "
+            "of each iteration. svk: each party has columns of its own about the same people or things; a single file "
+            "is split by columns.",
         ),
+    ],
+    "addition": [
+        option(
+            "--mode",
+            type=click.Choice(get_args(Mode)),
+            default=USUAL.mode,
+            help="With smo07: paillier: the sums of the clusters are added under the first party's key, and this party "
+            "learns them in each iteration; aggregate: under masks, so that no single party learns them.  "
+            f"[default: {Smo07Job.default_of('mode')}]",
+        ),
+        option(
+            "--fresh-keys",
+            type=click.Choice(get_args(FreshKeys)),
+            default=USUAL.fresh_keys,
+            help="With --mode paillier: when the first party makes a new key.  "
+            f"[default: {Smo07Job.default_of('fresh_keys')}]",
+        ),
+        option(
+            "--key-bits",
+            type=click.Choice(get_args(KeyBits)),
+            default=USUAL.key_bits,
+            help=f"With --mode paillier: the length of the key.  [default: {Smo07Job.default_of('key_bits')}]",
+        ),
+        option(
+            "--accept-two-parties",
+            is_flag=True,
+            default=USUAL.accept_two_parties,
+            help="With smo07: run with two parties, although each can subtract its own rows from what it learns.",
+        ),
+        option(
+            "--reveal-sizes",
+            is_flag=True,
+            default=USUAL.reveal_sizes,
+            help="With smo07: all parties learn the final sizes of clusters of at least --min-cluster-size rows.",
+        ),
+        option(
+            "--reveal-inertia",
+            is_flag=True,
+            default=USUAL.reveal_inertia,
+            help="With smo07: all parties learn the final inertia.",
+        ),
+    ],
+    "columns": [
         option(
             "--id",
             multiple=True,
@@ -315,7 +368,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             "--hide-counts",
             is_flag=True,
             default=USUAL.hide_counts,
-            help="Nobody learns the cluster sizes, not even at the end.",
+            help="With shk and svk: nobody learns the cluster sizes, not even at the end.",
         ),
         option(
             "--resolution",
