@@ -88,6 +88,11 @@ class Clustering(Agreed):
         return self.min_cluster_size
 
     @property
+    def sizes_known_from(self) -> int:
+        """The size of a cluster of fewer rows is not disclosed."""
+        return self.withheld_below
+
+    @property
     def fewest_to_move(self) -> int:
         """A cluster of fewer rows keeps its centroid."""
         return 1

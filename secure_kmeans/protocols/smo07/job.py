@@ -66,7 +66,12 @@ class Smo07Job(KMeansJob):
     @property
     def withheld_below(self) -> int:
         """No final centroid is withheld: those of small clusters stay where all parties know them to be."""
-        return 1
+        return 0
+
+    @property
+    def sizes_known_from(self) -> int:
+        """The size of a cluster of fewer rows is not disclosed; with a minimum of 1 that of an empty cluster is."""
+        return self.min_cluster_size if self.min_cluster_size > 1 else 0
 
     @property
     def fewest_to_move(self) -> int:

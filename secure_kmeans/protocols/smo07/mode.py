@@ -32,7 +32,16 @@ class Mode(ABC):
     differ from party to party. What a method returns is known to all parties; what else it tells to whom, and its
     rounds, stand with each mode. The caller records what all parties learn in the ledger; a mode records what it tells
     the leader besides.
+
+    Attributes
+    ----------
+    limits : Limits
     """
+
+    limits: Limits
+
+    def close(self) -> None:  # noqa: B027 -- most modes have nothing to end
+        """End what runs beside the protocol."""
 
     @abstractmethod
     def totals(self, own: Sequence[int], bounds: Sequence[int]) -> list[int]:
