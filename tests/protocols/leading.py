@@ -49,14 +49,14 @@ class ClearMode(Mode):
         del iteration
         assert (np.abs(own_sums) <= own_counts[:, None] * self.limits.largest).all()
         assert (np.abs(otherwise) <= self.limits.largest).all()
-        T = sum(self.context.exchange(np.ascontiguousarray(own_sums)))
-        t = sum(self.context.exchange(own_counts))
+        T: np.ndarray = np.add.reduce(self.context.exchange(np.ascontiguousarray(own_sums)))
+        t: np.ndarray = np.add.reduce(self.context.exchange(own_counts))
         divisors = np.maximum(t, 1)[:, None]
         means: np.ndarray = np.where(t[:, None] >= least, (T + divisors // 2) // divisors, otherwise)
         return means
 
     def sizes(self, own_counts: np.ndarray, least: int) -> list[int | None]:
-        counts = sum(self.context.exchange(own_counts)).tolist()  # type: ignore[union-attr]
+        counts = np.add.reduce(self.context.exchange(own_counts)).tolist()
         return [count if count >= least else None for count in counts]
 
     def best(self, own_inertias: Sequence[int], bound: int) -> int:

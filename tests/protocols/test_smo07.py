@@ -71,8 +71,9 @@ def test_an_answer_computed_by_hand() -> None:
     rows = np.array([[0.0], [1.0], [10.0], [11.0], [2.0], [15.0]])
     job = job_for(rows, 3, 2, centroids=((0.0,), (10.0,)), reveal_inertia=True, reveal_sizes=True)
     model = check_against_plaintext(job, rows)
-    assert model.centroids == [pytest.approx([1.0], abs=1e-7), pytest.approx([12.0], abs=1e-7)]
-    assert (model.sizes, model.inertia, model.n_iter) == ([3, 3], pytest.approx(2 + 14), 2)
+    assert np.array(model.centroids).ravel() == pytest.approx([1.0, 12.0], abs=1e-7)
+    assert (model.sizes, model.n_iter) == ([3, 3], 2)
+    assert model.inertia == pytest.approx(2 + 14)
 
 
 def test_an_empty_cluster_keeps_its_centroid() -> None:
