@@ -43,12 +43,13 @@ class ClearMode(Mode):
         own_counts: np.ndarray,
         otherwise: np.ndarray,
         *,
+        largest: int,
         least: int,
         iteration: int | None,
     ) -> np.ndarray:
         del iteration
-        assert (np.abs(own_sums) <= own_counts[:, None] * self.limits.largest).all()
-        assert (np.abs(otherwise) <= self.limits.largest).all()
+        assert (np.abs(own_sums) <= own_counts[:, None] * largest).all()
+        assert (np.abs(otherwise) <= largest).all()
         T: np.ndarray = np.add.reduce(self.context.exchange(np.ascontiguousarray(own_sums)))
         t: np.ndarray = np.add.reduce(self.context.exchange(own_counts))
         divisors = np.maximum(t, 1)[:, None]
