@@ -24,7 +24,7 @@ TIES = np.array([[x, y] for x in (0.0, 1.0, 2.0) for y in (0.0, 1.0, 2.0)] * 2) 
 
 
 @pytest.fixture(autouse=True)
-def _clear(monkeypatch: pytest.MonkeyPatch) -> None:
+def clear(monkeypatch: pytest.MonkeyPatch) -> None:
     without_protection(monkeypatch)
 
 
