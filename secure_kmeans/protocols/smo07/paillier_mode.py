@@ -36,9 +36,6 @@ from secure_kmeans.protocols.smo07.addition import (
 from secure_kmeans.protocols.smo07.job import Smo07Job
 from secure_kmeans.protocols.smo07.mode import Limits, Mode
 
-_MOST_SUM_BITS: Final = 62
-"""Of a sum with half of a size, in 64 bits."""
-
 _SAME_INERTIA: Final = 10**12
 """Inertias that differ by less than this part of the smallest count as equal, as in a plaintext run."""
 
@@ -60,21 +57,16 @@ def check_room(job: Smo07Job, limits: Limits) -> int:
     ------
     JobError
     """
-    if (limits.n * limits.largest).bit_length() > _MOST_SUM_BITS:
-        raise JobError(
-            f"precision_bits: sums over {limits.n:,} rows of numbers up to {limits.largest:,} leave 64 bits: take "
-            "fewer bits, or fewer rows"
-        )
-    bounds = _bounds_of_means(limits, job.restarts * job.n_clusters, len(job.columns))
+    bounds = _bounds_of_means(limits.n, limits.largest, job.restarts * job.n_clusters, len(job.columns))
     try:
         return Packing.of(bounds, room(job.key_bits, len(job.parties))).plaintexts
     except ValueError as error:
         raise JobError(f"key_bits: {error}") from None
 
 
-def _bounds_of_means(limits: Limits, q: int, d: int) -> list[int]:
+def _bounds_of_means(n: int, largest: int, q: int, d: int) -> list[int]:
     """Bounds of q sizes, then of q d sums."""
-    return [limits.n] * q + [limits.n * limits.largest] * (q * d)
+    return [n] * q + [n * largest] * (q * d)
 
 
 class PaillierMode(Mode):
@@ -126,6 +118,7 @@ class PaillierMode(Mode):
         own_counts: np.ndarray,
         otherwise: np.ndarray,
         *,
+        largest: int,
         least: int,
         iteration: int | None,
     ) -> np.ndarray:
@@ -137,13 +130,13 @@ class PaillierMode(Mode):
         self._record(iteration)
         own = own_counts.tolist() + own_sums.ravel().tolist()
         # [SMO07] step 3: multi-party addition of the sums and of the sizes, all at once.
-        found = self._add(own, _bounds_of_means(self.limits, q, d))
+        found = self._add(own, _bounds_of_means(self.limits.n, largest, q, d))
         quotients = np.zeros((q, d), dtype=np.int64)
         if found is not None:
             # [SMO07] step 4: P_1 computes the quotients and sends them to each party.
-            quotients[:] = self._quotients(found[:q], found[q:], otherwise, least)
+            quotients[:] = _quotients(found[:q], found[q:], otherwise, largest, least)
         self._broadcast(quotients)
-        if (np.abs(quotients) > self.limits.largest).any():
+        if (np.abs(quotients) > largest).any():
             raise self._blame_leader("centroids")
         return quotients
 
@@ -192,14 +185,6 @@ class PaillierMode(Mode):
             raise _impossible("a sum is beyond its bound")
         return sums
 
-    def _quotients(self, sizes: Sequence[int], sums: Sequence[int], otherwise: np.ndarray, least: int) -> np.ndarray:
-        _check_sizes(sizes)
-        t, T = np.array(sizes, dtype=np.int64)[:, None], np.array(sums, dtype=np.int64).reshape(otherwise.shape)
-        if (np.abs(T) > t * self.limits.largest).any():
-            raise _impossible("a cluster's sum is larger than its number of rows allows")
-        divisors = np.maximum(t, 1)
-        return np.where(t >= least, (T + divisors // 2) // divisors, otherwise)
-
     def _broadcast(self, numbers: np.ndarray) -> None:
         """Send the leader's numbers to all parties, who write them to the array. Rounds: 1."""
         if self._leads:
@@ -225,6 +210,17 @@ def number_of_least(inertias: Sequence[int]) -> int:
     """The number of the smallest inertia; of the first that is equal to it but for a rounding."""
     least = min(inertias)
     return next(n for n, each in enumerate(inertias) if each * _SAME_INERTIA <= least * (_SAME_INERTIA + 1))
+
+
+def _quotients(
+    sizes: Sequence[int], sums: Sequence[int], otherwise: np.ndarray, largest: int, least: int
+) -> np.ndarray:
+    _check_sizes(sizes)
+    t, T = np.array(sizes, dtype=np.int64)[:, None], np.array(sums, dtype=np.int64).reshape(otherwise.shape)
+    if (np.abs(T) > t * largest).any():
+        raise _impossible("a cluster's sum is larger than its number of rows allows")
+    divisors = np.maximum(t, 1)
+    return np.where(t >= least, (T + divisors // 2) // divisors, otherwise)
 
 
 def _check_sizes(sizes: Sequence[int]) -> None:
