@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secure_kmeans.crypto.paillier import PrivateKey
-from secure_kmeans.errors import JobError, ProtocolError, RoleError
+from secure_kmeans.errors import ProtocolError, RoleError
 from secure_kmeans.job.ledger import Entry, Ledger
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.protocols.smo07 import addition, paillier_mode
@@ -133,7 +133,7 @@ class TestMeans:
 
 class TestOthers:
     def test_totals(self) -> None:
-        bounds = [0, 5, 1 << 200, 1 << 249]
+        bounds = [0, 7, 1 << 200, 1 << 249]
         own = [[0, 2, 1 << 199, -(1 << 248)], [0, -7, 1 << 199, -(1 << 248)]]
         found = Run(small_job(2), lambda mode, rank: mode.totals(own[rank], bounds)).answer
         assert found == [0, -5, 1 << 200, -(1 << 249)]
@@ -233,7 +233,9 @@ class TestRefusals:
 
     def test_a_party_that_uses_another_plaintext(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def spoiled(context: Any, values: Sequence[int], **options: Any) -> Any:
-            return addition.multi_party_addition(context, [1 << (BITS - 10)] if context.rank == 1 else values, **options)
+            return addition.multi_party_addition(
+                context, [1 << (BITS - 10)] if context.rank == 1 else values, **options
+            )
 
         monkeypatch.setattr(paillier_mode, "multi_party_addition", spoiled)
         self.refused([[[0]], [[0]]], [[3], [3]], "a sum is beyond its bound")
