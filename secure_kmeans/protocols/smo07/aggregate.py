@@ -1,4 +1,4 @@
-"""The mode "aggregate": sums under pairwise masks and quotients on shares, so that no single party learns any total.
+"""The mode "aggregate": sums under pairwise masks, quotients on shares; no single party learns more than the results.
 
 Let parties 1 to P, P >= 3, be those of the job, in its order.
 
