@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -28,6 +28,10 @@ from secure_kmeans.words import column_title, counted, key, listed, may_be_value
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+BLOCK_ROWS: Final = 1 << 16
+"""Rows of a block: small enough for a processor's cache, and for exact sums in double precision."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ class Table:
             known = scaling, scaling.apply(self.rows)
             self.__dict__["_scaled"] = known
         return known[1]
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The rows in order, (m, len(columns)), in blocks of up to :data:`BLOCK_ROWS`."""
+        for start in range(0, len(self.rows), BLOCK_ROWS):
+            yield self.rows[start : start + BLOCK_ROWS]
 
     def save_rows(self, path: str | Path) -> None:
         """Save the rows to a new file that only its owner may read, for :func:`load_rows`.

@@ -42,14 +42,14 @@ Each has a --help of its own. For completion in bash: eval "$(secure-kmeans comp
 
 
 @click.command(cls=FormOfOptions, context_settings=SETTINGS, epilog=_FORMS)
-@shared_options("data", "columns", "parties", "hiding", "clusters", "algorithm")
+@shared_options("data", "protocol", "columns", "parties", "addition", "hiding", "clusters", "algorithm")
 @option("--skip-plaintext", is_flag=True, help="Do not run the plaintext baseline on all rows for comparison.")
 @shared_options("output")
 @click.version_option(VERSION, message="secure_kmeans %(version)s")
 def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
-    """Cluster several parties' rows or columns on secret shares, and compare with a plaintext run.
+    """Cluster several parties' rows or columns, encrypted, and compare with a plaintext run.
 
-    All parties and the dealer run on this machine, each in a process of its own that reads its own table only.
+    All roles run on this machine, each in a process of its own. A party's process reads its own table only.
     Without options: the 200 mall customers, split between two parties, in five clusters.
     """
     from secure_kmeans.app import commands, console
@@ -78,8 +78,8 @@ def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
     "--state",
     type=FILE,
     metavar="DIR",
-    help="Where a party keeps its shares after each iteration, to resume from, and its share of a model that is not "
-    "public; of a prediction, where its share of the model is.  [default: state/JOB or state/JOB/NAME; of a "
+    help="Where a party keeps what it needs after each iteration, to resume from, and its share of a model that is "
+    "not public; of a prediction, where its share of the model is.  [default: state/JOB or state/JOB/NAME; of a "
     "prediction, all folders below state]",
 )
 @option("--listen", metavar="HOST:PORT", help="Listen here, not at the job's address: behind a router, say.")

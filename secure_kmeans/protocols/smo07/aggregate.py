@@ -88,13 +88,13 @@ class AggregateMode(Mode):
 
     def __init__(self, context: Context[Smo07Job], limits: Limits) -> None:
         assert len(context.parties) > COMPUTING, "one party deals the masks of two others"
-        assert limits.largest < 1 << 31, "a secret quotient has 31 bits and a sign"
+        assert max(limits.largest, limits.largest_by_column) < 1 << 31, "a secret quotient has 31 bits and a sign"
         if limits.n > MOST_ROWS:
             raise JobError(
                 f'mode: "aggregate" counts up to {counted(MOST_ROWS, "row")} in secret, the parties have '
                 f'{counted(limits.n, "row")}; use {key("mode")} "paillier"'
             )
-        self._context, self._limits = context, limits
+        self._context, self.limits = context, limits
         self._names, self._rank = context.parties, context.rank
         self._masks = _Masks(context)
         self._core: Core | None = None
@@ -133,6 +133,7 @@ class AggregateMode(Mode):
         own_counts: np.ndarray,
         otherwise: np.ndarray,
         *,
+        largest: int,
         least: int,
         iteration: int | None,
     ) -> np.ndarray:
@@ -150,7 +151,7 @@ class AggregateMode(Mode):
         sums, counts = np.ascontiguousarray(shares[:, :d]), np.ascontiguousarray(shares[:, d])
         result = np.ascontiguousarray(otherwise)
         if self._core is not None:
-            step = self._steps.means(self._core, sums, counts, result, self._limits.largest, least)
+            step = self._steps.means(self._core, sums, counts, result, largest, least)
             result = self._core.execute(step)
         return self._published(result, self._names[COMPUTING:])
 
