@@ -19,7 +19,7 @@ from tests.threads import MemoryMesh, Threads, threads_of
 LARGEST = (1 << 31) - 1
 """The largest coordinate that a run may have."""
 
-WIDEST = Limits(MOST_ROWS, LARGEST)
+WIDEST = Limits(MOST_ROWS, LARGEST, LARGEST)
 
 
 class KeyedMesh(MemoryMesh):
@@ -71,14 +71,15 @@ def means_of(sums: np.ndarray, counts: np.ndarray, otherwise: np.ndarray, least:
 
 
 def check_means(
-    sums: np.ndarray, counts: np.ndarray, otherwise: np.ndarray, least: int, limits: Limits = WIDEST
+    sums: np.ndarray, counts: np.ndarray, otherwise: np.ndarray, least: int, largest: int = LARGEST
 ) -> Threads:
     """Compare the means of all parties with plain integers."""
-    threads = at_each_party(
-        len(sums),
-        lambda mode, rank: mode.means(sums[rank], counts[rank], otherwise, least=least, iteration=1).tolist(),
-        limits,
-    )
+
+    def means(mode: AggregateMode, rank: int) -> list[list[int]]:
+        numbers = sums[rank], counts[rank], otherwise
+        return mode.means(*numbers, largest=largest, least=least, iteration=1).tolist()
+
+    threads = at_each_party(len(sums), means)
     assert threads.answers == [means_of(sums, counts, otherwise, least)] * len(sums)
     return threads
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secure_kmeans.errors import JobError, RoleError
+from secure_kmeans.errors import RoleError
 from secure_kmeans.protocols.smo07.aggregate import LOW_BITS, MOST_INERTIA_BITS, AggregateMode
 from secure_kmeans.protocols.smo07.job import MOST_ROWS
-from tests.protocols.aggregating import LARGEST, WIDEST, at_each_party, check_means, split
+from tests.protocols.aggregating import LARGEST, at_each_party, check_means, split
 from tests.stated_costs import DEALT, ROUNDS, TO_EACH, stated
 from tests.threads import MemoryMesh
 
@@ -68,7 +67,7 @@ def private_numbers(draw: Any) -> tuple[Any, ...]:
 @given(private_numbers())
 def test_means_are_those_of_plain_integers(numbers: tuple[Any, ...]) -> None:
     sums, counts, otherwise, least, largest = numbers
-    check_means(sums, counts, otherwise, least, replace(WIDEST, largest=largest))
+    check_means(sums, counts, otherwise, least, largest)
 
 
 @pytest.mark.parametrize("least", [1, 2, 100, MOST_ROWS])
@@ -83,7 +82,7 @@ def test_worst_cases(least: int, largest: int) -> None:
     T = np.clip(np.concatenate(columns, axis=1), -limit, limit)
     counts = split(t, 3)
     otherwise = np.where(np.arange(T.size).reshape(T.shape) % 2, largest, -largest)
-    check_means(spread(T, counts), counts, otherwise, least, replace(WIDEST, largest=largest))
+    check_means(spread(T, counts), counts, otherwise, least, largest)
 
 
 @pytest.mark.parametrize("rank", range(4))
@@ -105,7 +104,7 @@ def test_many_clusters() -> None:
     generator = np.random.default_rng(5)
     counts = generator.integers(0, 1000, (3, 3000))
     sums = generator.integers(-(1 << 24), 1 << 24, (3, 3000, 4)) * counts[:, :, None]
-    check_means(sums, counts, 0 * sums[0], 600, replace(WIDEST, largest=1 << 24))
+    check_means(sums, counts, 0 * sums[0], 600, 1 << 24)
 
 
 def test_arrays_that_are_not_contiguous() -> None:
@@ -209,14 +208,14 @@ Stated = Callable[[int], int]
 
 COSTS: dict[str, tuple[Call, Stated, int, int, int | None]] = {
     "means": (
-        lambda mode: mode.means(OWN_SUMS, OWN_COUNTS, OWN_SUMS, least=1, iteration=2),
+        lambda mode: mode.means(OWN_SUMS, OWN_COUNTS, OWN_SUMS, largest=LARGEST, least=1, iteration=2),
         lambda column: stated("means_on_two_shares", column, **DIVISION),
         8 * Q * (D + 1),
         8 * Q * D,
         28,
     ),
     "means from a least size": (
-        lambda mode: mode.means(OWN_SUMS, OWN_COUNTS, OWN_SUMS, least=3, iteration=2),
+        lambda mode: mode.means(OWN_SUMS, OWN_COUNTS, OWN_SUMS, largest=LARGEST, least=3, iteration=2),
         lambda column: stated("divide_by_secret_from", column, **DIVISION) + stated("opened", column, m=Q * D, S=8),
         8 * Q * (D + 1),
         8 * Q * D,
@@ -274,15 +273,6 @@ def test_costs_of_totals(parties: int) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals
-
-
-def test_more_rows_than_can_be_counted_are_refused() -> None:
-    with pytest.raises(JobError) as caught:
-        at_each_party(3, lambda mode, _: mode, replace(WIDEST, n=MOST_ROWS + 1))
-    assert str(caught.value) == (
-        'mode: "aggregate" counts up to 16,777,215 rows in secret, the parties have 16,777,216 rows; '
-        'use mode "paillier"'
-    )
 
 
 @pytest.mark.parametrize("culprit", [1, 2, 3])

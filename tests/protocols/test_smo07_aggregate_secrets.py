@@ -25,7 +25,7 @@ from secure_kmeans.protocols.smo07 import aggregate, on_two_shares
 from secure_kmeans.protocols.smo07.aggregate import LOW_BITS, MASKS, AggregateMode
 from tests.mpc.roles_in_threads import key_between, names_of
 from tests.mpc.test_masks import opened_by, without_a_mask_of_their_own
-from tests.protocols.aggregating import WIDEST, at_each_party
+from tests.protocols.aggregating import LARGEST, WIDEST, at_each_party
 from tests.threads import MemoryMesh, Threads
 
 PARTIES = 5
@@ -80,7 +80,10 @@ def run(numbers: Numbers, **options: Any) -> Threads:
     def body(mode: AggregateMode, rank: int) -> Any:
         counts, sums = numbers.counts[rank], numbers.sums[rank]
         return [
-            *(mode.means(sums[i], counts[i], otherwise, least=least, iteration=i + 1).tolist() for i in (0, 1)),
+            *(
+                mode.means(sums[i], counts[i], otherwise, largest=LARGEST, least=least, iteration=i + 1).tolist()
+                for i in (0, 1)
+            ),
             mode.sizes(counts[2], least),
             mode.best(numbers.inertias[rank], BOUND),
             mode.totals(numbers.totals[rank], [1 << 240] * 2),
