@@ -14,7 +14,7 @@ from secure_kmeans.crypto.paillier import PrivateKey
 from secure_kmeans.errors import JobError, ProtocolError, RoleError
 from secure_kmeans.job.ledger import Entry, Ledger
 from secure_kmeans.net.mesh import Mesh
-from secure_kmeans.protocols.smo07 import paillier_mode
+from secure_kmeans.protocols.smo07 import addition, paillier_mode
 from secure_kmeans.protocols.smo07.disclosures import disclosures
 from secure_kmeans.protocols.smo07.job import Smo07Job
 from secure_kmeans.protocols.smo07.mode import Limits
@@ -74,7 +74,7 @@ class Run:
 
 
 def means_of(
-    sums: Sequence[Any], counts: Sequence[Any], otherwise: Any, *, least: int = 1, iteration: int | None = 1
+    sums: Any, counts: Any, otherwise: Any, *, least: int = 1, iteration: int | None = 1
 ) -> Callable[[PaillierMode, int], np.ndarray]:
     """The parties' sums, (parties, q, d), and sizes, (parties, q), as a part of a run."""
     return lambda mode, rank: mode.means(
@@ -232,10 +232,8 @@ class TestRefusals:
         self.refused([[[0]], [[0]]], [[30], [30]], "a sum is beyond its bound")
 
     def test_a_party_that_uses_another_plaintext(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        addition = paillier_mode.multi_party_addition
-
         def spoiled(context: Any, values: Sequence[int], **options: Any) -> Any:
-            return addition(context, [1 << (BITS - 10)] if context.rank == 1 else values, **options)
+            return addition.multi_party_addition(context, [1 << (BITS - 10)] if context.rank == 1 else values, **options)
 
         monkeypatch.setattr(paillier_mode, "multi_party_addition", spoiled)
         self.refused([[[0]], [[0]]], [[3], [3]], "a sum is beyond its bound")
