@@ -233,7 +233,9 @@ class TestRefusals:
 
     def test_a_party_that_uses_another_plaintext(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def spoiled(context: Any, values: Sequence[int], **options: Any) -> Any:
-            return addition.multi_party_addition(context, [1 << (BITS - 10)] if context.rank == 1 else values, **options)
+            return addition.multi_party_addition(
+                context, [1 << (BITS - 10)] if context.rank == 1 else values, **options
+            )
 
         monkeypatch.setattr(paillier_mode, "multi_party_addition", spoiled)
         self.refused([[[0]], [[0]]], [[3], [3]], "a sum is beyond its bound")
