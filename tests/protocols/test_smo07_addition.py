@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secure_kmeans.crypto.paillier import random_unit, signed
 from secure_kmeans.errors import ProtocolError, RoleError
 from secure_kmeans.job import Party
 from secure_kmeans.protocols.base import Context
@@ -17,9 +18,7 @@ from secure_kmeans.protocols.smo07.addition import (
     multi_party_addition,
     new_key,
     product_at_leader,
-    random_unit,
     room,
-    signed,
 )
 from tests.protocols.adding import BITS, add, at_each_party, job_of, key_for, small_key
 from tests.protocols.toy.mean import MeanJob

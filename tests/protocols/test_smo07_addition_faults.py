@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from secure_kmeans.crypto.paillier import PrivateKey
+from secure_kmeans.crypto.paillier import PrivateKey, signed
 from secure_kmeans.errors import RoleError
 from secure_kmeans.protocols.base import Context
 from secure_kmeans.protocols.smo07 import addition
-from secure_kmeans.protocols.smo07.addition import multi_party_addition, product_at_leader, signed
+from secure_kmeans.protocols.smo07.addition import multi_party_addition, product_at_leader
 from secure_kmeans.protocols.smo07.frames import BINDING_BYTES, bound, label_of
 from tests.protocols.adding import BITS, Added, add, at_each_party, forging, job_of, key_for, small_key
 

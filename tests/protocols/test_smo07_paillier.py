@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secure_kmeans.crypto.paillier import PrivateKey
-from secure_kmeans.errors import JobError, ProtocolError, RoleError
+from secure_kmeans.errors import ProtocolError, RoleError
 from secure_kmeans.job.ledger import Entry, Ledger
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.protocols.smo07 import addition, paillier_mode
@@ -133,7 +133,7 @@ class TestMeans:
 
 class TestOthers:
     def test_totals(self) -> None:
-        bounds = [0, 5, 1 << 200, 1 << 249]
+        bounds = [0, 7, 1 << 200, 1 << 249]
         own = [[0, 2, 1 << 199, -(1 << 248)], [0, -7, 1 << 199, -(1 << 248)]]
         found = Run(small_job(2), lambda mode, rank: mode.totals(own[rank], bounds)).answer
         assert found == [0, -5, 1 << 200, -(1 << 249)]

@@ -38,12 +38,11 @@ Differs from the paper:
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from secure_kmeans.crypto.paillier import Ciphertext, CiphertextError, PrivateKey, PublicKey
+from secure_kmeans.crypto.paillier import Ciphertext, CiphertextError, PrivateKey, PublicKey, random_unit, signed
 from secure_kmeans.errors import ProtocolError
 from secure_kmeans.protocols.base import Context
 from secure_kmeans.protocols.smo07.frames import BINDING_BYTES, bound, label_of, receive, send, unbound
@@ -282,14 +281,6 @@ class _Ring:
             raise self.context.mesh.blame(peer, f"it sent a ciphertext that cannot be used: {error}") from None
 
 
-def random_unit(n: int) -> int:
-    """A uniform number below n that has an inverse modulo n, from the operating system's entropy."""
-    while True:
-        unit = secrets.randbelow(n)
-        if math.gcd(unit, n) == 1:
-            return unit
-
-
 def product_at_leader(context: Context[Any], shares: Shares) -> list[int] | None:
     """Show the numbers to the leader: all parties send it their shares, and it multiplies them. All parties call this.
 
@@ -323,8 +314,3 @@ def product_at_leader(context: Context[Any], shares: Shares) -> list[int] | None
                 raise context.mesh.blame(party, "it sent a share that is no unit modulo N")
             products[position] = products[position] * residue % n
     return [signed(product, n) for product in products]
-
-
-def signed(residue: int, n: int) -> int:
-    """The integer between -n / 2 and n / 2 that a residue modulo n, n odd, stands for."""
-    return residue if residue <= n // 2 else residue - n

@@ -21,7 +21,8 @@ from typing import Final
 
 import numpy as np
 
-from secure_kmeans.crypto.paillier import Packing, PrivateKey
+from secure_kmeans.crypto.packed_integers import Packing
+from secure_kmeans.crypto.paillier import PrivateKey
 from secure_kmeans.errors import JobError, ProtocolError, RoleError
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.protocols.base import Context
