@@ -22,6 +22,7 @@ from secure_kmeans.app.grids import Column, fitted, plain
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
 from secure_kmeans.job.result import Progress
+from secure_kmeans.protocols import protocol_of
 from secure_kmeans.words import printable
 
 if TYPE_CHECKING:
@@ -210,9 +211,23 @@ def _print_disclosures(job: Job, disclosures: Sequence[Disclosure], title: str) 
     for key in ("purpose", "contact"):
         if text := getattr(job, key):
             out.print(f"[bold]{key}[/bold]  {plain(text)}", soft_wrap=True, emoji=False)
+    if facts := facts_of(job):
+        out.print(facts)
     out.print(_grid_of(disclosures, title, starts=getattr(job, "restarts", 1)))
     if getattr(job, "engine", None) == "crypten":
         out.print("[yellow]The engine is CrypTen's own circuits: for comparison only, many times slower.[/yellow]")
+
+
+def facts_of(job: Job) -> Grid | None:
+    """What a person should know of a job's run beside its disclosures; None where there is nothing."""
+    facts = protocol_of(job.protocol).facts(job)
+    if not facts:
+        return None
+    grid = Grid.grid(padding=(0, 3))
+    for name, text in facts.items():
+        grid.add_row(plain(name), plain(text))
+    grid.add_row("")
+    return grid
 
 
 def _grid_of(announced: Sequence[Disclosure], title: str, *, starts: int) -> Grid | Group:

@@ -241,6 +241,11 @@ class Protocol(ABC, Generic[J, R]):
     def disclosures(self, job: J | None) -> tuple[Disclosure, ...]:
         """All that a run of this job may disclose; of any job where it is None."""
 
+    def facts(self, job: J) -> dict[str, str]:
+        """What a person should know of a job's run beside its disclosures: text by a name such as "mode"."""
+        del job
+        return {}
+
     @abstractmethod
     def run(self, context: Context[J]) -> R | None:
         """Take part as ``context.role``. Returns a party's result; a helper has none."""

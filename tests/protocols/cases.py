@@ -16,9 +16,10 @@ from secure_kmeans.plaintext.conclusion import conclude
 from secure_kmeans.plaintext.kmeans import number_of_best
 from secure_kmeans.plaintext.losses import inertia
 from secure_kmeans.protocols.shk import ShkJob
+from secure_kmeans.protocols.smo07 import Smo07Job
 from secure_kmeans.protocols.svk import SvkJob
 from secure_kmeans.tables import Table
-from tests.protocols import columns
+from tests.protocols import columns, leading
 from tests.protocols.test_costs_of_lloyd import symbols_of
 from tests.protocols.toy.mean import MEAN_PROTOCOL, MeanJob
 from tests.stated_costs import ROUNDS, TO_EACH, stated
@@ -289,6 +290,73 @@ def _bytes_of(told: Sequence[Any]) -> int:
     return sum(len(encode_object(each)) for each in told)
 
 
+class Smo07Case(Case):
+    """SMO07 by multi-party addition: one start within the moments, 70 rows, 2 columns, 4 clusters."""
+
+    name, title = "smo07", "smo07"
+    numbers_of_parties = (3, 10)
+    rows = np.random.default_rng(4).random((70, 2))
+    keys: ClassVar[dict[str, Any]] = {"seed": 5}
+
+    def job(self, parties: int) -> Smo07Job:
+        given = {"precision_bits": 24, "scaling": Scaling.of(lower=(0.0, 0.0), upper=(1.0, 1.0))} | self.keys
+        return leading.job_for(self.rows, parties, 4, **given)
+
+    def tables(self, job: Job) -> dict[str, Table]:
+        assert isinstance(job, Smo07Job)
+        return split(self.rows, job, job.columns)
+
+    def check_against_oracle(self, job: Job, tables: dict[str, Table], results: Sequence[Any]) -> None:
+        assert isinstance(job, Smo07Job)
+        leading.check_results_against_plaintext(job, tables, results)
+
+    def own(self, result: Any) -> Any:
+        return result.own.labels
+
+    def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
+        """Row counts, moments, iterations, the final means: each an addition; keys of 256 bytes.
+
+        The leader waits for the others' rows and digests, and in an addition for the ciphertexts and for the shares. It
+        sends a key in each iteration and before the first, a ciphertext of 512 bytes to the second party, and all
+        totals or centroids to all others.
+        """
+        others, model = len(job.parties) - 1, results[0].common
+        iterations, k, d = model.n_iter, job.n_clusters, len(job.columns)  # type: ignore[attr-defined]
+        return self._costs(others, iterations, k, d)
+
+    def _costs(self, others: int, iterations: int, k: int, d: int) -> tuple[int, int]:
+        raise NotImplementedError
+
+
+class AggregateCase(Smo07Case):
+    """The same in the mode "aggregate"."""
+
+    title = "smo07-aggregate"
+    keys: ClassVar[dict[str, Any]] = {"seed": 5, "mode": "aggregate", "min_cluster_size": 5}
+
+    def masked_to(self, job: Job, sender: str) -> str:
+        """The first party, which itself sends results to all others."""
+        del sender
+        return job.names[0]
+
+    def _costs(self, others: int, iterations: int, k: int, d: int) -> tuple[int, int]:
+        """Of the first party: it gathers masked numbers, divides with the second, and sends results to the others."""
+        symbols = {"q": k, "d": d, "k": k}
+
+        def step(e: int) -> np.ndarray:
+            given = symbols | {"e": e}
+            division = np.array([stated("divide_by_secret", each, **given) for each in (ROUNDS, TO_EACH)])
+            limits = [stated("less_than", TO_EACH, m=m * k, b=26) for m in (24, 25)]
+            return division + np.array([2, 8 * k * d + limits[1] - limits[0] + 8 * k * d * (others - 1)])
+
+        grid, by_column = (math.ceil(math.ceil(1.02 * 2**bits) / 2**25) + 3 for bits in (24, 30))
+        total = np.array([2, (8 + 32) * others])  # rows, and the digest of the start
+        total += [1, 32 * 2 * d * others]  # moments
+        total += iterations * step(grid) + step(by_column)
+        rounds, sent = total.tolist()
+        return rounds, sent
+
+
 class MeanCase(Case):
     """The protocol of the tests: a private mean of each of three columns."""
 
@@ -320,4 +388,4 @@ class MeanCase(Case):
         return 1 + len(job.columns), 8 * others + 8 * len(job.columns)
 
 
-CASES: tuple[Case, ...] = (ShkCase(), SvkCase(), AlignedSvkCase(), HiddenSvkCase(), MeanCase())
+CASES: tuple[Case, ...] = (ShkCase(), SvkCase(), AlignedSvkCase(), HiddenSvkCase(), AggregateCase(), MeanCase())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,12 +43,13 @@ class ClearMode(Mode):
         own_counts: np.ndarray,
         otherwise: np.ndarray,
         *,
+        largest: int,
         least: int,
         iteration: int | None,
     ) -> np.ndarray:
         del iteration
-        assert (np.abs(own_sums) <= own_counts[:, None] * self.limits.largest).all()
-        assert (np.abs(otherwise) <= self.limits.largest).all()
+        assert (np.abs(own_sums) <= own_counts[:, None] * largest).all()
+        assert (np.abs(otherwise) <= largest).all()
         T: np.ndarray = np.add.reduce(self.context.exchange(np.ascontiguousarray(own_sums)))
         t: np.ndarray = np.add.reduce(self.context.exchange(own_counts))
         divisors = np.maximum(t, 1)[:, None]
@@ -95,7 +96,13 @@ def tables_of(job: Smo07Job, rows: np.ndarray, shares: Sequence[int] | None = No
 def check_against_plaintext(job: Smo07Job, rows: np.ndarray, shares: Sequence[int] | None = None) -> KMeansModel:
     """Run a job, and compare everything with the plaintext run from the same start; return the model."""
     tables = tables_of(job, rows, shares)
-    results: list[KMeansResult] = run_protocol(job, tables)[0]
+    return check_results_against_plaintext(job, tables, run_protocol(job, tables)[0])
+
+
+def check_results_against_plaintext(
+    job: Smo07Job, tables: Mapping[str, Table], results: Sequence[KMeansResult]
+) -> KMeansModel:
+    """Compare the parties' results with the plaintext run from the same start; return the model."""
     model = results[0].common
     assert model is not None
     assert all(result.common == model for result in results)

@@ -24,7 +24,7 @@ TIES = np.array([[x, y] for x in (0.0, 1.0, 2.0) for y in (0.0, 1.0, 2.0)] * 2) 
 
 
 @pytest.fixture(autouse=True)
-def _clear(monkeypatch: pytest.MonkeyPatch) -> None:
+def clear(monkeypatch: pytest.MonkeyPatch) -> None:
     without_protection(monkeypatch)
 
 
@@ -178,5 +178,5 @@ class TestJob:
             job_for(BLOBS, 3, 4, mode="aggregate", key_bits=3072)
 
     def test_starts_at_rows_are_refused(self) -> None:
-        with pytest.raises(JobError, match="init: it should be one of moments, uniform here, not farthest"):
+        with pytest.raises(JobError, match="init: Input should be 'moments' or 'uniform'"):
             job_for(BLOBS, 3, 4, init="farthest")

@@ -12,7 +12,7 @@ from secure_kmeans.job.model import KMeansResult
 from secure_kmeans.protocols.base import Context, Protocol
 from secure_kmeans.protocols.kmeans_checks import check_digits, check_fit
 from secure_kmeans.protocols.smo07.checks import check_all_rows
-from secure_kmeans.protocols.smo07.disclosures import disclosures
+from secure_kmeans.protocols.smo07.disclosures import disclosures, facts
 from secure_kmeans.protocols.smo07.job import Smo07Job
 from secure_kmeans.tables import Table, check_together
 
@@ -44,6 +44,10 @@ class Smo07(Protocol[Smo07Job, KMeansResult]):
     def disclosures(self, job: Smo07Job | None) -> tuple[Disclosure, ...]:
         """See :mod:`~secure_kmeans.protocols.smo07.disclosures`."""
         return disclosures(job)
+
+    def facts(self, job: Smo07Job) -> dict[str, str]:
+        """The mode, who leads, and what it means where two parties take part."""
+        return facts(job)
 
     def run(self, context: Context[Smo07Job]) -> KMeansResult:
         """See the module ``run``."""

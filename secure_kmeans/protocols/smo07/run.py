@@ -166,6 +166,7 @@ class _Part:
             own_sums.reshape(-1, C.shape[2]),
             own_sizes.reshape(-1),
             C.reshape(-1, C.shape[2]),
+            largest=self.mode.limits.largest,
             least=self.job.fewest_to_move,
             iteration=state.iteration + 1,
         )
@@ -226,7 +227,12 @@ class _Part:
         job, bits = self.job, self.job.mean_bits(self.n)
         sums, sizes = self.own.sums_by_column(before, bits)
         means = self.mode.means(
-            sums, sizes, grid_by_column(job, grid, self.n), least=job.fewest_to_move, iteration=None
+            sums,
+            sizes,
+            grid_by_column(job, grid, self.n),
+            largest=self.mode.limits.largest_by_column,
+            least=job.fewest_to_move,
+            iteration=None,
         )
         return job.scaling.by_column.invert(FixedPoint(bits).decode(means))
 
