@@ -86,6 +86,11 @@ def job_for(rows: np.ndarray, parties: int, n_clusters: int, **keys: Any) -> Smo
     return Smo07Job.of(**usual | keys)
 
 
+def with_small_keys(job: Smo07Job) -> Smo07Job:
+    """The job with keys of a size that no job may have: quick, and not safe."""
+    return job.model_copy(update={"key_bits": 512}) if job.mode == "paillier" else job
+
+
 def tables_of(job: Smo07Job, rows: np.ndarray, shares: Sequence[int] | None = None) -> dict[str, Table]:
     """Each party's rows, as many as ``shares`` says; as evenly as possible if not given."""
     ends = np.cumsum(shares)[:-1] if shares is not None else len(job.parties)

@@ -1,4 +1,4 @@
-"""The mode "aggregate": sums under pairwise masks and quotients on shares, so that no single party learns any total.
+"""The mode "aggregate": sums under pairwise masks, quotients on shares; no single party learns more than the results.
 
 Let parties 1 to P, P >= 3, be those of the job, in its order.
 
@@ -43,11 +43,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from secure_kmeans.crypto.prg import Prg
-from secure_kmeans.errors import JobError
 from secure_kmeans.protocols.base import Context
 from secure_kmeans.protocols.smo07.job import MOST_ROWS, Smo07Job
 from secure_kmeans.protocols.smo07.mode import Limits, Mode
-from secure_kmeans.words import counted, key
 
 if TYPE_CHECKING:  # Numba takes a while to import, and only three roles need it
     from secure_kmeans.mpc.core import Core
@@ -79,21 +77,13 @@ class AggregateMode(Mode):
     context : Context
         Of a job of three parties or more.
     limits : Limits
-
-    Raises
-    ------
-    JobError
-        Where the parties have 2^24 rows or more.
+        Of fewer than 2^24 rows.
     """
 
     def __init__(self, context: Context[Smo07Job], limits: Limits) -> None:
         assert len(context.parties) > COMPUTING, "one party deals the masks of two others"
         assert max(limits.largest, limits.largest_by_column) < 1 << 31, "a secret quotient has 31 bits and a sign"
-        if limits.n > MOST_ROWS:
-            raise JobError(
-                f'mode: "aggregate" counts up to {counted(MOST_ROWS, "row")} in secret, the parties have '
-                f'{counted(limits.n, "row")}; use {key("mode")} "paillier"'
-            )
+        assert limits.n <= MOST_ROWS, "a secret count has 24 bits"
         self._context, self.limits = context, limits
         self._names, self._rank = context.parties, context.rank
         self._masks = _Masks(context)
@@ -143,7 +133,8 @@ class AggregateMode(Mode):
         ``otherwise`` is opened in its place.
 
         Rounds: 28. Bytes: ``8 q (d + 1)`` from parties 3 to P. ``step + 8 q d`` from parties 1 and 2, where the step is
-        ``divide_by_secret``, and ``8 q d (P - 2)`` besides from party 1.
+        ``divide_by_secret``, or ``divide_by_secret_from`` where ``least`` is above 1; ``8 q d (P - 2)`` besides from
+        party 1.
         """
         del iteration  # of a disclosure to the leader, of which there is none
         d = own_sums.shape[1]

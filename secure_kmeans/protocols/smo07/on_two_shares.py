@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from secure_kmeans.job.fixed_point import LARGEST_COUNT_BITS, bits_to_hold
+from secure_kmeans.job.fixed_point import LARGEST_COUNT_BITS
 from secure_kmeans.mpc.argmin import argmin_one_hot
 from secure_kmeans.mpc.comparison import less_than
 from secure_kmeans.mpc.core import Core
@@ -96,9 +96,9 @@ def first_smallest(core: Core, totals: np.ndarray, low_bits: int, bound: int) ->
     (1,) int64; zeros at the dealer. Rounds: 1 more than an argmin takes. With two parts 11 more than two argmins: the
     exact shift takes 4, the product 1, the comparison 4, and the openings 2.
     """
-    low, bits = np.ascontiguousarray(totals[:, -1:]), bits_to_hold(bound + 1) + 1
+    low, bits = np.ascontiguousarray(totals[:, -1:]), _bits_of_differences(bound)
     if totals.shape[1] == 2:
-        high, high_bits = np.ascontiguousarray(totals[:, :1]), bits_to_hold((bound >> low_bits) + 1) + 1
+        high, high_bits = np.ascontiguousarray(totals[:, :1]), _bits_of_differences(bound >> low_bits)
         carry = (yield from shift_right(core, low[:, 0], low_bits))[:, None]
         high, low = high + carry, low - (carry << low_bits)
         chosen = yield from argmin_one_hot(core, high, high_bits)
@@ -107,6 +107,11 @@ def first_smallest(core: Core, totals: np.ndarray, low_bits: int, bound: int) ->
         low, bits = low + (larger << low_bits), low_bits + 2
     chosen = yield from argmin_one_hot(core, low, bits)
     return (yield from _opened(core, np.arange(len(low)) @ chosen))
+
+
+def _bits_of_differences(bound: int) -> int:
+    """Bits of a difference of two integers from 0 to ``bound``, its sign included; at least 2."""
+    return max(2, bound.bit_length() + 1)
 
 
 def _opened(core: Core, shares: np.ndarray) -> Step[np.ndarray]:
