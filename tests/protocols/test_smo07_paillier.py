@@ -233,7 +233,9 @@ class TestRefusals:
 
     def test_a_party_that_uses_another_plaintext(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def spoiled(context: Any, values: Sequence[int], **options: Any) -> Any:
-            return addition.multi_party_addition(context, [1 << (BITS - 10)] if context.rank == 1 else values, **options)
+            return addition.multi_party_addition(
+                context, [1 << (BITS - 10)] if context.rank == 1 else values, **options
+            )
 
         monkeypatch.setattr(paillier_mode, "multi_party_addition", spoiled)
         self.refused([[[0]], [[0]]], [[3], [3]], "a sum is beyond its bound")
@@ -264,6 +266,13 @@ class TestRoom:
     def test_the_plaintexts_of_an_iteration(self) -> None:
         assert check_room(job_of(5, n_init=1, n_clusters=4), Limits(500_000, 1 << 21, 1 << 21)) == 1
         assert check_room(job_of(5, n_init=5, n_clusters=9), Limits(500_000, 1 << 21, 1 << 21)) > 1
+
+    @pytest.mark.parametrize("limits", [Limits(1 << 30, 1 << 31, 1), Limits(1 << 31, 1, 1 << 31)])
+    def test_a_sum_that_fits_into_no_plaintext_is_refused(self, limits: Limits) -> None:
+        job = job_of(2)
+        check_room(job, limits)
+        with pytest.raises(JobError, match=r"^key_bits: "):
+            check_room(job.model_copy(update={"key_bits": 64}), limits)
 
 
 def test_with_a_key_of_usual_size() -> None:
