@@ -94,7 +94,7 @@ class SplitByRowsOfSmo07(Rows[Smo07Job]):
         super().check_parameters(estimator)
         refuse_given(estimator, ("hide_counts",), "smo07 hides the sizes unless reveal_sizes is set; leave it out")
         refuse_given(estimator, ("resolution",), "smo07 discloses all digits of the centers; leave it out")
-        if not is_one_of(estimator.engine, ShkJob.engine):
+        if not is_one_of(estimator.engine, ShkJob.default_of("engine")):
             raise JobError("engine: smo07 has no choice of it; leave it out")
         if is_one_of(estimator.disclose_centroids, "nobody"):
             raise JobError("disclose_centroids: with smo07 all parties know the centers; leave it out")
