@@ -313,19 +313,30 @@ class Smo07Case(Case):
     def own(self, result: Any) -> Any:
         return result.own.labels
 
-    def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
-        """Row counts, moments, iterations, the final means: each an addition; keys of 256 bytes.
+    def masked_to(self, job: Job, sender: str) -> str:
+        """The first party, which itself sends results to all others."""
+        del sender
+        return job.names[0]
 
-        The leader waits for the others' rows and digests, and in an addition for the ciphertexts and for the shares. It
-        sends a key in each iteration and before the first, a ciphertext of 512 bytes to the second party, and all
-        totals or centroids to all others.
-        """
+    def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
+        """Row counts, moments, iterations and the final means."""
         others, model = len(job.parties) - 1, results[0].common
         iterations, k, d = model.n_iter, job.n_clusters, len(job.columns)  # type: ignore[attr-defined]
         return self._costs(others, iterations, k, d)
 
     def _costs(self, others: int, iterations: int, k: int, d: int) -> tuple[int, int]:
-        raise NotImplementedError
+        """Of the first party, the leader. Each addition fits into one plaintext.
+
+        It waits for the others' rows and digests, and in an addition for the ciphertext and for the shares. It sends a
+        key for each addition, a ciphertext of 512 bytes to the second party, and all totals or centroids to all others.
+        """
+        addition = np.array([2, (256 + 35) * others + 32 + 512])
+        largest_total = self.rows.shape[0] * math.ceil(1.02 * 2**24) ** 2
+        total = np.array([2, (8 + 32) * others])  # rows, and the digest of the start
+        total += addition + [0, 2 * d * (largest_total.bit_length() // 8 + 1) * others]  # moments
+        total += (iterations + 1) * (addition + [0, 8 * k * d * others])
+        rounds, sent = total.tolist()
+        return rounds, sent
 
 
 class AggregateCase(Smo07Case):
@@ -333,11 +344,6 @@ class AggregateCase(Smo07Case):
 
     title = "smo07-aggregate"
     keys: ClassVar[dict[str, Any]] = {"seed": 5, "mode": "aggregate", "min_cluster_size": 5}
-
-    def masked_to(self, job: Job, sender: str) -> str:
-        """The first party, which itself sends results to all others."""
-        del sender
-        return job.names[0]
 
     def _costs(self, others: int, iterations: int, k: int, d: int) -> tuple[int, int]:
         """Of the first party: it gathers masked numbers, divides with the second, and sends results to the others."""
@@ -388,4 +394,12 @@ class MeanCase(Case):
         return 1 + len(job.columns), 8 * others + 8 * len(job.columns)
 
 
-CASES: tuple[Case, ...] = (ShkCase(), SvkCase(), AlignedSvkCase(), HiddenSvkCase(), AggregateCase(), MeanCase())
+CASES: tuple[Case, ...] = (
+    ShkCase(),
+    SvkCase(),
+    AlignedSvkCase(),
+    HiddenSvkCase(),
+    Smo07Case(),
+    AggregateCase(),
+    MeanCase(),
+)
