@@ -35,7 +35,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from secure_kmeans.app.forms import run_command
-from secure_kmeans.crypto.paillier import Packing
+from secure_kmeans.crypto.packed_integers import Packing
 from secure_kmeans.errors import DataError
 from secure_kmeans.job import Job, Party, Role
 from secure_kmeans.job.ledger import Disclosure, Ledger, When
@@ -184,7 +184,8 @@ def information_gain(counts: Sequence[Sequence[int]]) -> float:
     """The bits that an attribute's category says about the class: [ID3] H(S) - sum |S_v| / |S| H(S_v)."""
     of_classes = [sum(each) for each in zip(*counts, strict=True)]
     n = sum(of_classes)
-    return entropy(of_classes) - sum(sum(of_category) / n * entropy(of_category) for of_category in counts)
+    gain: float = entropy(of_classes) - sum(sum(each) / n * entropy(each) for each in counts)
+    return gain
 
 
 def private_counts(

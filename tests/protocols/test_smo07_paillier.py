@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secure_kmeans.crypto.paillier import PrivateKey
-from secure_kmeans.errors import ProtocolError, RoleError
+from secure_kmeans.errors import JobError, ProtocolError, RoleError
 from secure_kmeans.job.ledger import Entry, Ledger
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.protocols.smo07 import addition, paillier_mode
