@@ -267,6 +267,13 @@ class TestRoom:
         assert check_room(job_of(5, n_init=1, n_clusters=4), Limits(500_000, 1 << 21, 1 << 21)) == 1
         assert check_room(job_of(5, n_init=5, n_clusters=9), Limits(500_000, 1 << 21, 1 << 21)) > 1
 
+    @pytest.mark.parametrize("limits", [Limits(1 << 30, 1 << 31, 1), Limits(1 << 31, 1, 1 << 31)])
+    def test_a_sum_that_fits_into_no_plaintext_is_refused(self, limits: Limits) -> None:
+        job = job_of(2)
+        check_room(job, limits)
+        with pytest.raises(JobError, match=r"^key_bits: "):
+            check_room(job.model_copy(update={"key_bits": 64}), limits)
+
 
 def test_with_a_key_of_usual_size() -> None:
     run = Run(job_of(3), everything, generate=PrivateKey.generate)
