@@ -35,7 +35,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from secure_kmeans.app.forms import run_command
-from secure_kmeans.crypto.paillier import Packing
+from secure_kmeans.crypto.packed_integers import Packing
 from secure_kmeans.errors import DataError
 from secure_kmeans.job import Job, Party, Role
 from secure_kmeans.job.ledger import Disclosure, Ledger, When
@@ -184,7 +184,8 @@ def information_gain(counts: Sequence[Sequence[int]]) -> float:
     """The bits that an attribute's category says about the class: [ID3] H(S) - sum |S_v| / |S| H(S_v)."""
     of_classes = [sum(each) for each in zip(*counts, strict=True)]
     n = sum(of_classes)
-    return entropy(of_classes) - sum(sum(of_category) / n * entropy(of_category) for of_category in counts)
+    gain: float = entropy(of_classes) - sum(sum(each) / n * entropy(each) for each in counts)
+    return gain
 
 
 def private_counts(
@@ -200,10 +201,8 @@ def private_counts(
 # ------------------------------------------------------------------------------------------------------- command
 
 
-def shares_of(table: pd.DataFrame, parties: int) -> list[pd.DataFrame]:
-    """Every so many rows of a table for each party."""
-    if len(table) < parties:
-        raise DataError(f"the table has {len(table)} rows, fewer than there are parties: take fewer parties")
+def split(table: pd.DataFrame, parties: int) -> list[pd.DataFrame]:
+    """Each party's rows, in turn. A party may have none."""
     return [table.iloc[rank::parties] for rank in range(parties)]
 
 
@@ -211,11 +210,11 @@ def statistics(
     job: StatisticsJob, numbers: pd.Series[float], question: Question, categories: pd.DataFrame
 ) -> dict[str, Any]:
     """All figures, by multi-party addition and in the clear."""
-    columns = [part.iloc[:, 0].tolist() for part in shares_of(numbers.to_frame(), len(job.parties))]
+    columns = [part.iloc[:, 0].tolist() for part in split(numbers.to_frame(), len(job.parties))]
     moments, moments_s = in_parties(
         job, "number, sum and sum of squares of a column", partial(private_moments, columns)
     )
-    tables = shares_of(categories, len(job.parties))
+    tables = split(categories, len(job.parties))
     counts, counts_s = in_parties(job, "rows of each category and class", partial(private_counts, question, tables))
     in_the_clear = question.arranged(question.count(categories))
     return {
@@ -276,10 +275,11 @@ def main(parties: int, data: Path, column: str, tree: Path, label: str, as_json:
     """Find a mean, a variance and the split of a decision tree by multi-party addition."""
     job = StatisticsJob.of(parties=Party.named(*(f"party_{number}" for number in range(1, parties + 1))))
     numbers = pd.to_numeric(_column(pd.read_csv(data), column, data), errors="coerce")
-    if not numbers.map(math.isfinite).all():
-        raise DataError(f"{data}: every row of the column needs a finite number")
+    if not len(numbers) or not numbers.map(math.isfinite).all():
+        raise DataError(f"{data}: the column needs rows, and a finite number in each")
     categories = pd.read_csv(tree, dtype=str, keep_default_na=False)
-    _column(categories, label, tree)
+    if _column(categories, label, tree).empty:
+        raise DataError(f"{tree}: the table has no rows")
     found = statistics(job, numbers.astype(float), Question.of(categories, label), categories)
     if as_json:
         click.echo(json.dumps(found, indent=2))

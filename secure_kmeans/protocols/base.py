@@ -232,13 +232,17 @@ class Protocol(ABC, Generic[J, R]):
         MissingPackageError
         """
 
-    def load(self) -> None:
-        """Import what :meth:`run` needs. Called in a role's process before it meets the other roles, who would wait.
+    def load(self, job: J) -> None:
+        """Import what :meth:`run` of this job needs.
+
+        Called in a role's process before it meets the other roles, who would wait, and before all roles of a rehearsal
+        are forked.
 
         Raises
         ------
         MissingPackageError
         """
+        del job
         self.check_installed()
 
     @abstractmethod

@@ -111,7 +111,7 @@ class RoleRun:
         ProtocolError
             Where the run disclosed more than the job announces; nothing is saved then.
         """
-        protocol_of(self.job.protocol).load()
+        protocol_of(self.job.protocol).load(self.job)
         mesh = meet(self.resume, self._checkpoints())
         started, began = datetime.now(UTC), time.perf_counter()
         try:

@@ -21,11 +21,11 @@ def test_the_mall_and_the_weather() -> None:
 
 
 def test_tables_of_one_s_own(tmp_path: Path) -> None:
-    """Of -1 and 2, mean 1 / 2 and variance 9 / 4; the colour says everything about the taste, one bit."""
+    """Of -1 and 2, mean 1 / 2 and variance 9 / 4; the colour says all about the taste. One party has no row."""
     (tmp_path / "numbers.csv").write_text("x\n-1\n2\n")
     (tmp_path / "fruit.csv").write_text("colour,size,taste\nred,big,sweet\ngreen,big,sour\n")
     options = ("--data", "numbers.csv", "--column", "x", "--tree", "fruit.csv", "--label", "taste")
-    printed = run_script("private_statistics.py", "--parties", 2, *options, folder=tmp_path)
+    printed = run_script("private_statistics.py", "--parties", 3, *options, folder=tmp_path)
     assert "0.5" in printed
     assert "2.25" in printed
     assert "1.000000" in printed
@@ -34,11 +34,13 @@ def test_tables_of_one_s_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [("--column", "no such"), ("--label", "no such"), ("--column", "Gender")])
 def test_a_column_that_is_not_there_or_no_numbers(options: tuple[str, str]) -> None:
-    with pytest.raises(AssertionError, match=r"there is no column of this name|needs a finite number"):
+    with pytest.raises(AssertionError, match=r"there is no column of this name|a finite number in each"):
         run_script("private_statistics.py", *options)
 
 
-def test_more_parties_than_rows(tmp_path: Path) -> None:
-    (tmp_path / "numbers.csv").write_text("x\n-1\n2\n")
-    with pytest.raises(AssertionError, match="fewer than there are parties"):
-        run_script("private_statistics.py", "--data", "numbers.csv", "--column", "x", folder=tmp_path)
+def test_tables_without_rows(tmp_path: Path) -> None:
+    (tmp_path / "none.csv").write_text("x\n")
+    with pytest.raises(AssertionError, match="the column needs rows"):
+        run_script("private_statistics.py", "--data", "none.csv", "--column", "x", folder=tmp_path)
+    with pytest.raises(AssertionError, match="the table has no rows"):
+        run_script("private_statistics.py", "--tree", "none.csv", "--label", "x", folder=tmp_path)

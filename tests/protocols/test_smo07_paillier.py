@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secure_kmeans.crypto.paillier import PrivateKey
-from secure_kmeans.errors import ProtocolError, RoleError
+from secure_kmeans.errors import JobError, ProtocolError, RoleError
 from secure_kmeans.job.ledger import Entry, Ledger
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.protocols.smo07 import addition, paillier_mode
@@ -266,6 +266,13 @@ class TestRoom:
     def test_the_plaintexts_of_an_iteration(self) -> None:
         assert check_room(job_of(5, n_init=1, n_clusters=4), Limits(500_000, 1 << 21, 1 << 21)) == 1
         assert check_room(job_of(5, n_init=5, n_clusters=9), Limits(500_000, 1 << 21, 1 << 21)) > 1
+
+    @pytest.mark.parametrize("limits", [Limits(1 << 30, 1 << 31, 1), Limits(1 << 31, 1, 1 << 31)])
+    def test_a_sum_that_fits_into_no_plaintext_is_refused(self, limits: Limits) -> None:
+        job = job_of(2)
+        check_room(job, limits)
+        with pytest.raises(JobError, match=r"^key_bits: "):
+            check_room(job.model_copy(update={"key_bits": 64}), limits)
 
 
 def test_with_a_key_of_usual_size() -> None:

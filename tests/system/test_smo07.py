@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from roles_apart import PATIENCE, RoleProcess, blamed, draw_nothing, free_ports,
 
 from secure_kmeans.net.identity import new_identity
 from secure_kmeans.report.sections import KMeansReport
-from tests.system.test_launcher import launch, left_over, run
+from tests.system.test_launcher import ROOT, launch, left_over, run
 
 MODES = ("paillier", "aggregate")
 PARTIES = ("clinic", "lab", "practice")
@@ -54,6 +55,12 @@ sys.meta_path.insert(0, Absent())
 with open(os.environ["ATTEMPTS"], "a") as attempts:
     attempts.write("")
 '''
+
+ESTIMATOR = """\
+from secure_kmeans import SecureKMeans
+model = SecureKMeans(2, protocol="smo07", mode="{mode}", n_init=1, init=[[0.0], [9.0]])
+print(model.fit_predict([[[0.0], [1.0]], [[0.5], [9.0]], [[8.0], [8.5]]]))
+"""
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -100,6 +107,11 @@ def test_neither_torch_nor_crypten_is_imported(tmp_path: Path, monkeypatch: pyte
     out = run("--protocol", "smo07", "--mode", mode, folder=tmp_path)
     assert "100 % of the labels" in out
     assert (tmp_path / "attempts").read_text() == "", "in the parent and in each role, which is a fork of it"
+    fitted = subprocess.run(
+        [sys.executable, "-c", ESTIMATOR.format(mode=mode)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (fitted.returncode, fitted.stdout, fitted.stderr) == (0, "[0 0 0 1 1 1]\n", "")
+    assert (tmp_path / "attempts").read_text() == ""
     with launched("--seed", 1, folder=tmp_path) as other:
         _, error = other.communicate(timeout=PATIENCE)
         assert other.returncode == 1

@@ -32,4 +32,8 @@ def check_all_rows(job: Smo07Job, n_samples: int) -> Limits:
         )
     if n_samples * max(grid, by_column) >= 1 << _MOST_SUM_BITS:
         raise JobError(f"scaling: the sums of {n_samples:,} rows leave 64 bits; agree on narrower bounds")
+    if job.mode == "paillier":
+        from secure_kmeans.protocols.smo07.paillier_mode import check_room
+
+        check_room(job, limits)
     return limits

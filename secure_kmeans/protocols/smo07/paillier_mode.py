@@ -48,7 +48,7 @@ Generate = Callable[[int], PrivateKey]
 
 
 def check_room(job: Smo07Job, limits: Limits) -> int:
-    """Refuse a job whose sums do not fit, before anything is sent.
+    """Refuse a job of which a sum does not fit into a plaintext, before anything is sent.
 
     Returns
     -------
@@ -58,9 +58,12 @@ def check_room(job: Smo07Job, limits: Limits) -> int:
     ------
     JobError
     """
-    bounds = _bounds_of_means(limits.n, limits.largest, job.restarts * job.n_clusters, len(job.columns))
+    capacity, d = room(job.key_bits, len(job.parties)), len(job.columns)
+    of_an_iteration = _bounds_of_means(limits.n, limits.largest, job.restarts * job.n_clusters, d)
+    at_the_end = [limits.n * limits.largest_by_column, limits.n * d * (2 * limits.largest) ** 2]
     try:
-        return Packing.of(bounds, room(job.key_bits, len(job.parties))).plaintexts
+        Packing.of(at_the_end, capacity)
+        return Packing.of(of_an_iteration, capacity).plaintexts
     except ValueError as error:
         raise JobError(f"key_bits: {error}") from None
 

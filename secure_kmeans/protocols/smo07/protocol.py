@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from secure_kmeans.job import Role
 from secure_kmeans.job.ledger import Disclosure
@@ -13,13 +13,17 @@ from secure_kmeans.protocols.base import Context, Protocol
 from secure_kmeans.protocols.kmeans_checks import check_digits, check_fit
 from secure_kmeans.protocols.smo07.checks import check_all_rows
 from secure_kmeans.protocols.smo07.disclosures import disclosures, facts
-from secure_kmeans.protocols.smo07.job import Smo07Job
+from secure_kmeans.protocols.smo07.job import Mode, Smo07Job
 from secure_kmeans.tables import Table, check_together
 
 if TYPE_CHECKING:
     from secure_kmeans.report.folder import ResultsFolder
     from secure_kmeans.report.kmeans import InTheClear
     from secure_kmeans.report.report import Report
+
+
+_NEEDED: Final[dict[Mode, str]] = {"paillier": "paillier_mode", "aggregate": "on_two_shares"}
+"""The module that each mode needs."""
 
 
 class Smo07(Protocol[Smo07Job, KMeansResult]):
@@ -56,9 +60,11 @@ class Smo07(Protocol[Smo07Job, KMeansResult]):
         result: KMeansResult = importlib.import_module("secure_kmeans.protocols.smo07.run").run(context)
         return result
 
-    def load(self) -> None:
-        """Import what a run needs."""
+    def load(self, job: Smo07Job) -> None:
+        """Import what a run needs: of the mode "aggregate" Numba, which takes a while."""
+        super().load(job)
         importlib.import_module("secure_kmeans.protocols.smo07.run")
+        importlib.import_module(f"secure_kmeans.protocols.smo07.{_NEEDED[job.mode]}")
 
     def state_bytes(self, job: Smo07Job, rows: int) -> int:
         """Bytes for the centroids of all starts, as text."""
