@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+from secure_kmeans.app.inputs import JOBS
 from secure_kmeans.errors import (
     ConsentError,
     DataError,
@@ -21,8 +22,6 @@ from secure_kmeans.errors import (
     SignatureError,
     StateError,
 )
-from secure_kmeans.protocols.shk.job import ShkJob
-from secure_kmeans.protocols.svk.job import SvkJob
 from secure_kmeans.words import printable
 
 log: Final = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ class FormOfOptions(Form):
     @property
     def names(self) -> Mapping[str, str]:
         """See :class:`Form`."""
-        fields = (*ShkJob.model_fields, *SvkJob.model_fields)
+        fields = [field for job in JOBS.values() for field in job.model_fields]
         return {**dict.fromkeys(fields, ""), **super().names}
 
 

@@ -12,10 +12,13 @@ import numpy as np
 
 from secure_kmeans.app import demo
 from secure_kmeans.app.proposal import Bounds, party_names
+from secure_kmeans.chunked_tables import read_in_chunks
 from secure_kmeans.errors import DataError, JobError
-from secure_kmeans.job import RESERVED_NAMES, USUAL_CLUSTERS, Clustering, Init, Job, Scaling, ScalingMethod
+from secure_kmeans.job import RESERVED_NAMES, USUAL_CLUSTERS, Clustering, Init, Job, KMeansJob, Scaling, ScalingMethod
+from secure_kmeans.job.result import Progress, no_progress
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
+from secure_kmeans.protocols.smo07.job import FreshKeys, KeyBits, Mode, Smo07Job
 from secure_kmeans.protocols.svk.job import Align, Disclose, SvkJob, joined_columns
 from secure_kmeans.table_files import names_of_columns
 from secure_kmeans.tables import Table, read_table, split_columns, split_table
@@ -25,7 +28,10 @@ INITS: Final[tuple[Init, ...]] = get_args(Init)
 SUFFIXES: Final = ("csv", "parquet", "pq")
 """Of a party's table beside a job file, in the order in which they are tried."""
 
-ProtocolName = Literal["shk", "svk"]
+ProtocolName = Literal["shk", "smo07", "svk"]
+JOBS: Final[Mapping[ProtocolName, type[KMeansJob]]] = {"shk": ShkJob, "smo07": Smo07Job, "svk": SvkJob}
+USUAL_PARTIES: Final[Mapping[ProtocolName, int]] = {"shk": 2, "smo07": 3, "svk": 2}
+"""How many parties a single file is split among where nobody says it: the fewest that need not accept more risk."""
 CentroidsTo = Literal["own", "all", "nobody"]
 LabelsTo = Literal["all", "nobody"] | tuple[str, ...]
 ALIGNED: Final[Align] = SvkJob.default_of("align")
@@ -42,23 +48,29 @@ class Options:
         One file, which is split among the parties, or one for each party. Empty: the mall customers.
     columns : tuple of str
         Names or numbers, counted from 1. Empty: all.
-    protocol : "shk" or "svk"
-        Whether each party has rows or columns. A run in the clear ignores it.
+    protocol : "shk", "smo07" or "svk"
+        With "svk" each party has columns, else rows. A run in the clear ignores it.
     clusters : int
     parties : int or None
-        None: one for each file, or two.
-    init : str
-        An initialisation, or the path of a file of centroids.
+        None: one for each file; of a single file as :data:`USUAL_PARTIES` says.
+    init : str or None
+        An initialisation, or the path of a file of centroids. None: the default of the protocol's job.
     seed, n_init, max_iter, tol
         As in a :class:`~secure_kmeans.job.Clustering` and its job.
     scale : "uniform", "minmax" or "none"
     bounds : (lower, upper) or None
-    timeout, engine, hide_counts, min_cluster_size, resolution
-        As in a :class:`~secure_kmeans.protocols.shk.job.ShkJob`. A run in the clear ignores them.
+    timeout, min_cluster_size
+        As in a job. A run in the clear ignores them, as all that follow.
+    engine, hide_counts, resolution
+        As in a :class:`~secure_kmeans.protocols.shk.job.ShkJob`.
+    mode, fresh_keys, key_bits, accept_two_parties, reveal_sizes, reveal_inertia
+        As in a :class:`~secure_kmeans.protocols.smo07.job.Smo07Job`; None: its default.
     id, align, most_rows, hide_labels
         As in a :class:`~secure_kmeans.protocols.svk.job.SvkJob`; only with columns.
     disclose_centroids, disclose_labels
         As in its :class:`~secure_kmeans.protocols.svk.job.Disclose`; None: its default.
+    chunk_rows : int or None
+        The most rows of a table that are read at once; None: each table is read whole. Only with "smo07".
     """
 
     data: tuple[Path, ...] = ()
@@ -66,7 +78,7 @@ class Options:
     protocol: ProtocolName = ShkJob.default_of("protocol")  # noqa: RUF009 -- a constant
     clusters: int = USUAL_CLUSTERS
     parties: int | None = None
-    init: str = Clustering.default_of("init")
+    init: str | None = None
     seed: int | None = ShkJob.default_of("seed")
     n_init: int = Clustering.default_of("n_init")
     max_iter: int = Clustering.default_of("max_iter")
@@ -78,12 +90,19 @@ class Options:
     hide_counts: bool = ShkJob.default_of("hide_counts")
     min_cluster_size: int = ShkJob.default_of("min_cluster_size")
     resolution: tuple[float, ...] | None = ShkJob.default_of("resolution")
+    mode: Mode | None = None
+    fresh_keys: FreshKeys | None = None
+    key_bits: KeyBits | None = None
+    accept_two_parties: bool = Smo07Job.default_of("accept_two_parties")
+    reveal_sizes: bool = Smo07Job.default_of("reveal_sizes")
+    reveal_inertia: bool = Smo07Job.default_of("reveal_inertia")
     id: tuple[str, ...] = ()
     align: Align | None = None
     most_rows: int | None = SvkJob.default_of("most_rows")
     hide_labels: bool = SvkJob.default_of("hide_labels")
     disclose_centroids: CentroidsTo | None = None
     disclose_labels: LabelsTo | None = None
+    chunk_rows: int | None = None
 
     def check_protocol(self) -> None:
         """Refuse options of another protocol.
@@ -91,13 +110,25 @@ class Options:
         Raises
         ------
         JobError
-            Names the first of them.
+            Names the first of them, or the number of parties where the protocol takes fewer.
         """
-        others, remedy = _OPTIONS_OF_OTHERS[self.protocol]
-        defaults = Options()
-        for name in others:
-            if getattr(self, name) != getattr(defaults, name):
-                raise JobError(f"{name}: {remedy.format(protocol=key('protocol'))}")
+        defaults, most = Options(), JOBS[self.protocol].MOST_PARTIES
+        if self.parties is not None and self.parties > most:
+            raise JobError(f"parties: {self.protocol} takes at most {most} parties, not {self.parties}")
+        for protocols, names, remedy in _OPTIONS_OF_SOME:
+            for name in names:
+                if self.protocol not in protocols and getattr(self, name) != getattr(defaults, name):
+                    raise JobError(f"{name}: {remedy.format(protocol=key('protocol'), sizes=key('reveal_sizes'))}")
+
+    @property
+    def file_of_centroids(self) -> Path | None:
+        """The file of the centroids to start from; None where the starts are drawn."""
+        return None if self.init is None or self.init in INITS else Path(self.init)
+
+    @property
+    def parts(self) -> int:
+        """The number of parties among which a single file is split."""
+        return USUAL_PARTIES[self.protocol] if self.parties is None else self.parties
 
     def clustering_keys(self, columns: tuple[str, ...]) -> dict[str, Any]:
         """The keys of a clustering that these options give, by the columns of its tables.
@@ -108,19 +139,22 @@ class Options:
             Where the file of centroids does not fit.
         """
         keys: dict[str, Any] = {"scaling": self.scale, "max_iter": self.max_iter, "tol": self.tol}
-        if self.init in INITS:
-            return keys | {"init": self.init, "n_init": self.n_init}
-        return keys | {"n_init": 1, "centroids": _read_centroids(Path(self.init), columns, self.clusters)}
+        if self.file_of_centroids is not None:
+            return keys | {"n_init": 1, "centroids": _read_centroids(self.file_of_centroids, columns, self.clusters)}
+        keys |= {"n_init": self.n_init}
+        return keys if self.init is None else keys | {"init": self.init}
 
     def job_keys(self) -> dict[str, Any]:
         """The keys of a job that these options give, besides those of its clustering and of its tables."""
         keys: dict[str, Any] = {
             "seed": self.seed,
             "timeout": self.timeout,
-            "hide_counts": self.hide_counts,
             "min_cluster_size": self.min_cluster_size,
-            "resolution": self.resolution,
         }
+        if self.protocol == "smo07":
+            given = {name: getattr(self, name) for name in _OF_SMO07}
+            return keys | {name: value for name, value in given.items() if value is not None}
+        keys |= {"hide_counts": self.hide_counts, "resolution": self.resolution}
         if self.protocol == "shk":
             return keys | {"engine": self.engine}
         given = {"centroids": self.disclose_centroids, "labels": self.disclose_labels}
@@ -128,14 +162,22 @@ class Options:
         return keys | {"most_rows": self.most_rows, "hide_labels": self.hide_labels, "disclose": disclose}
 
 
-_OPTIONS_OF_OTHERS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
-    "shk": (
+_OF_SMO07: Final = ("mode", "fresh_keys", "key_bits", "accept_two_parties", "reveal_sizes", "reveal_inertia")
+
+_OPTIONS_OF_SOME: Final[Sequence[tuple[tuple[ProtocolName, ...], tuple[str, ...], str]]] = (
+    (
+        ("svk",),
         ("id", "align", "most_rows", "hide_labels", "disclose_centroids", "disclose_labels"),
         "this is for parties that hold columns; set {protocol} to svk, or leave it out",
     ),
-    "svk": (("engine",), "parties that hold columns have no choice of it; leave it out"),
-}
-"""By protocol, the options that do not fit it, and the remedy."""
+    (("shk", "smo07"), ("engine",), "parties that hold columns have no choice of it; leave it out"),
+    (("shk", "svk"), ("engine",), "smo07 has no choice of it; leave it out"),
+    (("shk", "svk"), ("hide_counts",), "smo07 hides the sizes unless {sizes} is set; leave it out"),
+    (("shk", "svk"), ("resolution",), "smo07 discloses all digits of the centroids; leave it out"),
+    (("smo07",), ("chunk_rows",), "smo07 alone reads tables in chunks; set {protocol} to smo07, or leave it out"),
+    (("smo07",), _OF_SMO07, "this is for the protocol smo07; set {protocol} to smo07, or leave it out"),
+)
+"""Protocols, the options that they alone have, and the remedy with another protocol."""
 
 
 def _read_centroids(path: Path, columns: tuple[str, ...], clusters: int) -> np.ndarray:
@@ -173,7 +215,7 @@ class Inputs:
     identifiers: tuple[str, ...] = ()
 
 
-def read_inputs(options: Options, *, split: bool = True) -> Inputs:
+def read_inputs(options: Options, *, split: bool = True, progress: Progress = no_progress) -> Inputs:
     """Read the tables that a request names, one for each party.
 
     Parameters
@@ -181,6 +223,8 @@ def read_inputs(options: Options, *, split: bool = True) -> Inputs:
     options : Options
     split : bool
         Whether a single file is split among the parties; otherwise all its rows are those of "all".
+    progress : Progress, optional
+        Of tables that are read in chunks.
 
     Raises
     ------
@@ -200,13 +244,21 @@ def read_inputs(options: Options, *, split: bool = True) -> Inputs:
     if options.protocol == "svk":
         return _inputs_of_columns(options, paths, columns, bounds)
     if len(paths) == 1:
+        if options.chunk_rows is not None:
+            raise JobError(
+                "chunk_rows: a single file can only be split among the parties where it is read whole; give one file "
+                "for each party, or leave it out"
+            )
         table = read_table(paths[0], columns)
         if not split:
             return Inputs(paths[0].stem, {"all": table}, bounds, table.columns)
-        tables = split_table(table, options.parties or 2)
+        tables = split_table(table, options.parts)
         names = party_names(len(tables))
     else:
-        tables = [read_table(path, columns) for path in paths]
+        n = options.chunk_rows
+        tables = [
+            read_table(path, columns) if n is None else read_in_chunks(path, columns, n, progress) for path in paths
+        ]
         names = _names_of_files(paths)
     name = "+".join(names) if len(paths) > 1 else paths[0].stem
     return Inputs(name, dict(zip(names, tables, strict=True)), bounds, tables[0].columns)
@@ -224,7 +276,7 @@ def _inputs_of_columns(
         if align != "none" and not identifiers:
             raise JobError(f"id: with {key('align')} {align} identifiers are compared; name the column that holds them")
         table = read_table(paths[0], columns, identifiers[0] if identifiers else None)
-        tables = split_columns(table, options.parties or 2)
+        tables = split_columns(table, options.parts)
         names, name, identifiers = party_names(len(tables)), paths[0].stem, identifiers * len(tables)
     else:
         if not identifiers and options.align != "none":
@@ -280,8 +332,10 @@ def _names_of_files(paths: Sequence[Path]) -> tuple[str, ...]:
     return names if len(distinct) == len(names) else party_names(len(names))
 
 
-def tables_of_job(job: Job, path: Path, named: Mapping[str, Path]) -> dict[str, Table]:
-    """Read the tables of all parties of a job file, in rank order.
+def tables_of_job(
+    job: Job, path: Path, named: Mapping[str, Path], chunk_rows: int | None = None, progress: Progress = no_progress
+) -> dict[str, Table]:
+    """Read the tables of all parties of a job file, in rank order; ``chunk_rows`` as for :func:`table_of_job`.
 
     Parameters
     ----------
@@ -298,7 +352,7 @@ def tables_of_job(job: Job, path: Path, named: Mapping[str, Path]) -> dict[str, 
         raise JobError(f'the job has no party "{min(unknown)}"; it has {", ".join(job.names)}')
     protocol = protocol_of(job.protocol)
     found = {name: named.get(name) or _beside(path, name, needed=not protocol.may_lack_rows(job)) for name in job.names}
-    return {name: table_of_job(job, name, file) for name, file in found.items()}
+    return {name: table_of_job(job, name, file, chunk_rows, progress) for name, file in found.items()}
 
 
 def is_prediction(job: Job) -> bool:
@@ -306,15 +360,29 @@ def is_prediction(job: Job) -> bool:
     return isinstance(job, Clustering) and job.task == "predict"
 
 
-def table_of_job(job: Job, party: str, path: Path | None) -> Table:
+def table_of_job(
+    job: Job, party: str, path: Path | None, chunk_rows: int | None = None, progress: Progress = no_progress
+) -> Table:
     """Read the table of a party of a job; without a file it has no rows.
+
+    Parameters
+    ----------
+    job, party, path
+    chunk_rows : int, optional
+        The most rows that are read at once; by default all. Only then there is ``progress``.
 
     Raises
     ------
     DataError
+    JobError
+        Where the protocol reads no table in chunks.
     """
     protocol = protocol_of(job.protocol)
+    if chunk_rows is not None and not protocol.READS_CHUNKS:
+        raise JobError(f"chunk_rows: the protocol {job.protocol} reads tables whole; leave it out")
     columns, identifier = protocol.columns(job, party), protocol.identifier(job, party)
+    if path is not None and chunk_rows is not None:
+        return read_in_chunks(path, columns, chunk_rows, progress)
     if path is not None:
         return read_table(path, columns, identifier)
     ids = None if identifier is None else ()

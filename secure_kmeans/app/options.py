@@ -5,19 +5,25 @@ Defaults come from :class:`~secure_kmeans.app.inputs.Options`, and so from the j
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import click
-from click.shell_completion import CompletionItem
 
-from secure_kmeans.app.inputs import INITS, CentroidsTo, LabelsTo, Options, ProtocolName
-from secure_kmeans.app.proposal import Bounds
-from secure_kmeans.job import LONGEST_TIMEOUT, MOST_STARTS, SEEDS, ScalingMethod
+from secure_kmeans.app.inputs import JOBS, USUAL_PARTIES, CentroidsTo, Options, ProtocolName
+from secure_kmeans.app.option_types import (
+    BoundsType,
+    ColumnsType,
+    LabelsType,
+    NumbersType,
+    RealType,
+    StartType,
+    WholeType,
+)
+from secure_kmeans.job import LONGEST_TIMEOUT, MOST_STARTS, SEEDS, Clustering, ScalingMethod
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
+from secure_kmeans.protocols.smo07.job import FreshKeys, KeyBits, Mode, Smo07Job
 from secure_kmeans.protocols.svk.job import MOST_ROWS, Align
 
 USUAL: Final = Options()
@@ -31,100 +37,8 @@ SETTINGS: Final[dict[str, Any]] = {
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-
-class _Columns(click.ParamType[tuple[str, ...]]):
-    name = "list"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            columns = tuple(cell.strip() for cell in next(csv.reader([value], skipinitialspace=True), []))
-        except csv.Error:
-            columns = ("",)
-        if not columns or not all(columns):
-            self.fail("a name is empty; separate names or numbers by single commas", param, ctx)
-        return columns
-
-
-class _Bounds(click.ParamType[Bounds]):
-    name = "low:high,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Bounds:
-        if isinstance(value, tuple):
-            return value
-        try:
-            pairs = [(float(low), float(high)) for low, high in (pair.split(":") for pair in value.split(","))]
-        except ValueError:
-            pairs = [(math.nan, math.nan)]
-        if not all(math.isfinite(bound) for pair in pairs for bound in pair):
-            self.fail("write one pair of numbers for each column, like 0:150,0:100", param, ctx)
-        lower, upper = zip(*pairs, strict=True)
-        return lower, upper
-
-
-class _Numbers(click.ParamType[tuple[float, ...]]):
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(map(float, value.split(",")))
-        except ValueError:
-            numbers = (math.nan,)
-        if not all(math.isfinite(number) and number > 0 for number in numbers):
-            self.fail("write one number above 0 for each column, like 1,0.5", param, ctx)
-        return numbers
-
-
-class _Start(click.ParamType[str]):
-    name = "start"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in INITS and not Path(value).is_file():
-            self.fail(f'"{value}" is neither {", ".join(INITS)} nor a file of centroids', param, ctx)
-        return str(value)
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002
-        param: click.Parameter,  # noqa: ARG002
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        named = [CompletionItem(init) for init in INITS if init.startswith(incomplete)]
-        return [*named, CompletionItem(incomplete, type="file")]
-
-
-class _Whole(click.IntRange):
-    name = "whole number"
-
-
-class _Labels(click.ParamType[LabelsTo]):
-    name = "labels"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LabelsTo:
-        if value in _TO_ALL_OR_NOBODY or isinstance(value, tuple):
-            return value  # type: ignore[no-any-return]
-        names = tuple(name.strip() for name in value.split(","))
-        if not all(names):
-            self.fail("write all, nobody, or names of parties separated by single commas", param, ctx)
-        return names
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002
-        param: click.Parameter,  # noqa: ARG002
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        return [CompletionItem(each) for each in _TO_ALL_OR_NOBODY if each.startswith(incomplete)]
-
-
-class _Real(click.FloatRange):
-    name = "number"
-
-
-_TO_ALL_OR_NOBODY: Final = ("all", "nobody")
+_FEWEST_PARTIES: Final = min(job.FEWEST_PARTIES for job in JOBS.values())
+_MOST_PARTIES: Final = max(job.MOST_PARTIES for job in JOBS.values())
 
 FILE: Final = click.Path(path_type=Path)
 FOLDER: Final = click.Path(path_type=Path, file_okay=False)
@@ -135,7 +49,9 @@ def option(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, show_envvar=True, **settings)
 
 
-Group = Literal["data", "clusters", "algorithm", "parties", "columns", "hiding", "output"]
+Group = Literal[
+    "data", "chunks", "clusters", "algorithm", "parties", "protocol", "columns", "addition", "hiding", "output"
+]
 _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "data": [
         option(
@@ -148,7 +64,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--columns",
-            type=_Columns(),
+            type=ColumnsType(),
             default=USUAL.columns,
             metavar="LIST",
             help="Columns to cluster by, names or numbers counted from 1, separated by commas.  [default: all but the "
@@ -164,16 +80,27 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--bounds",
-            type=_Bounds(),
+            type=BoundsType(),
             default=USUAL.bounds,
             help="What the parties agreed that each column lies between. Without it the tables' own smallest and "
             "largest values become known to all parties.",
         ),
     ],
+    "chunks": [
+        option(
+            "--chunk-rows",
+            type=WholeType(min=1),
+            default=USUAL.chunk_rows,
+            metavar="N",
+            help="With smo07, for tables larger than memory: read each party's file in chunks of at most N rows, once "
+            "for each pass over its rows, and do not compare with a plaintext run. 100000 is a good number.  [default: "
+            "read each table whole]",
+        ),
+    ],
     "clusters": [
         option(
             "--clusters",
-            type=_Whole(min=1),
+            type=WholeType(min=1),
             default=USUAL.clusters,
             metavar="K",
             show_default=True,
@@ -183,24 +110,27 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "algorithm": [
         option(
             "--init",
-            type=_Start(),
+            type=StartType(),
             default=USUAL.init,
             metavar="START",
-            show_default=True,
             help="farthest: a random row, then each time the row farthest from all centroids so far; k-means++: drawn "
-            "by squared distance; random: random rows; or the name of a CSV file of centroids.",
+            "by squared distance; random: random rows; moments: points drawn around the mean of all rows; uniform: "
+            "points drawn within the bounds; or the name of a CSV file of centroids. Encrypted, smo07 can "
+            "do the last three, shk and svk all but moments and uniform.  "
+            f"[default: {Clustering.default_of('init')}; of smo07 {Smo07Job.default_of('init')}]",
         ),
         option(
             "--seed",
-            type=_Whole(min=0, max=SEEDS - 1),
+            type=WholeType(min=0, max=SEEDS - 1),
             default=USUAL.seed,
             metavar="N",
-            help="Repeat a run: decides at which rows the starts begin, which then all parties know; never a share or "
-            "a mask.  [default: nobody knows the rows, unless the run is compared with the plaintext]",
+            help="Repeat a run: decides where the starts begin, which then all parties know; never a key, a share or "
+            "a mask.  [default: nobody knows the rows at which they begin, unless the run is compared with the "
+            "plaintext]",
         ),
         option(
             "--n-init",
-            type=_Whole(1, MOST_STARTS),
+            type=WholeType(1, MOST_STARTS),
             default=USUAL.n_init,
             metavar="N",
             show_default=True,
@@ -208,7 +138,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--max-iter",
-            type=_Whole(min=1),
+            type=WholeType(min=1),
             default=USUAL.max_iter,
             metavar="N",
             show_default=True,
@@ -216,7 +146,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--tol",
-            type=_Real(min=0, max=1),
+            type=RealType(min=0, max=1),
             default=USUAL.tol,
             metavar="X",
             show_default=True,
@@ -227,15 +157,16 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "parties": [
         option(
             "--parties",
-            type=_Whole(ShkJob.FEWEST_PARTIES, ShkJob.MOST_PARTIES),
+            type=WholeType(_FEWEST_PARTIES, _MOST_PARTIES),
             default=USUAL.parties,
             metavar="N",
-            help=f"Number of parties, {ShkJob.FEWEST_PARTIES} to {ShkJob.MOST_PARTIES}.  [default: 2, or one for each "
-            "--data]",
+            help=f"Number of parties, {_FEWEST_PARTIES} to {ShkJob.MOST_PARTIES}; with smo07 to "
+            f"{Smo07Job.MOST_PARTIES}.  [default: one for each --data; of a single file {USUAL_PARTIES['shk']}, with "
+            f"smo07 {USUAL_PARTIES['smo07']}]",
         ),
         option(
             "--timeout",
-            type=_Real(1, LONGEST_TIMEOUT),
+            type=RealType(1, LONGEST_TIMEOUT),
             default=USUAL.timeout,
             metavar="SECONDS",
             show_default=True,
@@ -246,26 +177,72 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             type=click.Choice(get_args(Engine)),
             default=USUAL.engine,
             show_default=True,
-            help="What computes on the shares; crypten, CrypTen's own circuits, is for comparison only.",
+            help="With shk: what computes on the shares; crypten, CrypTen's own circuits, is for comparison only.",
         ),
         option(
             "--min-cluster-size",
-            type=_Whole(min=1),
+            type=WholeType(min=1),
             default=USUAL.min_cluster_size,
             metavar="N",
             show_default=True,
-            help="Withhold centroid and size of a cluster of fewer rows.",
+            help="Withhold centroid and size of a cluster of fewer rows; with smo07 it keeps the centroid that it has, "
+            "and its size is withheld.",
         ),
     ],
-    "columns": [
+    "protocol": [
         option(
             "--protocol",
             type=click.Choice(get_args(ProtocolName)),
             default=USUAL.protocol,
             show_default=True,
-            help="shk: each party has rows, with the same columns. svk: each party has columns of its own about the "
-            "same people or things; a single file is split by columns.",
+            help="shk: each party has rows, with the same columns; nobody sees a centroid before the end. smo07: the "
+            f"same, without a dealer and for up to {Smo07Job.MOST_PARTIES} parties, but all parties see the centroids "
+            "of each iteration. svk: each party has columns of its own about the same people or things; a single file "
+            "is split by columns.",
         ),
+    ],
+    "addition": [
+        option(
+            "--mode",
+            type=click.Choice(get_args(Mode)),
+            default=USUAL.mode,
+            help="With smo07: paillier: the sums of the clusters are added under the first party's key, and this party "
+            "learns them in each iteration; aggregate: under masks, so that no single party learns them.  "
+            f"[default: {Smo07Job.default_of('mode')}]",
+        ),
+        option(
+            "--fresh-keys",
+            type=click.Choice(get_args(FreshKeys)),
+            default=USUAL.fresh_keys,
+            help="With --mode paillier: when the first party makes a new key.  "
+            f"[default: {Smo07Job.default_of('fresh_keys')}]",
+        ),
+        option(
+            "--key-bits",
+            type=click.Choice(get_args(KeyBits)),
+            default=USUAL.key_bits,
+            help=f"With --mode paillier: the length of the key.  [default: {Smo07Job.default_of('key_bits')}]",
+        ),
+        option(
+            "--accept-two-parties",
+            is_flag=True,
+            default=USUAL.accept_two_parties,
+            help="With smo07: run with two parties, although each can subtract its own rows from what it learns.",
+        ),
+        option(
+            "--reveal-sizes",
+            is_flag=True,
+            default=USUAL.reveal_sizes,
+            help="With smo07: all parties learn the final sizes of clusters of at least --min-cluster-size rows.",
+        ),
+        option(
+            "--reveal-inertia",
+            is_flag=True,
+            default=USUAL.reveal_inertia,
+            help="With smo07: all parties learn the final inertia.",
+        ),
+    ],
+    "columns": [
         option(
             "--id",
             multiple=True,
@@ -283,7 +260,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--most-rows",
-            type=_Whole(1, MOST_ROWS),
+            type=WholeType(1, MOST_ROWS),
             default=USUAL.most_rows,
             metavar="N",
             help="With --align psi: what the parties agreed to be the largest number of rows of a file; nobody learns "
@@ -306,7 +283,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--disclose-labels",
-            type=_Labels(),
+            type=LabelsType(),
             default=USUAL.disclose_labels,
             help="With --hide-labels, who learns the labels at the end: all, nobody, or parties, separated by commas.  "
             "[default: nobody]",
@@ -315,11 +292,11 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             "--hide-counts",
             is_flag=True,
             default=USUAL.hide_counts,
-            help="Nobody learns the cluster sizes, not even at the end.",
+            help="With shk and svk: nobody learns the cluster sizes, not even at the end.",
         ),
         option(
             "--resolution",
-            type=_Numbers(),
+            type=NumbersType(),
             default=USUAL.resolution,
             metavar="STEP,...",
             help="With --hide-counts or --hide-labels: the step in each column to which the centroids are rounded; to "

@@ -14,6 +14,7 @@ from secure_kmeans.job.coins import DrawGrid
 from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.protocols.kmeans_checks import check_digits
 from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.protocols.smo07.job import Smo07Job
 from secure_kmeans.protocols.svk.job import Align, ColumnsParty, SvkJob, joined_columns
 from secure_kmeans.tables import Table, bounds_of, check_enough_rows, check_together
 from secure_kmeans.words import counted, within
@@ -62,11 +63,36 @@ def propose_job(
     ------
     DataError, JobError
     """
+    keys |= {"scaling": scaling, "centroids": centroids}
+    return ShkJob.of(**_keys_of_rows(tables, n_clusters, parties, bounds, keys))
+
+
+def propose_smo07_job(
+    tables: Sequence[Table],
+    n_clusters: int,
+    *,
+    parties: Sequence[str] = (),
+    scaling: ScalingMethod | None = None,
+    bounds: Bounds | None = None,
+    centroids: np.ndarray | None = None,
+    **keys: Any,
+) -> Smo07Job:
+    """Propose the job that clusters these tables by SMO07; parameters and errors as :func:`propose_job`.
+
+    ``keys`` are further keys of :class:`~secure_kmeans.protocols.smo07.job.Smo07Job`.
+    """
+    keys |= {"scaling": scaling, "centroids": centroids}
+    return Smo07Job.of(**_keys_of_rows(tables, n_clusters, parties, bounds, keys))
+
+
+def _keys_of_rows(
+    tables: Sequence[Table], n_clusters: int, parties: Sequence[str], bounds: Bounds | None, keys: dict[str, Any]
+) -> dict[str, Any]:
+    """The keys of a job whose parties hold rows, and the further ones as plain numbers."""
     names = _checked_names(tables, parties)
     check_together(tables, n_clusters)
-    keys |= {"scaling": scaling, "centroids": centroids}
     clustering = _common_keys(_Extent.of_rows(tables), n_clusters, bounds, keys)
-    return ShkJob.of(parties=Party.named(*names), bounds_from_data=bounds is None, **clustering)
+    return clustering | {"parties": Party.named(*names), "bounds_from_data": bounds is None}
 
 
 def propose_columns_job(

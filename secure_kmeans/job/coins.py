@@ -106,6 +106,11 @@ def _draws(seed: int, n_clusters: int, n_init: int) -> np.ndarray:
     return _words(seed, "draws", n_init * (n_clusters - 1)).reshape(n_init, n_clusters - 1)
 
 
+def point_draws(seed: int, n_init: int, n_clusters: int, n_features: int) -> np.ndarray:
+    """Uniform uint64 words for starts at points that are no rows, (n_init, n_clusters, n_features)."""
+    return _words(seed, "points", n_init * n_clusters * n_features).reshape(n_init, n_clusters, n_features)
+
+
 def _digest(*arrays: np.ndarray) -> bytes:
     digest = hashlib.sha256()
     for array in arrays:

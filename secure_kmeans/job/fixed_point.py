@@ -69,6 +69,14 @@ class FixedPoint:
         return self.decode(self.encode(values))
 
 
+def exact_sums(numbers: np.ndarray) -> list[int]:
+    """The sums of the columns of (n, m) int64, which may exceed 64 bits; n is below 2^31."""
+    high, low = numbers >> np.int64(32), numbers & np.int64(0xFFFFFFFF)
+    return [
+        (above << 32) + below for above, below in zip(high.sum(axis=0).tolist(), low.sum(axis=0).tolist(), strict=True)
+    ]
+
+
 def choose_precision_bits(n_features: int, n_clusters: int, largest: float) -> int:
     """The most fractional bits, up to 24, with which no sum of an iteration can wrap.
 

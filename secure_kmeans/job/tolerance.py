@@ -8,6 +8,7 @@ when the squared movements of all centroids add up to at most ``tol`` times the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,9 +85,13 @@ class Tolerance:
 
     def bound(self, X: np.ndarray) -> int:
         """The bound for (n_samples, d) rows in the clear, in units of the fixed point squared."""
+        return self.bound_of(int(self.shifted_norms(X).sum()), X.sum(axis=0).tolist())
+
+    def bound_of(self, norms: int, sums: Sequence[int]) -> int:
+        """The same from the sum of the shifted norms, and from the sums of the columns."""
         n = self.n_samples
-        mean_norm = (int(self.shifted_norms(X).sum()) + n // 2) // n
-        mean = [((int(total) << self.mean_bits) + n // 2) // n for total in X.sum(axis=0)]
+        mean_norm = (norms + n // 2) // n
+        mean = [((total << self.mean_bits) + n // 2) // n for total in sums]
         variance = mean_norm - (sum(each * each for each in mean) >> self.shift + 2 * self.mean_bits)
         return self.scaled(variance)
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from secure_kmeans.job import Clustering
+from secure_kmeans.job.clustering import POINT_INITS
 from secure_kmeans.job.coins import Coins
 from secure_kmeans.job.fixed_point import FixedPoint
 from secure_kmeans.job.tolerance import Tolerance
 from secure_kmeans.plaintext.initialisation import initial_centroids
 from secure_kmeans.plaintext.kmeans import KMeansRun, lloyd
+from secure_kmeans.plaintext.points import Moments, points
 
 
 def run_in_the_clear(clustering: Clustering, rows: np.ndarray, seed: int) -> list[KMeansRun]:
@@ -44,6 +46,9 @@ def run_on_scaled(clustering: Clustering, scaled: np.ndarray, seed: int) -> list
     X = fixed_point.encode(scaled)
     if clustering.centroids is not None:
         starts = fixed_point.encode(clustering.scaling.apply(np.array(clustering.centroids)))[None]
+    elif clustering.init in POINT_INITS:
+        moments = Moments.of(X) if clustering.init == "moments" else None
+        starts = points(clustering, seed, moments)
     else:
         coins = Coins.draw(seed, clustering.init, len(X), clustering.n_clusters, clustering.n_init)
         starts = initial_centroids(
@@ -56,7 +61,8 @@ def run_on_scaled(clustering: Clustering, scaled: np.ndarray, seed: int) -> list
         )
     tolerance = Tolerance.of(clustering, len(X))
     tol = 0 if tolerance is None else tolerance.bound(X)
-    return [_in_scaled_units(lloyd(X, start, max_iter=clustering.max_iter, tol=tol), fixed_point) for start in starts]
+    runs = [lloyd(X, start, max_iter=clustering.max_iter, tol=tol, least=clustering.fewest_to_move) for start in starts]
+    return [_in_scaled_units(run, fixed_point) for run in runs]
 
 
 def _in_scaled_units(run: KMeansRun, fixed_point: FixedPoint) -> KMeansRun:

@@ -70,14 +70,15 @@ def conclude(
     shifts = clustering.centroid_shifts(n)
     if shifts is None or not discloses_centroids:
         averaged_labels, _ = nearest_centroids(X, fixed_point.encode(run.centroids_by_iteration[-1]))
-        centroids = _means_by_column(clustering, rows, averaged_labels, averaged)
+        centroids = _means_by_column(clustering, rows, averaged_labels, averaged, grid)
     else:
         grid = grid + (1 << shifts >> 1) >> shifts << shifts
         labels, _ = nearest_centroids(X, grid)
         centroids = scaling.invert(fixed_point.decode(grid))
     sizes = np.bincount(labels, minlength=len(grid))
     shown = np.minimum(sizes, averaged) >= least
-    known_sizes = [int(size) if each else None for size, each in zip(sizes, shown, strict=True)]
+    counted = shown & (sizes >= clustering.sizes_known_from)
+    known_sizes = [int(size) if each else None for size, each in zip(sizes, counted, strict=True)]
     known = [centroid if each else None for centroid, each in zip(centroids.tolist(), shown, strict=True)]
     order = usual_order(None if clustering.sizes_are_hidden else known_sizes, known if order_by_centroid else None)
     order = order or list(range(len(grid)))  # nothing is known by which the clusters could be ordered
@@ -95,13 +96,27 @@ def conclude(
     )
 
 
-def _means_by_column(clustering: Clustering, rows: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The means of the rows of each cluster, encoded at each column's own precision, (k, d), original units."""
+def _means_by_column(
+    clustering: Clustering, rows: np.ndarray, labels: np.ndarray, sizes: np.ndarray, grid: np.ndarray
+) -> np.ndarray:
+    """The means of the rows of each cluster, encoded at each column's own precision, (k, d), original units.
+
+    Where a cluster has too few rows to move, its centroid on the grid takes the place of the mean.
+    """
     scaling, fixed_point = clustering.scaling.by_column, FixedPoint(clustering.mean_bits(len(rows)))
     sums = np.zeros((len(sizes), rows.shape[1]), dtype=np.int64)
     np.add.at(sums, labels, fixed_point.encode(scaling.apply(rows)))
     divisors = sizes.clip(1)[:, None]
-    return scaling.invert(fixed_point.decode((sums + divisors // 2) // divisors))
+    means = (sums + divisors // 2) // divisors
+    means = np.where(sizes[:, None] >= clustering.fewest_to_move, means, grid_by_column(clustering, grid, len(rows)))
+    return scaling.invert(fixed_point.decode(means))
+
+
+def grid_by_column(clustering: Clustering, grid: np.ndarray, n_samples: int) -> np.ndarray:
+    """Centroids on the grid, (k, d) int64, encoded like the final means: at each column's own precision."""
+    centroids = clustering.scaling.invert(FixedPoint(clustering.precision_bits).decode(grid))
+    fixed_point = FixedPoint(clustering.mean_bits(n_samples))
+    return fixed_point.encode(clustering.scaling.by_column.apply(centroids))
 
 
 def label_rows(

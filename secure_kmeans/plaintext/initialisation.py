@@ -23,6 +23,7 @@ def initial_centroids(
     X : (n_samples, n_features) int64
         In units of the fixed point.
     init : "farthest", "k-means++" or "random"
+        See :mod:`.points` for the other starts.
     n_clusters : int
     coins : Coins
     bits : int

@@ -1,6 +1,7 @@
 """Lloyd's algorithm (1982) in the clear: the baseline that a secure run is compared with.
 
-Ties go to the lowest index. An empty cluster keeps its centroid. The run stops when the squared movements of all
+Ties go to the lowest index. An empty cluster keeps its centroid; so does one of fewer rows than ``least``, where a
+protocol asks for it. The run stops when the squared movements of all
 centroids add up to no more than ``tol``. These are the conventions of the secure protocols, too.
 
 Rows may be reals or integers. A secure run computes with integers in units of the fixed point: distances are exact,
@@ -73,7 +74,7 @@ def nearest_centroids(X: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray,
     return labels, squared
 
 
-def lloyd(X: np.ndarray, centroids: np.ndarray, *, max_iter: int, tol: float) -> KMeansRun:
+def lloyd(X: np.ndarray, centroids: np.ndarray, *, max_iter: int, tol: float, least: int = 1) -> KMeansRun:
     """Lloyd's algorithm from given centroids.
 
     Parameters
@@ -85,6 +86,8 @@ def lloyd(X: np.ndarray, centroids: np.ndarray, *, max_iter: int, tol: float) ->
     tol : float
         Bound of the sum of the squared movements of all centroids, in the units of ``X`` squared; 0: until no centroid
         moves.
+    least : int
+        A cluster of fewer rows keeps its centroid.
     """
     converged = False
     all_sizes: list[list[int]] = []
@@ -93,7 +96,7 @@ def lloyd(X: np.ndarray, centroids: np.ndarray, *, max_iter: int, tol: float) ->
         starts.append(centroids)
         labels, _ = nearest_centroids(X, centroids)
         sizes = np.bincount(labels, minlength=len(centroids))
-        means = _means(X, labels, sizes, centroids)
+        means = _means(X, labels, sizes, centroids, least)
         converged = bool(((means - centroids) ** 2).sum() <= tol)
         centroids = means
         all_sizes.append(sizes.tolist())
@@ -104,13 +107,16 @@ def lloyd(X: np.ndarray, centroids: np.ndarray, *, max_iter: int, tol: float) ->
     )
 
 
-def _means(X: np.ndarray, labels: np.ndarray, sizes: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """The mean of each cluster, or its old centroid where it is empty. Means of integers are rounded to the nearest."""
+def _means(X: np.ndarray, labels: np.ndarray, sizes: np.ndarray, centroids: np.ndarray, least: int) -> np.ndarray:
+    """The mean of each cluster, or its old centroid where it has fewer rows than ``least``.
+
+    Means of integers are rounded to the nearest.
+    """
     sums = np.zeros_like(centroids)
     np.add.at(sums, labels, X)
     divisors = np.maximum(sizes, 1)[:, None]
     means = (sums + divisors // 2) // divisors if np.issubdtype(X.dtype, np.integer) else sums / divisors
-    return np.where(sizes[:, None] > 0, means, centroids)
+    return np.where(sizes[:, None] >= least, means, centroids)
 
 
 def number_of_best(runs: list[KMeansRun]) -> int:

@@ -137,7 +137,7 @@ def _section_of_run(
     invert = clustering.scaling.invert
     start = run.centroids_by_iteration[0]
     tol = clustering.tol * float(scaled.var(axis=0).mean())
-    unrounded = lloyd(scaled, start, max_iter=clustering.max_iter, tol=tol)
+    unrounded = lloyd(scaled, start, max_iter=clustering.max_iter, tol=tol, least=clustering.fewest_to_move)
     shown = (unrounded.sizes >= clustering.withheld_below)[:, None]
     return PlaintextSection(
         cluster_centers=model.centroids,

@@ -13,8 +13,8 @@ from typing import Any
 from secure_kmeans.app import demo
 from secure_kmeans.app.commands.models import STATES, models_of, refuse_to_resume, write_prediction_job
 from secure_kmeans.app.commands.values import Announce, Announcement, RoleFiles, Run, no_announcement
-from secure_kmeans.app.inputs import INITS, Options, is_prediction, read_inputs, tables_of_job
-from secure_kmeans.app.proposal import propose_columns_job, propose_job
+from secure_kmeans.app.inputs import Options, is_prediction, read_inputs, tables_of_job
+from secure_kmeans.app.proposal import propose_columns_job, propose_job, propose_smo07_job
 from secure_kmeans.job import SEEDS, Clustering, Job, KMeansJob
 from secure_kmeans.job.coins import fresh_seed
 from secure_kmeans.job.model import KMeansModel
@@ -32,7 +32,7 @@ def cluster(
     announce: Announce = no_announcement,
     progress: Progress = no_progress,
 ) -> Run:
-    """Cluster tables on secret shares, all roles on this machine.
+    """Cluster tables, encrypted, all roles on this machine.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def cluster(
     output : path, optional
         Folder of the results; ``results/NAME`` if not given.
     compare : bool
-        Whether to compare with a run in the clear.
+        Whether to compare with a run in the clear, unless the tables are read in chunks.
     announce, progress : callable, optional
 
     Raises
@@ -49,15 +49,17 @@ def cluster(
         Before anything is started.
     RoleError, ProtocolError
     """
-    inputs = read_inputs(options)
+    inputs = read_inputs(options, progress=progress)
+    compare = compare and options.chunk_rows is None
     seed = options.seed
-    if compare and seed is None and options.init in INITS:
-        seed = fresh_seed()  # the run in the clear has to begin at the same rows
+    if compare and seed is None and options.file_of_centroids is None:
+        seed = fresh_seed()  # the run in the clear has to begin in the same places
     keys = options.clustering_keys(inputs.columns) | options.job_keys() | {"seed": seed, "bounds": inputs.bounds}
     tables, parties = list(inputs.tables.values()), tuple(inputs.tables)
     job: Job
     if inputs.align is None:
-        job = propose_job(tables, options.clusters, parties=parties, **keys)
+        propose = propose_smo07_job if options.protocol == "smo07" else propose_job
+        job = propose(tables, options.clusters, parties=parties, **keys)
     else:
         alignment: dict[str, Any] = {"align": inputs.align, "identifiers": inputs.identifiers}
         job = propose_columns_job(tables, options.clusters, parties=parties, **alignment, **keys)
@@ -82,10 +84,10 @@ def rehearse(
         The job file. A party's table is ``NAME.csv`` or ``NAME.parquet`` beside it where it is not in ``tables``.
     tables : mapping of party to path, optional
     files : RoleFiles, optional
-        ``output``, ``states`` and ``resume`` apply. A prediction takes the parties' shares of the model from
-        ``states``, or from the folders in ``state``.
+        ``output``, ``states``, ``resume`` and ``chunk_rows`` apply. A prediction takes the parties' shares of the model
+        from ``states``, or from the folders in ``state``.
     compare : bool
-        Whether to compare with a run in the clear.
+        Whether to compare with a run in the clear, unless the tables are read in chunks.
     announce, progress : callable, optional
 
     Raises
@@ -96,10 +98,11 @@ def rehearse(
     """
     files = files or RoleFiles()
     job = read_job(path)
+    compare = compare and files.chunk_rows is None
     if compare:
         job = _with_public_starts(job)
     refuse_to_resume(job, files.resume)
-    named = tables_of_job(job, path, tables or {})
+    named = tables_of_job(job, path, tables or {}, files.chunk_rows, progress)
     output = files.output or Path("results") / path.stem
     if is_prediction(job):
         return run_of_tables(job, named, output, models_of(job, files.states), announce, progress)

@@ -11,7 +11,7 @@ import numpy as np
 
 from secure_kmeans.app.commands.all_roles import check_tables, run_all_roles, segments_of
 from secure_kmeans.app.commands.values import Announce, Announcement, no_announcement
-from secure_kmeans.app.inputs import INITS, Inputs, Options, read_inputs
+from secure_kmeans.app.inputs import Inputs, Options, read_inputs
 from secure_kmeans.app.proposal import propose_clustering, propose_job
 from secure_kmeans.errors import JobError
 from secure_kmeans.job import Clustering, Scaling
@@ -23,9 +23,10 @@ from secure_kmeans.plaintext.baseline import run_on_scaled
 from secure_kmeans.plaintext.conclusion import conclude
 from secure_kmeans.plaintext.kmeans import KMeansRun, number_of_best
 from secure_kmeans.plaintext.losses import inertia, mean_distance_terms
-from secure_kmeans.protocols import protocol_of
+from secure_kmeans.protocols import USUAL, protocol_of
 from secure_kmeans.protocols.shk.job import ShkJob
 from secure_kmeans.tables import check_bounds
+from secure_kmeans.words import key
 
 if TYPE_CHECKING:
     from secure_kmeans.report.folder import ResultsFolder
@@ -90,7 +91,12 @@ def elbow(
     """
     from secure_kmeans.report.folder import ResultsFolder
 
-    if options.init not in INITS:
+    if encrypted and options.protocol != USUAL:
+        raise JobError(
+            f"protocol: an encrypted elbow shows the mean-distance loss, which {options.protocol} does not disclose; "
+            f"set {key('protocol')} to {USUAL}"
+        )
+    if options.file_of_centroids is not None:
         raise JobError("init: a file of centroids fixes the number of clusters; the elbow needs another start")
     inputs = read_inputs(options, split=encrypted)
     runs = _Runs(inputs, options, fresh_seed() if options.seed is None else options.seed)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from secure_kmeans.job import Init, KMeansJob
 from secure_kmeans.job.clustering import POINT_INITS
+from secure_kmeans.words import key
 
 Mode = Literal["paillier", "aggregate"]
 FreshKeys = Literal["iteration", "run"]
@@ -65,7 +66,12 @@ class Smo07Job(KMeansJob):
     @property
     def withheld_below(self) -> int:
         """No final centroid is withheld: those of small clusters stay where all parties know them to be."""
-        return 1
+        return 0
+
+    @property
+    def sizes_known_from(self) -> int:
+        """The size of a cluster of fewer rows is not disclosed; with a minimum of 1 that of an empty cluster is."""
+        return self.min_cluster_size if self.min_cluster_size > 1 else 0
 
     @property
     def fewest_to_move(self) -> int:
@@ -95,14 +101,14 @@ class Smo07Job(KMeansJob):
         if not self.accept_two_parties:
             raise ValueError(
                 "parties: each of two parties can subtract its own rows from what it learns, and so sees the other's "
-                "sums in every iteration; with accept_two_parties = true they accept that"
+                f"sums in every iteration; take three, or accept that by {key('accept_two_parties')}"
             )
         return self
 
     @model_validator(mode="after")
     def _check_keys_of_mode(self) -> Self:
         if self.mode == "aggregate":
-            for key in ("fresh_keys", "key_bits"):
-                if getattr(self, key) != self.default_of(key):
-                    raise ValueError(f'{key}: the mode "aggregate" has no key; leave it out')
+            for name in ("fresh_keys", "key_bits"):
+                if getattr(self, name) != self.default_of(name):
+                    raise ValueError(f'{name}: the mode "aggregate" has no key; leave it out')
         return self
