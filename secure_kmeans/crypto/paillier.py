@@ -44,7 +44,7 @@ from typing import Any, Final, NoReturn, Self
 from gmpy2 import gcd, invert, is_prime, is_square, jacobi, mpz, powmod, powmod_sec
 
 from secure_kmeans.crypto.fixed_base import FixedBase
-from secure_kmeans.crypto.primes import random_prime
+from secure_kmeans.crypto.primes import are_fit, random_prime
 from secure_kmeans.errors import ProtocolError
 
 KEY_BITS: Final = (2048, 3072)
@@ -199,8 +199,7 @@ class PublicKey:
 
     def signed(self, m: int) -> int:
         """A number modulo N as the number of the smallest absolute value: those above N/2 are negative."""
-        rest = m % self.n
-        return rest - self.n if 2 * rest > self.n else rest
+        return signed(m, self.n)
 
     def _seal(self, m: int, noise: mpz) -> Ciphertext:
         exact = index(m)
@@ -375,10 +374,10 @@ class PrivateKey:
         return at_q + self._q2 * ((at_p - at_q) * self._q2_inverse % self._p2)
 
 
-def are_fit(p: mpz, q: mpz) -> bool:
-    """Whether two primes of equal length make a key: far apart, gcd(p - 1, q - 1) = 2, and p q coprime to phi(p q)."""
-    far = abs(p - q).bit_length() > p.bit_length() - 100
-    return bool(far and gcd(p - 1, q - 1) == 2 and gcd(p * q, (p - 1) * (q - 1)) == 1)
+def signed(residue: int, n: int) -> int:
+    """The number modulo n of the smallest absolute value, n odd: residues above n / 2 are negative."""
+    rest = residue % n
+    return rest - n if 2 * rest > n else rest
 
 
 def random_unit(n: mpz) -> mpz:

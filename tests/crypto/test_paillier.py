@@ -20,11 +20,12 @@ from secure_kmeans.crypto.paillier import (
     PrivateKey,
     PublicKey,
     PublicKeyError,
-    are_fit,
     ciphertext_bytes,
     public_key_bytes,
     random_unit,
+    signed,
 )
+from secure_kmeans.crypto.primes import are_fit
 from secure_kmeans.errors import ProtocolError
 
 TINY: Final = PrivateKey.of_primes(7, 11, x=2)
@@ -107,8 +108,9 @@ def test_decryption_by_remainders_is_the_plain_one() -> None:
 
 
 def test_the_signed_numbers_of_a_small_key() -> None:
-    public = TINY.public_key
-    assert [public.signed(m) for m in (0, 1, 38, 39, 76, 77, 78)] == [0, 1, 38, -38, -1, 0, 1]
+    residues = (0, 1, 38, 39, 76, 77, 78)
+    assert [signed(m, 77) for m in residues] == [0, 1, 38, -38, -1, 0, 1]
+    assert [TINY.public_key.signed(m) for m in residues] == [0, 1, 38, -38, -1, 0, 1]
 
 
 def test_the_owner_draws_all_powers_of_n_alike() -> None:
@@ -237,19 +239,6 @@ def test_keys_are_different() -> None:
     fingerprints = {PrivateKey.of_primes(P, Q).public_key.fingerprint for _ in range(3)}
     assert len(fingerprints) == 3  # by h_s
     assert {len(each) for each in fingerprints} == {32}
-
-
-@pytest.mark.parametrize(
-    ("p", "q", "fit"),
-    [
-        (P, Q, True),
-        (P, P + 2**20, False),  # too close
-        (12 * 10**37 + 7, 24 * 10**37 + 7, False),  # 6 divides both less 1
-        (11, 23, False),  # 11 divides 22
-    ],
-)
-def test_primes_that_fit_each_other(p: int, q: int, fit: bool) -> None:
-    assert are_fit(mpz(p), mpz(q)) is fit
 
 
 @pytest.mark.parametrize("bits", [128, 1024, 2047, 4096])
