@@ -38,6 +38,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from functools import partial
 from operator import index
 from typing import Any, Final, NoReturn, Self
 
@@ -314,10 +315,8 @@ class PrivateKey:
         if bits not in KEY_BITS:
             raise ValueError(f"bits={bits} must be one of {', '.join(map(str, KEY_BITS))}")
         p = random_prime(bits // 2)
-        while True:
-            q = random_prime(bits // 2)
-            if are_fit(p, q):
-                return cls.of_primes(p, q)
+        q = random_prime(bits // 2, partial(are_fit, p))
+        return cls.of_primes(p, q)
 
     @classmethod
     def of_primes(cls, p: int, q: int, x: int | None = None) -> Self:
