@@ -39,7 +39,7 @@ except ImportError:
 MISSING: Final = "python-paillier is not installed, so nothing is compared: pip install phe"
 LEAST_SECONDS: Final = 0.03
 """Of one measurement in one turn: a short operation is repeated."""
-KEYS: Final = 4
+KEYS: Final = 8
 """In each turn. The time until two primes are found varies."""
 FACTOR: Final = 0xF1EA5EED_DEADBEEF
 """A constant of 64 bits."""
