@@ -8,10 +8,11 @@ so that nothing is computed from a file that has changed since.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -27,6 +28,8 @@ READING: Final = "reading"
 """The phase of a pass, for progress in rows."""
 SAMPLE_ROWS: Final = 20_000
 """The most rows of a sample."""
+_PROGRESS_SECONDS: Final = 1.0
+"""Between two reports of a pass."""
 _LOOKED_AT: Final = 1 << 16
 """Bytes of a CSV file by which its number of rows is estimated."""
 
@@ -37,7 +40,10 @@ class ChunkedFile:
 
     Attributes
     ----------
+    source : str
+        What messages call the file.
     path : path
+        Absolute.
     columns : tuple of str
         As they were chosen.
     positions : tuple of int
@@ -51,6 +57,7 @@ class ChunkedFile:
         As :attr:`~secure_kmeans.tables.Table.digest`, in hexadecimal.
     """
 
+    source: str
     path: Path
     columns: tuple[str, ...]
     positions: tuple[int, ...]
@@ -74,8 +81,10 @@ class ChunkedTable(Table):
     """
 
     def __init__(self, file: ChunkedFile, progress: Progress = no_progress, sample: np.ndarray | None = None) -> None:
-        values = {"source": printable(str(file.path)), "columns": file.columns, "first_row": 1, "ids": None}
+        values = {"source": file.source, "columns": file.columns, "first_row": 1, "ids": None}
         self.__dict__.update(values, file=file, _progress=progress, _sample=sample)
+
+    IS_CHUNKED: ClassVar[bool] = True
 
     file: ChunkedFile
     _progress: Progress
@@ -141,7 +150,7 @@ class ChunkedTable(Table):
 
     def _chunks(self) -> Iterator[np.ndarray]:
         """All rows as they are read; refuses what cannot be those of the first pass."""
-        file, done = self.file, 0
+        file, done, report = self.file, 0, _paced(self._progress)
         cells = [Cells("", self.source) for _ in self.columns]
         columns = dict(zip(file.positions, file.columns, strict=True))
         lower, upper = self.extent
@@ -151,7 +160,7 @@ class ChunkedTable(Table):
             if not fits or (rows < lower).any() or (rows > upper).any():
                 raise self._changed()
             yield rows
-            self._progress(READING, done, file.rows)
+            report(done, file.rows)
         if done != file.rows:
             raise self._changed()
 
@@ -189,15 +198,28 @@ def read_in_chunks(
     positions = tuple(found.choose(columns))
     names = tuple(found.names[position] for position in positions)
     cells = [Cells(found.title(position, columns), source) for position in positions]
-    first = _FirstPass(path, names, rows_in_parquet(path))
+    first, report = _FirstPass(path, names, rows_in_parquet(path)), _paced(progress)
     for rows in _chunks(path, chunk_rows, dict(zip(positions, names, strict=True)), cells):
         first.take(rows)
-        progress(READING, first.rows, max(first.rows, first.expected))
+        report(first.rows, max(first.rows, first.expected))
     for each in cells:
         each.check()
     if not first.rows:
         raise DataError(f"{source}: there are no rows below the header; a table needs at least one")
     return first.table(positions, chunk_rows, progress)
+
+
+def _paced(progress: Progress) -> Callable[[int, int], None]:
+    """Callback(done, total) for one pass, which reports now and then, and at the end."""
+    due = time.monotonic() + _PROGRESS_SECONDS
+
+    def report(done: int, total: int) -> None:
+        nonlocal due
+        if done >= total or time.monotonic() >= due:
+            progress(READING, done, total)
+            due = time.monotonic() + _PROGRESS_SECONDS
+
+    return report
 
 
 class _FirstPass:
@@ -224,7 +246,17 @@ class _FirstPass:
         """The table that was found."""
         lower, upper = tuple(self.lower.tolist()), tuple(self.upper.tolist())
         digest = "" if self._digest is None else self._digest.hexdigest()
-        file = ChunkedFile(self.path, self.columns, positions, chunk_rows, self.rows, lower, upper, digest)
+        file = ChunkedFile(
+            printable(str(self.path)),
+            self.path.absolute(),
+            self.columns,
+            positions,
+            chunk_rows,
+            self.rows,
+            lower,
+            upper,
+            digest,
+        )
         table = ChunkedTable(file, progress, np.concatenate(self._sample))
         return table if digest else table.with_digest()
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
@@ -50,6 +50,9 @@ class Table:
         The identifier of each row, as it stands in the source; no two are equal after Unicode's NFC. None where no
         column of identifiers was named.
     """
+
+    IS_CHUNKED: ClassVar[bool] = False
+    """Whether the rows stay in their file, so that only ``blocks`` and ``sample`` have them."""
 
     source: str
     columns: tuple[str, ...]

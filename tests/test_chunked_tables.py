@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secure_kmeans import chunked_tables
 from secure_kmeans.chunked_tables import SAMPLE_ROWS, ChunkedTable, read_in_chunks
 from secure_kmeans.errors import DataError
 from secure_kmeans.job import Scaling
@@ -217,7 +218,8 @@ class TestBlocks:
         assert all(np.array_equal(one, other) for one, other in both)
 
     @pytest.mark.parametrize("name", ["t.parquet", "t.csv"])
-    def test_progress_of_each_pass(self, tmp_path: Path, name: str) -> None:
+    def test_progress_of_each_pass(self, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(chunked_tables, "_PROGRESS_SECONDS", 0.0)
         seen: list[tuple[str, int, int]] = []
         table = read_in_chunks(written(tmp_path, ROWS, name), (), 3, lambda *args: seen.append(args))
         assert {phase for phase, _, _ in seen} == {"reading"}
@@ -226,6 +228,11 @@ class TestBlocks:
         later: list[tuple[str, int, int]] = []
         assert list(table.reporting_to(lambda *args: later.append(args)).blocks())
         assert later == [("reading", 3, 7), ("reading", 6, 7), ("reading", 7, 7)]
+
+    def test_progress_is_reported_now_and_then(self, tmp_path: Path) -> None:
+        seen: list[tuple[str, int, int]] = []
+        read_in_chunks(written(tmp_path, ROWS), (), 1, lambda *args: seen.append(args))
+        assert seen == [("reading", 7, 7)]
 
     def test_the_rows_are_never_in_memory_at_once(self, tmp_path: Path) -> None:
         table = read_in_chunks(written(tmp_path, ROWS), (), 3)

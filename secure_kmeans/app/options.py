@@ -49,7 +49,9 @@ def option(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, show_envvar=True, **settings)
 
 
-Group = Literal["data", "clusters", "algorithm", "parties", "protocol", "columns", "addition", "hiding", "output"]
+Group = Literal[
+    "data", "chunks", "clusters", "algorithm", "parties", "protocol", "columns", "addition", "hiding", "output"
+]
 _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "data": [
         option(
@@ -82,6 +84,17 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             default=USUAL.bounds,
             help="What the parties agreed that each column lies between. Without it the tables' own smallest and "
             "largest values become known to all parties.",
+        ),
+    ],
+    "chunks": [
+        option(
+            "--chunk-rows",
+            type=WholeType(min=1),
+            default=USUAL.chunk_rows,
+            metavar="N",
+            help="With smo07, for tables larger than memory: read each party's file in chunks of at most N rows, once "
+            "for each pass over its rows, and do not compare with a plaintext run. 100000 is a good number.  [default: "
+            "read each table whole]",
         ),
     ],
     "clusters": [

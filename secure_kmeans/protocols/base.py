@@ -169,6 +169,10 @@ class Protocol(ABC, Generic[J, R]):
     All methods but :meth:`run` are called without a network, and import nothing that takes seconds.
     """
 
+    READS_CHUNKS: ClassVar[bool] = False
+    """Whether a run may take a table whose rows stay in their file: a
+    :class:`~secure_kmeans.chunked_tables.ChunkedTable`."""
+
     name: ClassVar[str]
     Job: type[J]
     Result: type[R]

@@ -29,6 +29,8 @@ _NEEDED: Final[dict[Mode, str]] = {"paillier": "paillier_mode", "aggregate": "on
 class Smo07(Protocol[Smo07Job, KMeansResult]):
     """K-means of rows that several parties hold, by multi-party addition."""
 
+    READS_CHUNKS: ClassVar[bool] = True
+
     name: ClassVar[str] = "smo07"
     Job = Smo07Job
     Result = KMeansResult
