@@ -42,7 +42,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from secure_kmeans.crypto.paillier import Ciphertext, CiphertextError, PrivateKey, PublicKey, random_unit, signed
+from secure_kmeans.crypto.paillier import (
+    Ciphertext,
+    CiphertextError,
+    PrivateKey,
+    PublicKey,
+    PublicKeyError,
+    random_unit,
+    signed,
+)
 from secure_kmeans.errors import ProtocolError
 from secure_kmeans.protocols.base import Context
 from secure_kmeans.protocols.smo07.frames import BINDING_BYTES, bound, label_of, receive, send, unbound
@@ -168,12 +176,9 @@ def _receive_key(context: Context[Any], leader: str, bits: int) -> PublicKey:
         raise context.mesh.blame(leader, "it sent something else than a public key")
     label = label_of(_KEY, context.mesh.session, context.rank)
     try:
-        public = PublicKey.from_bytes(unbound(context, leader, label, frame, "keys"))
-    except ValueError as error:
-        raise context.mesh.blame(leader, f"it sent a public key that cannot be used: {error}") from None
-    if public.bits != bits:
-        raise context.mesh.blame(leader, f"it sent a public key of {public.bits} bits, where {bits} were expected")
-    return public
+        return PublicKey.from_bytes(unbound(context, leader, label, frame, "keys"), bits)
+    except PublicKeyError as error:
+        raise context.mesh.blame(leader, f"it sent something that cannot be used: {error}") from None
 
 
 def multi_party_addition(
@@ -181,7 +186,7 @@ def multi_party_addition(
 ) -> Shares:
     """Turn private inputs into private shares: the product of all parties' shares is the sum modulo N.
 
-    All parties call this with the same number of values. v values, k parties, c bytes of a ciphertext (512 with 2048
+    All parties call this with the same number of values. v values, k parties, c bytes of a ciphertext (544 with 2048
     bits). Messages that wait for each other: 2 (k - 1), and 1 for a new key, for any number of values.
     Rounds of a party: 2; of the leader and of the last party: 1; and 1 for a new key, at all but the leader.
     Bytes: 32 + c v in each of the 2 (k - 1) messages, and those of a new key (:func:`new_key`).
@@ -241,7 +246,7 @@ class _Ring:
         if len(self.context.parties) == 1:
             return [value % int(self.public.n) for value in values]
         # [SMO07] step 2: Enc(x_1) to P_2.
-        self._send(_UP, 1, [self.public.encrypt(value) for value in values])
+        self._send(_UP, 1, [private.encrypt(value) for value in values])
         # [SMO07] step 7: l_1 = Dec(y_2).
         return [int(private.decrypt(y)) for y in self._receive(_DOWN, 1)]
 
@@ -266,7 +271,7 @@ class _Ring:
     def _draw(self) -> tuple[list[int], list[int], list[Ciphertext]]:
         """The l_i of each value, its inverse, and an encryption of 0."""
         n = int(self.public.n)
-        units = [random_unit(n) for _ in range(self.count)]
+        units = [int(random_unit(n)) for _ in range(self.count)]
         return units, [pow(unit, -1, n) for unit in units], self._zeros()
 
     def _zeros(self) -> list[Ciphertext]:
@@ -284,7 +289,7 @@ class _Ring:
         try:
             return [self.public.ciphertext(item) for item in items]
         except CiphertextError as error:
-            raise self.context.mesh.blame(peer, f"it sent a ciphertext that cannot be used: {error}") from None
+            raise self.context.mesh.blame(peer, f"it sent something that cannot be used: {error}") from None
 
 
 def product_at_leader(context: Context[Any], shares: Shares) -> list[int] | None:
