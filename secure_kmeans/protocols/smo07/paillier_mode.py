@@ -90,10 +90,10 @@ class PaillierMode(Mode):
         Makes keys; tests pass small ones.
     """
 
-    def __init__(self, context: Context[Smo07Job], limits: Limits, *, generate: Generate = PrivateKey.generate) -> None:
+    def __init__(self, context: Context[Smo07Job], limits: Limits, *, generate: Generate | None = None) -> None:
         self.context, self.limits = context, limits
         self._leads = context.role.name == context.job.leader
-        self._keys = _Keys(context, generate)
+        self._keys = _Keys(context, generate or PrivateKey.generate)
         self._final_is_recorded = False
 
     def close(self) -> None:
