@@ -1,332 +1,403 @@
-"""Paillier's cryptosystem: ciphertexts whose product is a ciphertext of the sum.
+"""Paillier's homomorphic encryption: sums and multiples of numbers that stay encrypted. No network.
 
-Symbols: p, q primes and N = p q their product; a plaintext m is an integer modulo N; its ciphertext is
-``(1 + m N) rho mod N^2`` with a random N-th power rho. Two ways to draw rho:
+======  ===============================================================================================
+N       the public modulus p q; p and q are primes of equal length, 3 modulo 4, with gcd(p - 1, q - 1) = 2
+m       a plaintext modulo N; a signed number is below N/2 in absolute value
+c       a ciphertext: (1 + N)^m s mod N^2, where the noise s is an N-th power of a unit
+h, h_s  h = -x^2 mod N for a random unit x; h_s = h^N mod N^2 is part of the public key
+======  ===============================================================================================
 
-- **textbook** (Paillier 1999): ``rho = r^N`` with a uniform unit r. It hides the plaintext where N-th powers cannot be
-  told from random units modulo N^2 (the decisional composite residuosity assumption, DCRA).
-- **short exponent**, the default (Damgard, Jurik, Nielsen 2010, section 6): the public key has ``h_s = h^N mod N^2``
-  with ``h = -x^2 mod N`` for a random x, and ``rho = h_s^a`` with a random exponent a of |N| / 2 bits. p and q are
-  3 modulo 4 and gcd(p - 1, q - 1) = 2. A full-length exponent gives a uniform element of the group of h. One of half
-  the length cannot be told from it where N cannot be factored (Goldreich, Rosen 2003). So this way needs DCRA and
-  factoring, which DCRA implies. It takes half the time, and a sixth with a table of powers. h_s is the key owner's: an
-  owner who chose a bad one could read what others encrypt to it, which it can anyway.
+The noise of an encryption is made in one of two ways.
 
-A ciphertext keeps its plaintext from all but the owner of the key. The owner also finds rho: where one party's power of
-another's ciphertext shall say nothing about the exponent, a fresh encryption of 0 in the textbook's way is to be added.
+**Short exponent**, the default of :meth:`PublicKey.encrypt`: s = h_s^r with r uniform of half as many bits as N, as
+Damgård, Jurik and Nielsen propose. It is safe under Paillier's assumption (decisional composite residuosity: N-th
+powers modulo N^2 look like any units), which the textbook needs as well, and under the assumption that factoring N is
+hard, which Paillier's implies. Under the second one, h^r for such an r cannot be told apart from h^r for an r of full
+length (Goldreich and Rosen); under the first one, h_s looks like a random unit, whose powers of full length hide m.
+It presumes that h_s was made as above. A key's owner who makes it otherwise exposes nothing but plaintexts under the
+owner's own key, which the owner may read anyway.
 
-Exponents that are secret are raised by GMP's ``powm_sec``, whose time and memory accesses do not depend on them. The
-table is read at secret places; it protects against peers and the network, not against another program on the same
-processor.
+**Textbook**: s = r^N with a uniform unit r. It needs Paillier's assumption alone, and hides also from the key's owner
+how a ciphertext was made: a rerandomised ciphertext is, given its plaintext, independent of all others. The short
+exponent does not promise that to an owner, who knows p and q. So it is the default of :meth:`Ciphertext.rerandomised`.
+The owner encrypts by :meth:`PrivateKey.encrypt`, which draws the textbook's noise in a third of the time.
 
-Sources: P. Paillier, "Public-key cryptosystems based on composite degree residuosity classes" (1999); I. Damgard, M.
-Jurik, J. B. Nielsen, "A generalization of Paillier's public-key system with applications to electronic voting" (2010);
-O. Goldreich, V. Rosen, "On the security of modular exponentiation with application to the construction of pseudorandom
-generators" (2003).
+A power with a secret exponent takes constant time: GMP's ``mpz_powm_sec`` computes it, which takes 1.3 times as long.
+The exception is the table of :mod:`~secure_kmeans.crypto.fixed_base`, which is used from :data:`TABLE_FROM` encryptions
+under a key on. Which of its entries are read depends on an exponent that is used once. Another program on the same
+processor may observe that, another role cannot. Multiplication by a constant takes the same time for constants of equal
+length and sign.
+
+References: Paillier, "Public-key cryptosystems based on composite degree residuosity classes" (EUROCRYPT 1999);
+Damgård, Jurik and Nielsen, "A generalization of Paillier's public-key system with applications to electronic voting"
+(International Journal of Information Security 9, 2010); Goldreich and Rosen, "On the security of modular exponentiation
+with application to the construction of pseudorandom generators" (Journal of Cryptology 16, 2003).
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import Final, Self
+from operator import index
+from typing import Any, Final, NoReturn, Self
 
-import gmpy2
-from gmpy2 import mpz
+from gmpy2 import gcd, invert, is_prime, is_square, jacobi, mpz, powmod, powmod_sec
 
-USUAL_BITS: Final = 2048
-"""Of a modulus: a security of about 112 bits; 3072 bits give 128 (NIST SP 800-57, table 2)."""
+from secure_kmeans.crypto.fixed_base import FixedBase
+from secure_kmeans.crypto.primes import random_prime
+from secure_kmeans.errors import ProtocolError
 
-LEAST_BITS: Final = 64
-"""Of a modulus that is generated. A job takes 2048 or 3072; smaller ones are for tests."""
+KEY_BITS: Final = (2048, 3072)
+FINGERPRINT_BYTES: Final = 32
+TABLE_FROM: Final = 4
+"""The encryption under a key that makes the table: it costs as much as two encryptions without it."""
 
-_PRIMALITY_ROUNDS: Final = 40
-"""Of ``mpz_probab_prime_p``: the test of Baillie, Pomerance, Selfridge and Wagstaff, and 16 of Miller and Rabin."""
-
-_SMALL_PRIMES: Final = gmpy2.primorial(2000)
-"""Most candidates have a factor in common with it, which is found in the time of one division."""
-
-_WINDOW_BITS: Final = 6
-_TABLE_FROM: Final = 24
-"""The number of a key's encryption from which on a table of powers has paid for itself."""
+_PUBLIC_KEY: Final = b"secure_kmeans paillier public key 1\0"
 
 
-class CiphertextError(ValueError):
-    """A ciphertext, or a public key, that cannot be one. The message is a phrase that says why."""
+class CiphertextError(ProtocolError):
+    """A ciphertext that is malformed, or under another key."""
 
 
-class Ciphertext:
-    """An encrypted integer modulo N. ``+`` and ``*`` compute on it without the secret key.
+class PublicKeyError(ProtocolError):
+    """A public key that is malformed."""
 
-    ``a + b`` encrypts the sum of two ciphertexts under the same key, or of a ciphertext and an integer; ``a * k`` the
-    product with an integer, negative ones too. The result of ``*`` is no fresh ciphertext: see :meth:`rerandomised`.
+
+def public_key_bytes(bits: int) -> int:
+    """Bytes of an encoded public key: N and h_s."""
+    return 3 * _bytes(bits)
+
+
+def ciphertext_bytes(bits: int) -> int:
+    """Bytes of an encoded ciphertext: the key's fingerprint and a number modulo N^2."""
+    return FINGERPRINT_BYTES + 2 * _bytes(bits)
+
+
+class PublicKey:
+    """A key to encrypt with.
 
     Attributes
     ----------
-    key : PublicKey
-    value : mpz
-        From 1 to N^2 - 1, coprime to N.
+    n : int
+        The modulus N.
+    bits : int
+        Of N.
+    fingerprint : 32 bytes
+        SHA-256 of the encoded key.
+    capacity_bits : int
+        Signed numbers of this many bits, sign included, are below N/2 in absolute value, and so is a sum of two.
     """
 
-    __slots__ = ("key", "value")
+    def __init__(self, n: int, h_s: int) -> None:
+        self._n = mpz(n)
+        self._h_s = mpz(h_s)
+        self._n2 = self._n * self._n
+        self.n = int(n)
+        self.bits = self.n.bit_length()
+        self.capacity_bits = self.bits - 2
+        self.fingerprint = hashlib.sha256(_PUBLIC_KEY + self.to_bytes()).digest()
+        self._encryptions = 0
+        self._table: FixedBase | None = None
 
-    def __init__(self, key: PublicKey, value: mpz) -> None:
-        self.key, self.value = key, value
+    def __repr__(self) -> str:
+        return f"PublicKey({self.bits} bits, {self.fingerprint.hex()[:16]})"
 
-    def __add__(self, other: Ciphertext | int) -> Ciphertext:
-        """A ciphertext of the sum.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PublicKey) and other.fingerprint == self.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    # ------------------------------------------------------------ as bytes
+
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Bytes of an encoded ciphertext."""
+        return ciphertext_bytes(self.bits)
+
+    def to_bytes(self) -> bytes:
+        """N and h_s, big endian; see :func:`public_key_bytes`."""
+        size = _bytes(self.bits)
+        return self.n.to_bytes(size, "big") + int(self._h_s).to_bytes(2 * size, "big")
+
+    @classmethod
+    def from_bytes(cls, data: bytes, bits: int | None = None) -> Self:
+        """The key that a peer sent.
+
+        That h_s is an N-th power, and that N has two prime factors, only its owner knows.
+
+        Parameters
+        ----------
+        data : bytes
+        bits : int or None
+            Of the modulus; one of :data:`KEY_BITS` where it is None.
+
+        Raises
+        ------
+        PublicKeyError
+        """
+        sizes = {public_key_bytes(each): each for each in (KEY_BITS if bits is None else (bits,))}
+        if len(data) not in sizes:
+            expected = " or ".join(map(str, sizes))
+            raise PublicKeyError(f"the public key has {len(data)} bytes, expected {expected}")
+        bits = sizes[len(data)]
+        size = _bytes(bits)
+        n, h_s = mpz(int.from_bytes(data[:size], "big")), mpz(int.from_bytes(data[size:], "big"))
+        if n.bit_length() != bits:
+            raise PublicKeyError(f"the public key's modulus has {n.bit_length()} bits, expected {bits}")
+        if n % 2 == 0:
+            raise PublicKeyError("the public key's modulus is even")
+        if n % 4 != 1:
+            raise PublicKeyError("the public key's modulus is not a product of two primes that are 3 modulo 4")
+        if is_prime(n) or is_square(n):
+            raise PublicKeyError("the public key's modulus is not a product of two different primes")
+        if not 1 < h_s < n * n - 1:
+            raise PublicKeyError("the public key's base h_s is out of range")
+        if gcd(h_s, n) != 1:
+            raise PublicKeyError("the public key's base h_s is not coprime to the modulus")
+        if jacobi(h_s, n) != 1:
+            raise PublicKeyError("the public key's base h_s is not the negative of a square")
+        return cls(int(n), int(h_s))
+
+    def ciphertext(self, data: bytes) -> Ciphertext:
+        """The ciphertext that a peer sent.
 
         Raises
         ------
         CiphertextError
-            For a ciphertext under another key.
+            Where it has the wrong length, is under another key, is out of range or is not coprime to N.
         """
-        key = self.key
-        if isinstance(other, int):
-            return Ciphertext(key, self.value * key.trivial(other) % key.n_squared)
-        if other.key.fingerprint != key.fingerprint:
-            raise CiphertextError("it is under another key")
-        return Ciphertext(key, self.value * other.value % key.n_squared)
+        if len(data) != self.ciphertext_bytes:
+            raise CiphertextError(f"the ciphertext has {len(data)} bytes, expected {self.ciphertext_bytes}")
+        if data[:FINGERPRINT_BYTES] != self.fingerprint:
+            raise CiphertextError("the ciphertext is under another key")
+        value = mpz(int.from_bytes(data[FINGERPRINT_BYTES:], "big"))
+        if not 0 < value < self._n2:
+            raise CiphertextError("the ciphertext is out of range: expected a number from 1 to N^2 - 1")
+        if gcd(value, self._n) != 1:
+            raise CiphertextError("the ciphertext is not coprime to N")
+        return Ciphertext(self, value)
 
-    def __mul__(self, factor: int) -> Ciphertext:
-        """A ciphertext of the product with an integer, which may be secret."""
-        key, factor = self.key, factor % int(self.key.n)
-        base = self.value
-        if 2 * factor > key.n:  # a small negative factor
-            base, factor = gmpy2.invert(base, key.n_squared), int(key.n) - factor
-        power = gmpy2.powmod_sec(base, factor, key.n_squared) if factor else mpz(1)
-        return Ciphertext(key, power)
-
-    def rerandomised(self, *, textbook: bool = False) -> Ciphertext:
-        """A fresh ciphertext of the same number: all are equally likely."""
-        return self + self.key.encrypt(0, textbook=textbook)
-
-    def to_bytes(self) -> bytes:
-        """``key.ciphertext_bytes`` bytes, the highest first."""
-        return int(self.value).to_bytes(self.key.ciphertext_bytes, "big")
-
-    def __repr__(self) -> str:
-        return f"<Ciphertext under {self.key!r}>"
-
-
-class PublicKey:
-    """A public key.
-
-    Parameters
-    ----------
-    n : int
-        N.
-    h_s : int
-        The N-th power of which short exponents are taken, a unit modulo N^2.
-
-    Attributes
-    ----------
-    n, n_squared, h_s : mpz
-    bits : int
-        Of N.
-    ciphertext_bytes : int
-        Bytes of a ciphertext: 512 with 2048 bits.
-    fingerprint : 32 bytes
-        SHA-256 of the key.
-    """
-
-    def __init__(self, n: int, h_s: int) -> None:
-        self.n, self.h_s = mpz(n), mpz(h_s)
-        self.n_squared = self.n**2
-        self.bits = self.n.bit_length()
-        self.ciphertext_bytes = -(-2 * self.bits // 8)
-        self.fingerprint = hashlib.sha256(self.to_bytes()).digest()
-        self._encryptions = 0
-        self._table: list[list[mpz]] = []
+    # ---------------------------------------------------------- encryption
 
     def encrypt(self, m: int, *, textbook: bool = False) -> Ciphertext:
-        """Encrypt an integer modulo N; negative ones too, see :func:`signed`.
+        """An encryption of a number.
 
         Parameters
         ----------
         m : int
+            From 1 - N to N - 1. A number below 0 stands for itself modulo N.
         textbook : bool
-            Draw the random part as a power of a uniform unit; see the module.
+            The noise is the textbook's; see the module.
+
+        Raises
+        ------
+        ValueError
+            Where ``m`` is out of range.
         """
+        return self._seal(m, self._noise(textbook))
+
+    def signed(self, m: int) -> int:
+        """A number modulo N as the number of the smallest absolute value: those above N/2 are negative."""
+        return signed(m, self.n)
+
+    def _seal(self, m: int, noise: mpz) -> Ciphertext:
+        exact = index(m)
+        if not -self.n < exact < self.n:
+            raise ValueError("a plaintext is out of range: expected a number from 1 - N to N - 1")
+        return Ciphertext(self, (1 + exact * self._n) * noise % self._n2)
+
+    def _noise(self, textbook: bool) -> mpz:
+        """An encryption of 0, as a number."""
         if textbook:
-            return self.encrypt_with_unit(m, random_unit(int(self.n)))
-        exponent = secrets.randbits(self.bits // 2)
+            return self._power_of_unit(random_unit(self._n))
+        return self._power_of_base(secrets.randbits(self.bits // 2))
+
+    def _power_of_unit(self, r: mpz) -> mpz:
+        return powmod(r, self._n, self._n2)
+
+    def _power_of_base(self, r: int) -> mpz:
         self._encryptions += 1
-        if self._encryptions == _TABLE_FROM:
-            self._table = _powers(self.h_s, self.bits // 2, self.n_squared)
-        if self._table:
-            rho = _from_table(self._table, exponent, self.n_squared)
-        else:
-            rho = gmpy2.powmod_sec(self.h_s, exponent, self.n_squared) if exponent else mpz(1)
-        return Ciphertext(self, self.trivial(m) * rho % self.n_squared)
+        if self._table is None and self._encryptions >= TABLE_FROM:
+            self._table = FixedBase(self._h_s, self._n2, self.bits // 2)
+        return _secret_power(self._h_s, r, self._n2) if self._table is None else self._table.power(r)
 
-    def encrypt_with_unit(self, m: int, r: int) -> Ciphertext:
-        """The textbook's ciphertext with a given unit r, for known answers. Everybody who knows r can decrypt."""
-        return Ciphertext(self, self.trivial(m) * gmpy2.powmod_sec(r, self.n, self.n_squared) % self.n_squared)
 
-    def trivial(self, m: int) -> mpz:
-        """``(1 + N)^m mod N^2``: a ciphertext of m that hides nothing."""
-        return (1 + m % self.n * self.n) % self.n_squared
+class Ciphertext:
+    """A number under a key.
 
-    def ciphertext(self, data: bytes) -> Ciphertext:
-        """Read a ciphertext under this key.
+    ``a + b`` is an encryption of the sum, where b is a ciphertext under the same key or a plaintext integer, and
+    ``a * k`` of the product with a plaintext integer k; both modulo N. Neither has fresh noise: where a peer must not
+    learn how it was made, :meth:`rerandomised` is.
+    """
 
-        Raises
-        ------
-        CiphertextError
-            Where its length is wrong, or it is out of range, or not coprime to N.
-        """
-        if len(data) != self.ciphertext_bytes:
-            raise CiphertextError(f"it has {len(data)} bytes, where a ciphertext has {self.ciphertext_bytes}")
-        value = mpz(int.from_bytes(data, "big"))
-        if not 0 < value < self.n_squared:
-            raise CiphertextError("it is out of range: a ciphertext is above 0 and below N^2")
-        if gmpy2.gcd(value, self.n) != 1:
-            raise CiphertextError("it is not coprime to N")
-        return Ciphertext(self, value)
+    __slots__ = ("_value", "key")
 
-    def to_bytes(self) -> bytes:
-        """N, then h_s of twice as many bytes; the highest first."""
-        size = -(-self.bits // 8)
-        return int(self.n).to_bytes(size, "big") + int(self.h_s).to_bytes(2 * size, "big")
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Read a public key.
-
-        Raises
-        ------
-        CiphertextError
-            Where it cannot be one. Whether N is a product of two primes cannot be seen.
-        """
-        size, rest = divmod(len(data), 3)
-        if rest or not size:
-            raise CiphertextError("its length is not that of a key")
-        n, h_s = (mpz(int.from_bytes(part, "big")) for part in (data[:size], data[size:]))
-        if -(-n.bit_length() // 8) != size:
-            raise CiphertextError("N has fewer bytes than its length says")
-        if n % 2 == 0 or gmpy2.is_prime(n) or gmpy2.is_square(n):
-            raise CiphertextError("N is no product of two different odd primes")
-        if not 1 < h_s < n**2 or gmpy2.gcd(h_s, n) != 1:
-            raise CiphertextError("h_s is no unit modulo N^2")
-        return cls(int(n), int(h_s))
+    def __init__(self, key: PublicKey, value: mpz) -> None:
+        self.key = key
+        self._value = value
 
     def __repr__(self) -> str:
-        return f"<PublicKey of {self.bits} bits, {self.fingerprint.hex()[:16]}>"
+        return f"Ciphertext(under {self.key!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ciphertext) and other.key == self.key and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash((self.key, self._value))
+
+    def to_bytes(self) -> bytes:
+        """The key's fingerprint and the number, big endian; see :func:`ciphertext_bytes`."""
+        return self.key.fingerprint + int(self._value).to_bytes(2 * _bytes(self.key.bits), "big")
+
+    def __add__(self, other: Ciphertext | int) -> Ciphertext:
+        n2 = self.key._n2
+        if not isinstance(other, Ciphertext):
+            return Ciphertext(self.key, self._value * (1 + index(other) * self.key._n) % n2)
+        if other.key != self.key:
+            raise CiphertextError("the ciphertext is under another key")
+        return Ciphertext(self.key, self._value * other._value % n2)
+
+    __radd__ = __add__
+
+    def __mul__(self, constant: int) -> Ciphertext:
+        exponent = index(constant)
+        if abs(exponent) >= self.key.n:
+            exponent %= self.key.n
+        base = invert(self._value, self.key._n2) if exponent < 0 else self._value
+        return Ciphertext(self.key, _secret_power(base, abs(exponent), self.key._n2))
+
+    __rmul__ = __mul__
+
+    def rerandomised(self, *, textbook: bool = True) -> Ciphertext:
+        """Another encryption of the same number. With the textbook's noise also its owner cannot link the two."""
+        return Ciphertext(self.key, self._value * self.key._noise(textbook) % self.key._n2)
 
 
 class PrivateKey:
-    """A key pair. Nothing of it is ever shown or sent but its ``public_key``.
-
-    Parameters
-    ----------
-    p, q : int
-        Primes of equal length, 3 modulo 4, with gcd(p - 1, q - 1) = 2.
-    x : int, optional
-        A unit modulo N from which the short exponents' base is made; random if not given.
+    """A key to decrypt with. It is never encoded, pickled or shown.
 
     Attributes
     ----------
     public_key : PublicKey
-    p, q : mpz
-        Secret.
     """
 
-    def __init__(self, p: int, q: int, x: int | None = None) -> None:
-        self.p, self.q = mpz(p), mpz(q)
-        n = self.p * self.q
-        assert self.p % 4 == self.q % 4 == 3, "p and q are 3 modulo 4"
-        assert gmpy2.gcd(n, (self.p - 1) * (self.q - 1)) == 1, "N has an inverse modulo phi(N)"
-        self._p_squared, self._q_squared = self.p**2, self.q**2
-        self._q_inverse, self._q2_inverse = gmpy2.invert(q, p), gmpy2.invert(self._q_squared, self._p_squared)
-        # L_p((1 + N)^(p - 1) mod p^2) = -q modulo p; the factor is its inverse
-        self._p_factor, self._q_factor = gmpy2.invert(-self.q, p), gmpy2.invert(-self.p, q)
-        base = -(mpz(random_unit(int(n)) if x is None else x) ** 2) % n
-        self.public_key = PublicKey(int(n), int(self._nth_power(base, n)))
+    def __init__(self, p: mpz, q: mpz, x: mpz) -> None:
+        self._p, self._q = p, q
+        self._p2, self._q2 = p * p, q * q
+        self._q_inverse = invert(q, p)
+        self._q2_inverse = invert(self._q2, self._p2)
+        # With g = 1 + N, L_p(g^(p-1) mod p^2) = -q mod p, where L_p(u) = (u - 1) / p.
+        self._h_p, self._h_q = invert(-q, p), invert(-p, q)
+        n = p * q
+        self.public_key = PublicKey(int(n), int(self._power_of_n(-x * x % n)))
+
+    def __repr__(self) -> str:
+        return f"PrivateKey(hidden, of {self.public_key!r})"
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a private key cannot be pickled or copied")
 
     @classmethod
-    def generate(cls, bits: int = USUAL_BITS) -> Self:
-        """Draw a key from the operating system's entropy.
+    def generate(cls, bits: int = KEY_BITS[0]) -> Self:
+        """A new key, from the operating system's entropy.
 
         Parameters
         ----------
         bits : int
-            Of N; even.
+            One of :data:`KEY_BITS`.
+
+        Raises
+        ------
+        ValueError
+            Where it is another number.
         """
-        assert bits >= LEAST_BITS, "a key of so few bits is none"
-        assert bits % 2 == 0, "both primes have half of the bits"
-        p = _random_prime(bits // 2)
+        if bits not in KEY_BITS:
+            raise ValueError(f"bits={bits} must be one of {', '.join(map(str, KEY_BITS))}")
+        p = random_prime(bits // 2)
         while True:
-            q = _random_prime(bits // 2)
-            far_apart = abs(p - q).bit_length() > bits // 2 - 100 or bits < 512
-            if p != q and far_apart and gmpy2.gcd(p - 1, q - 1) == 2 and gmpy2.gcd(p * q, (p - 1) * (q - 1)) == 1:
-                return cls(int(p), int(q))
+            q = random_prime(bits // 2)
+            if are_fit(p, q):
+                return cls.of_primes(p, q)
+
+    @classmethod
+    def of_primes(cls, p: int, q: int, x: int | None = None) -> Self:
+        """The key of two primes, which may be small: for tests.
+
+        Parameters
+        ----------
+        p, q : int
+            Different primes that are 3 modulo 4.
+        x : int or None
+            A unit modulo p q, whose square is -h; random where it is None.
+        """
+        p, q = mpz(p), mpz(q)
+        n = p * q
+        assert p != q
+        assert p % 4 == q % 4 == 3
+        assert gcd(n, (p - 1) * (q - 1)) == 1
+        return cls(p, q, random_unit(n) if x is None else mpz(x))
 
     def decrypt(self, ciphertext: Ciphertext) -> int:
-        """The plaintext, from 0 to N - 1; see :func:`signed` for negative ones.
+        """The number in a ciphertext, from 0 to N - 1; :meth:`PublicKey.signed` makes it a signed one.
 
         Raises
         ------
         CiphertextError
-            For a ciphertext under another key.
+            Where it is under another key.
         """
-        if ciphertext.key.fingerprint != self.public_key.fingerprint:
-            raise CiphertextError("it is under another key")
-        p, q, c = self.p, self.q, ciphertext.value
-        m_p = (gmpy2.powmod_sec(c, p - 1, self._p_squared) - 1) // p * self._p_factor % p
-        m_q = (gmpy2.powmod_sec(c, q - 1, self._q_squared) - 1) // q * self._q_factor % q
+        if ciphertext.key != self.public_key:
+            raise CiphertextError("the ciphertext is under another key")
+        value, p, q = ciphertext._value, self._p, self._q
+        m_p = (powmod_sec(value, p - 1, self._p2) - 1) // p * self._h_p % p
+        m_q = (powmod_sec(value, q - 1, self._q2) - 1) // q * self._h_q % q
         return int(m_q + q * ((m_p - m_q) * self._q_inverse % p))
 
-    def _nth_power(self, base: mpz, n: mpz) -> mpz:
-        """``base^N mod N^2``, by the powers modulo p^2 and q^2."""
-        by_p = gmpy2.powmod_sec(base, n % (self.p * (self.p - 1)), self._p_squared)
-        by_q = gmpy2.powmod_sec(base, n % (self.q * (self.q - 1)), self._q_squared)
-        return by_q + self._q_squared * ((by_p - by_q) * self._q2_inverse % self._p_squared)
+    def encrypt(self, m: int) -> Ciphertext:
+        """As :meth:`PublicKey.encrypt` with ``textbook``, in a third of the time."""
+        # The N-th powers modulo p^2 are the p-th powers: r^p depends on r mod p alone, and takes p - 1 values.
+        noise = self._joined(
+            powmod_sec(random_unit(self._p), self._p, self._p2), powmod_sec(random_unit(self._q), self._q, self._q2)
+        )
+        return self.public_key._seal(m, noise)
 
-    def __repr__(self) -> str:
-        return f"<PrivateKey of {self.public_key!r}>"
+    def _power_of_n(self, base: mpz) -> mpz:
+        """A unit to the power of N, modulo N^2."""
+        n = self._p * self._q
+        return self._joined(
+            powmod_sec(base, n % (self._p * (self._p - 1)), self._p2),
+            powmod_sec(base, n % (self._q * (self._q - 1)), self._q2),
+        )
 
-    def __reduce__(self) -> str:
-        raise TypeError("a private key is not pickled: it stays in the process that made it")
+    def _joined(self, at_p: mpz, at_q: mpz) -> mpz:
+        """The number modulo N^2 with these remainders modulo p^2 and q^2."""
+        return at_q + self._q2 * ((at_p - at_q) * self._q2_inverse % self._p2)
 
 
 def signed(residue: int, n: int) -> int:
-    """The integer between -n / 2 and n / 2 that a residue modulo n, n odd, stands for."""
-    return residue if residue <= n // 2 else residue - n
+    """The number modulo n of the smallest absolute value, n odd: residues above n / 2 are negative."""
+    rest = residue % n
+    return rest - n if 2 * rest > n else rest
 
 
-def random_unit(n: int) -> int:
-    """A uniform number below n that has an inverse modulo n, from the operating system's entropy."""
+def are_fit(p: mpz, q: mpz) -> bool:
+    """Whether two primes of equal length make a key: far apart, gcd(p - 1, q - 1) = 2, and p q coprime to phi(p q)."""
+    far = abs(p - q).bit_length() > p.bit_length() - 100
+    return bool(far and gcd(p - 1, q - 1) == 2 and gcd(p * q, (p - 1) * (q - 1)) == 1)
+
+
+def random_unit(n: mpz) -> mpz:
+    """A uniform unit modulo n, from the operating system's entropy."""
     while True:
-        unit = secrets.randbelow(n)
-        if gmpy2.gcd(unit, n) == 1:
+        unit = mpz(secrets.randbelow(int(n)))
+        if gcd(unit, n) == 1:
             return unit
 
 
-def _random_prime(bits: int) -> mpz:
-    """A uniform prime among those that are 3 modulo 4 and whose two highest bits are set."""
-    while True:
-        candidate = mpz(secrets.randbits(bits) | 3 << (bits - 2) | 3)
-        if gmpy2.gcd(candidate, _SMALL_PRIMES) in (1, candidate) and gmpy2.is_prime(candidate, _PRIMALITY_ROUNDS):
-            return candidate
+def _secret_power(base: mpz, exponent: int, modulus: mpz) -> mpz:
+    """A power whose exponent, 0 or more, is secret."""
+    return powmod_sec(base, exponent, modulus) if exponent else mpz(1)
 
 
-def _powers(base: mpz, bits: int, modulus: mpz) -> list[list[mpz]]:
-    """For each window of an exponent the base to the power of each of its values."""
-    table = []
-    for _ in range(-(-bits // _WINDOW_BITS)):
-        window = [mpz(1)]
-        for _ in range((1 << _WINDOW_BITS) - 1):
-            window.append(window[-1] * base % modulus)
-        table.append(window)
-        base = window[-1] * base % modulus
-    return table
-
-
-def _from_table(table: list[list[mpz]], exponent: int, modulus: mpz) -> mpz:
-    """The power of the table's base: one product for each window."""
-    power = mpz(1)
-    for window in table:
-        power = power * window[exponent & ((1 << _WINDOW_BITS) - 1)] % modulus
-        exponent >>= _WINDOW_BITS
-    return power
+def _bytes(bits: int) -> int:
+    return -(-bits // 8)
