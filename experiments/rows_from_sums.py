@@ -126,11 +126,11 @@ def all_rows(run: Run, view: View, chance: np.random.Generator, seconds: float) 
     assert cells.agree_with(run.points, run.others), "the true rows solve the equations"
     problem = _Problem(cells, run.points)
     direction = chance.random(problem.variables)
-    solutions = [problem.solution(sign * direction, seconds) for sign in (1, -1)]
+    one, other = (problem.solution(sign * direction, seconds) for sign in (1, -1))
     found: Counter[int] = Counter()
-    if solutions[0] is not None and solutions[1] is not None:
-        (numbers, sums), (others, their_sums) = solutions
-        same = (np.abs(numbers - others) < CLOSE) & (np.abs(sums - their_sums) < CLOSE).all(axis=1)
+    if one is not None and other is not None:
+        (numbers, sums), (its_numbers, its_sums) = one, other
+        same = (np.abs(numbers - its_numbers) < CLOSE) & (np.abs(sums - its_sums) < CLOSE).all(axis=1)
         for cell in np.flatnonzero(same & (numbers > 0.5)):
             members = cells.members[cell]
             found += sure_rows(run.points[members], members, round(numbers[cell]), np.rint(sums[cell]))

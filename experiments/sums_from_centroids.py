@@ -164,7 +164,7 @@ def _means(run: Run, iteration: Iteration, j: int, low: np.ndarray, high: np.nda
     sums = np.rint(exact).astype(np.int64)
     fits = (np.abs(exact - sums) <= SLACK * sizes[:, None] * run.unit).all(axis=1)
     fits &= _in_box(sizes - own, sums - iteration.own_sums[j], low, high)
-    return np.column_stack([sizes, sums])[fits]
+    return np.asarray(np.column_stack([sizes, sums])[fits])
 
 
 def _in_box(sizes: np.ndarray, sums: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
