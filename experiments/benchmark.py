@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import click
 import numpy as np
@@ -24,6 +24,7 @@ from secure_kmeans.app.proposal import party_names
 from secure_kmeans.job import Party, Role, Scaling
 from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.job.ledger import Ledger
+from secure_kmeans.job.result import no_progress
 from secure_kmeans.mpc import crypten_adapter as crypten
 from secure_kmeans.mpc.crypten_adapter import share_of, wrap
 from secure_kmeans.mpc.rounds import Opening, Step
@@ -32,6 +33,7 @@ from secure_kmeans.mpc.sharing import Sharing
 from secure_kmeans.net.mesh import Mesh
 from secure_kmeans.plaintext.baseline import run_in_the_clear
 from secure_kmeans.plaintext.kmeans import lloyd
+from secure_kmeans.protocols.base import Context
 from secure_kmeans.protocols.bounds import bits_of_a_difference
 from secure_kmeans.protocols.lloyd import Lloyd, Revealed
 from secure_kmeans.protocols.lookahead import ScheduleLine
@@ -39,10 +41,13 @@ from secure_kmeans.protocols.partition import ByColumns
 from secure_kmeans.protocols.shk import SHK, ShkJob
 from secure_kmeans.protocols.shk import disclosures as may
 from secure_kmeans.protocols.shk.job import DEALER
+from secure_kmeans.protocols.smo07 import SMO07, Smo07Job
+from secure_kmeans.protocols.smo07.job import Mode
 from secure_kmeans.protocols.svk import SVK, SvkJob
 from secure_kmeans.protocols.svk.job import ColumnsParty
 from secure_kmeans.protocols.svk.open_labels import OpenLabels
 from secure_kmeans.roles.process import in_processes
+from secure_kmeans.tables import Table
 
 SEED: Final = 1
 """Of the rows."""
@@ -52,14 +57,19 @@ LONGEST_WAIT: Final = 600.0
 
 def _job(
     protocol: str, rows: np.ndarray, parties: int, clusters: int, iterations: int, *, hide_labels: bool, **keys: Any
-) -> ShkJob | SvkJob:
+) -> ShkJob | SvkJob | Smo07Job:
     d = rows.shape[1]
     most = choose_precision_bits(d, clusters, 1.0)
     names, columns = party_names(parties), tuple(f"x{number}" for number in range(d))
     common = _common_keys(rows, clusters, iterations, precision_bits=keys.pop("precision_bits") or most)
+    mode = keys.pop("mode")
     if protocol == SHK.name:
         return ShkJob.of(parties=Party.named(*names), columns=columns, **common, **keys)
     assert keys.pop("engine") == "secure"
+    if protocol == SMO07.name:
+        del keys["hide_counts"]
+        modes = {"mode": mode, "accept_two_parties": parties == 2}
+        return Smo07Job.of(parties=Party.named(*names), columns=columns, **common, **keys, **modes)
     held = zip(names, np.array_split(np.arange(d), parties), strict=True)
     parts = tuple(ColumnsParty.of(name=name, columns=tuple(columns[each] for each in own)) for name, own in held)
     return SvkJob.of(parties=parts, align="none", hide_labels=hide_labels, **common, **keys)
@@ -155,13 +165,45 @@ def _mark(mesh: Mesh) -> tuple[float, int, int]:
     return time.perf_counter(), mesh.traffic.rounds, mesh.traffic.bytes_sent
 
 
+class _LeadingPart:
+    """One role's part in a run of SMO07, from its first iteration to its last, and what it costs the role."""
+
+    def __init__(self, job: Smo07Job, rows: np.ndarray) -> None:
+        self.job = job
+        parts = np.array_split(rows, len(job.names))
+        self.tables = {name: Table(name, job.columns, own) for name, own in zip(job.names, parts, strict=True)}
+
+    def __call__(self, role: Role, mesh: Mesh) -> dict[str, Any]:
+        """Its marks before the first iteration and after each, the centroids, and the most memory."""
+        marks: list[tuple[float, int, int]] = []
+        context = Context(
+            job=self.job,
+            role=role,
+            table=self.tables[role.name],
+            mesh=mesh,
+            ledger=Ledger(SMO07.disclosures(self.job)),
+            progress=no_progress,
+            resumed=None,
+            keep=lambda _iteration, _state: marks.append(_mark(mesh)),
+        )
+        model = SMO07.run(context).common
+        assert model is not None
+        assert model.grid_centroids is not None
+        grid = [model.grid_centroids[number] for number in np.argsort(model.tie_order)]
+        return {
+            "marks": marks,
+            "centroids": (np.array(grid, dtype=float) / 2.0**self.job.precision_bits).tolist(),
+            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+
+
 def measure(
     samples: int, features: int, clusters: int, iterations: int, parties: int, *, protocol: str = SHK.name, **keys: Any
 ) -> dict[str, float | int | str]:
     """One run's figures; see ``--help``."""
     rows = np.random.default_rng(SEED).random((samples, features))
     job = _job(protocol, rows, parties, clusters, iterations, **keys)
-    roles = in_processes(job, _Part(job, rows))
+    roles = in_processes(job, _LeadingPart(job, rows) if isinstance(job, Smo07Job) else _Part(job, rows))
     first, dealer = roles[0], roles[-1]
     done = len(first["marks"]) - 1
     seconds, rounds, sent = (
@@ -173,14 +215,15 @@ def measure(
     found = np.array(first["centroids"])
     return {
         "protocol": job.protocol,
-        "engine": job.engine,
+        "engine": getattr(job, "engine", "secure"),
+        "mode": getattr(job, "mode", ""),
         "samples": samples,
         "features": features,
         "clusters": clusters,
         "parties": parties,
         "iterations": done,
         "precision_bits": job.precision_bits,
-        "hide_counts": job.hide_counts,
+        "hide_counts": getattr(job, "hide_counts", True),
         "hide_labels": getattr(job, "hide_labels", True),
         "min_cluster_size": job.min_cluster_size,
         "transport": "tls",
@@ -203,8 +246,15 @@ def _per_iteration(marks: list[list[float]], column: int) -> float:
 @click.option("--features", type=click.IntRange(min=1), default=2, show_default=True, help="Columns.")
 @click.option("--clusters", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--iterations", type=click.IntRange(min=1), default=20, show_default=True, help="The most of them.")
-@click.option("--parties", type=click.IntRange(2, ShkJob.MOST_PARTIES), default=2, show_default=True)
-@click.option("--protocol", type=click.Choice([SHK.name, SVK.name]), default=SHK.name, show_default=True)
+@click.option("--parties", type=click.IntRange(2, Smo07Job.MOST_PARTIES), default=2, show_default=True)
+@click.option("--protocol", type=click.Choice([SHK.name, SVK.name, SMO07.name]), default=SHK.name, show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice(get_args(Mode)),
+    default=Smo07Job.default_of("mode"),
+    show_default=True,
+    help='Of smo07. Its last party, which deals in the mode "aggregate", takes the place of the dealer.',
+)
 @click.option("--hide-labels", is_flag=True, help="Of svk: the labels stay secret in every iteration.")
 @click.option("--engine", type=click.Choice(["secure", "crypten"]), default="secure", show_default=True)
 @click.option("--precision-bits", type=int, default=0, help="Fractional bits.  [default: the most that fit]")
@@ -221,8 +271,12 @@ def main(as_json: bool, **options: Any) -> None:
     """Measure one shape. Times are of one run, in seconds; bytes are payload, of the first party and of the dealer."""
     if options["protocol"] == SHK.name and options["hide_labels"]:
         raise click.UsageError("--hide-labels: in shk labels are always hidden; leave it out")
-    if options["protocol"] == SVK.name and options["engine"] != "secure":
-        raise click.UsageError('--engine: svk runs on the engine "secure" alone')
+    if options["protocol"] != SHK.name and options["engine"] != "secure":
+        raise click.UsageError("--engine: only shk runs on CrypTen's own circuits, too; leave it out")
+    if options["protocol"] != SMO07.name and options["mode"] != Smo07Job.default_of("mode"):
+        raise click.UsageError("--mode: only smo07 has modes; leave it out")
+    if options["protocol"] != SMO07.name and options["parties"] > ShkJob.MOST_PARTIES:
+        raise click.UsageError(f"--parties: {options['protocol']} takes up to {ShkJob.MOST_PARTIES}")
     if options["protocol"] == SVK.name and options["features"] < options["parties"]:
         raise click.UsageError("--features: each party of svk needs a column; measure more columns, or fewer parties")
     figures = measure(**options)

@@ -23,7 +23,8 @@ from secure_kmeans.app.cli import launch
 from secure_kmeans.net.identity import load_identity, new_identity
 
 PARTIES: Final = ("clinic", "lab")
-ROLES: Final = (*PARTIES, "dealer")
+HELPER: Final = "dealer"
+ROLES: Final = (*PARTIES, HELPER)
 JOB: Final = """
 columns = ["age", "dose"]
 n_clusters = 3
@@ -109,10 +110,11 @@ def start(
     job : str
         The job file, in the folder.
     """
-    table = () if role not in PARTIES or "--table" in options else ("--table", f"{role}.csv")
-    if role not in PARTIES:
+    is_party = role != HELPER
+    table = () if not is_party or "--table" in options else ("--table", f"{role}.csv")
+    if not is_party:
         options = tuple(option for option in options if option != "--resume")
-    consent = ("--yes",) if role in PARTIES and "--accept" not in options else ()
+    consent = ("--yes",) if is_party and "--accept" not in options else ()
     arguments = ["launcher.py", job, "--party", role, "--identity", role, *table, *consent, *options]
     out, log = folder / f"{run}.{role}.out", folder / f"{run}.{role}.log"
     for path in (out, log):
@@ -149,7 +151,8 @@ def import_all() -> None:
 
     import secure_kmeans.app.commands
     import secure_kmeans.app.console
-    import secure_kmeans.protocols.shk.run  # noqa: F401
+    import secure_kmeans.protocols.shk.run
+    import secure_kmeans.protocols.smo07.run  # noqa: F401
 
     torch.set_num_threads(1)
 

@@ -11,9 +11,11 @@ import lzma
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from secure_kmeans.errors import DataError
 from secure_kmeans.words import printable
@@ -25,6 +27,11 @@ _PARQUET_SUFFIXES: Final = {".parquet", ".pq"}
 
 _UNREADABLE: Final = (OSError, EOFError, ValueError, zipfile.BadZipFile, lzma.LZMAError, zlib.error)
 """What pandas raises, besides PyArrow's exceptions, for garbage in a format or compression that it reads."""
+
+_HEAD_ROWS: Final = 1000
+"""Rows by which a header is judged where a file is read in chunks."""
+_BUFFER_BYTES: Final = 1 << 20
+"""Of a column of a Parquet file that is read in chunks."""
 
 _CSV: Final[dict[str, Any]] = {"skipinitialspace": True, "encoding": "utf-8-sig"}
 
@@ -58,6 +65,78 @@ def names_of_columns(path: Path) -> tuple[str, ...]:
 
     with _reading(path):
         return tuple(pq.read_schema(path).names) if is_parquet(path) else tuple(_header(path))
+
+
+def head_of(path: Path) -> pd.DataFrame:
+    """Read the first rows of a CSV or Parquet file, with all its columns, by which a header is judged.
+
+    Raises
+    ------
+    DataError
+    """
+    with contextlib.closing(frames_in_chunks(path, _HEAD_ROWS)) as frames:
+        return next(frames)
+
+
+def frames_in_chunks(
+    path: Path, chunk_rows: int, columns: Mapping[int, str] | None = None, *, is_checked: bool = False
+) -> Generator[pd.DataFrame, None, None]:
+    """Read a CSV or Parquet file in chunks, as :func:`read_frame` reads it whole; a table without rows is one chunk.
+
+    CSV is read by pandas, as it is where a file is read whole: PyArrow's reader takes other texts for numbers and for
+    missing values. Parquet is read by PyArrow's ``ParquetFile``, a few pages at a time: a scanner of its datasets reads
+    whole row groups ahead, and a file may have a single one.
+
+    Parameters
+    ----------
+    path : path
+    chunk_rows : int
+        The most rows of a chunk.
+    columns : mapping of int to str, optional
+        Positions and names of the columns to read, in the order of the chunks' columns; all if not given.
+    is_checked : bool
+        Whether an earlier reading found as many cells in every row as in the header. It reads all columns of a CSV
+        file; a checked one is read faster.
+
+    Raises
+    ------
+    DataError
+    """
+    with _reading(path):
+        if is_parquet(path):
+            frames = _parquet_chunks(path, chunk_rows, columns)
+        else:
+            frames = _csv_chunks(path, chunk_rows, columns, is_checked=is_checked)
+    found, empty = False, None
+    with contextlib.closing(frames):
+        while True:
+            with _reading(path):
+                frame = next(frames, None)
+            if frame is None:
+                break
+            if len(frame):
+                found = True
+                yield frame
+            else:
+                empty = frame
+    if not found:
+        assert empty is not None
+        yield empty
+
+
+def rows_in_parquet(path: Path) -> int | None:
+    """The number of rows that a Parquet file names; None of a CSV file, which names none.
+
+    Raises
+    ------
+    DataError
+    """
+    import pyarrow.parquet as pq
+
+    if not is_parquet(path):
+        return None
+    with _reading(path):
+        return int(pq.read_metadata(path).num_rows)
 
 
 def identifier_cells(path: Path, frame: pd.DataFrame, position: int) -> Sequence[object]:
@@ -181,9 +260,80 @@ def _read_csv(path: Path) -> pd.DataFrame:
         rows: pd.DataFrame = pd.read_csv(path, low_memory=False, index_col=False, **_CSV)
         rows.columns = pd.Index(header)
         return rows
-    if ";" in header[0] or "\t" in header[0]:
-        raise DataError(f"{printable(str(path))}: the columns are not separated by commas; save it as CSV with commas")
+    _refuse_other_separators(path, header)
     # In a table of one column a blank line is a missing value, unless only blank lines follow.
-    lines: pd.DataFrame = pd.read_csv(path, header=None, names=header, dtype=str, skip_blank_lines=False, **_CSV)
+    lines: pd.DataFrame = pd.read_csv(path, **_LINES, names=header)
     written = lines.index[lines[header[0]].notna()]
     return lines.loc[written[0] + 1 : written[-1]].reset_index(drop=True)
+
+
+_LINES: Final[dict[str, Any]] = _CSV | {"header": None, "dtype": str, "skip_blank_lines": False}
+"""How a table of one column is read, with its header and its blank lines."""
+
+
+def _csv_chunks(
+    path: Path, chunk_rows: int, columns: Mapping[int, str] | None, *, is_checked: bool
+) -> Generator[pd.DataFrame, None, None]:
+    import pandas as pd
+
+    header = _header(path)
+    if len(header) == 1:
+        yield from _line_chunks(path, chunk_rows, header)
+        return
+    read = sorted(columns) if is_checked and columns is not None else list(range(len(header)))
+    # With columns of its own choice pandas no longer refuses a row with more cells than the header.
+    options = _CSV | ({"usecols": read} if is_checked else {})
+    with pd.read_csv(path, chunksize=chunk_rows, index_col=False, low_memory=False, **options) as reader:
+        for frame in reader:
+            frame.columns = pd.Index([header[position] for position in read])
+            yield frame if columns is None else frame.iloc[:, [read.index(position) for position in columns]]
+
+
+def _line_chunks(path: Path, chunk_rows: int, header: list[str]) -> Generator[pd.DataFrame, None, None]:
+    """Chunks of a table of one column; blank lines are kept back until a line follows that is none."""
+    import pandas as pd
+
+    _refuse_other_separators(path, header)
+    has_header, blank = False, 0
+    with pd.read_csv(path, chunksize=chunk_rows, names=header, **_LINES) as reader:
+        for frame in reader:
+            yield frame.iloc[:0]
+            written = np.flatnonzero(frame[header[0]].notna())
+            first = 0 if has_header else int(written[0]) + 1 if len(written) else len(frame)
+            last = int(written[-1]) + 1 if len(written) else 0
+            if first < last:
+                for start in range(0, blank, chunk_rows):
+                    yield pd.DataFrame({header[0]: [None] * min(chunk_rows, blank - start)}, dtype=object)
+                yield frame.iloc[first:last]
+                blank = 0
+            blank += len(frame) - max(first, last)
+            has_header |= len(written) > 0
+
+
+def _refuse_other_separators(path: Path, header: list[str]) -> None:
+    if ";" in header[0] or "\t" in header[0]:
+        raise DataError(f"{printable(str(path))}: the columns are not separated by commas; save it as CSV with commas")
+
+
+def _parquet_chunks(
+    path: Path, chunk_rows: int, columns: Mapping[int, str] | None
+) -> Generator[pd.DataFrame, None, None]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source = printable(str(path))
+    with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+        schema = file.schema_arrow
+        index = (schema.pandas_metadata or {}).get("index_columns", [])
+        if any(isinstance(level, dict) and level.get("name") is not None for level in index):
+            raise DataError(
+                f"{source}: its index has a name, but no cells; make it a column, or save it without the name"
+            )
+        named = None if columns is None else list(columns.values())
+        if named is not None and any(schema.names.count(name) != 1 for name in named):
+            raise DataError(f"{source}: a column that was chosen is none of the file's own; read the file whole")
+        yield _with_index(schema.empty_table().to_pandas(), source)
+        for batch in file.iter_batches(chunk_rows, columns=named, use_threads=False):
+            frame = _with_index(pa.Table.from_batches([batch]).to_pandas(), source)
+            frame.columns = frame.columns.map(str)
+            yield frame if named is None else frame[named]

@@ -8,21 +8,20 @@ pandas, slow to import, is imported where a file is read: checked rows can be sa
 from __future__ import annotations
 
 import hashlib
-import numbers
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
+from secure_kmeans.cells import Cells, cell_error
 from secure_kmeans.errors import DataError
 from secure_kmeans.headers import Columns
 from secure_kmeans.identifiers import checked_identifiers
-from secure_kmeans.job import LARGEST_MAGNITUDE, Scaling
+from secure_kmeans.job import Scaling
 from secure_kmeans.table_files import identifier_cells, is_parquet, read_frame
 from secure_kmeans.words import column_title, counted, key, listed, may_be_value, printable
 
@@ -52,6 +51,9 @@ class Table:
         column of identifiers was named.
     """
 
+    IS_CHUNKED: ClassVar[bool] = False
+    """Whether the rows stay in their file, so that only ``blocks`` and ``sample`` have them."""
+
     source: str
     columns: tuple[str, ...]
     rows: np.ndarray
@@ -62,9 +64,19 @@ class Table:
         return len(self.rows)
 
     @cached_property
+    def extent(self) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest value of each column, (len(columns),). There is at least one row."""
+        return self.rows.min(axis=0), self.rows.max(axis=0)
+
+    @property
+    def sample(self) -> Table:
+        """A table of some of the rows, for advice and pictures: of all of them, where they are in memory."""
+        return self
+
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 of columns, shape, rows and identifiers. A state to resume from is bound to it."""
-        digest = hashlib.sha256(repr((self.columns, self.rows.shape)).encode())
+        digest = digest_of_shape(self.columns, len(self.rows))
         if self.rows.size:
             digest.update(np.ascontiguousarray(self.rows).data)
         if self.ids is not None:
@@ -93,6 +105,11 @@ class Table:
         """
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             np.save(file, self.rows, allow_pickle=False)
+
+
+def digest_of_shape(columns: tuple[str, ...], n: int) -> hashlib._Hash:
+    """The digest of a table before its rows, which follow as float64, row by row."""
+    return hashlib.sha256(repr((columns, (n, len(columns)))).encode())
 
 
 def load_rows(
@@ -150,7 +167,7 @@ def table_from_frame(
     ------
     DataError
         For an unknown or doubled column, names that look like a row of data, no rows, and a cell that is empty, text,
-        infinite or above :data:`LARGEST_MAGNITUDE`; and for the identifiers that
+        infinite or above :data:`~secure_kmeans.job.LARGEST_MAGNITUDE`; and for the identifiers that
         :func:`~secure_kmeans.identifiers.checked_identifiers` refuses.
     """
     found = Columns.of(frame, source, is_file=False)
@@ -182,12 +199,19 @@ def _table_of(
             raise DataError(f"{found.source}: there is no column besides the identifiers; add one to cluster by")
     if frame.empty:
         raise DataError(f"{found.source}: there are no rows below the header; a table needs at least one")
-    values = [_numbers(frame.iloc[:, position], found.title(position, chosen), found.source) for position in positions]
+    values = [_checked(frame.iloc[:, position], found.title(position, chosen), found.source) for position in positions]
     ids = None
     if identifier is not None and cells is not None:
         ids = checked_identifiers(cells, found.source, found.title(identifier))
     names = tuple(found.names[position] for position in positions)
     return Table(found.source, names, np.column_stack(values), ids=ids)
+
+
+def _checked(column: pd.Series, title: str, source: str) -> np.ndarray:
+    cells = Cells(title, source)
+    values = cells.take(column)
+    cells.check()
+    return values
 
 
 def split_table(table: Table, parties: int) -> list[Table]:
@@ -298,14 +322,21 @@ def check_bounds(table: Table, scaling: Scaling) -> None:
     ------
     DataError
     """
-    outside = (table.rows < np.array(scaling.lower)) | (table.rows > np.array(scaling.upper))
-    if outside.any():
-        raise _error_in_table(
-            table,
-            np.argwhere(outside)[0],
-            "the number is outside the agreed bounds, too large or too small for the fixed point",
-            "agree on wider bounds, or correct it",
-        )
+    lower, upper = np.array(scaling.lower), np.array(scaling.upper)
+    if not len(table) or (np.all(table.extent[0] >= lower) and np.all(table.extent[1] <= upper)):
+        return
+    before = 0
+    for rows in table.blocks():
+        outside = (rows < lower) | (rows > upper)
+        if outside.any():
+            row, position = np.argwhere(outside)[0]
+            raise _error_in_table(
+                table,
+                (before + row, position),
+                "the number is outside the agreed bounds, too large or too small for the fixed point",
+                "agree on wider bounds, or correct it",
+            )
+        before += len(rows)
 
 
 def check_reach(table: Table, scaling: Scaling, reach: float) -> None:
@@ -325,53 +356,17 @@ def check_reach(table: Table, scaling: Scaling, reach: float) -> None:
     beyond = np.abs(table.scaled(scaling)) > reach
     if beyond.any():
         what = "the number is too far outside the bounds that the model was fitted with"
-        raise _error_in_table(table, np.argwhere(beyond)[0], what, "correct it or leave the row out")
+        raise _error_in_table(table, tuple(np.argwhere(beyond)[0]), what, "correct it or leave the row out")
 
 
 def bounds_of(tables: Sequence[Table]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Smallest and largest value of each column over all tables. Parties that use them as bounds disclose them."""
-    lower = np.min([table.rows.min(axis=0) for table in tables], axis=0)
-    upper = np.max([table.rows.max(axis=0) for table in tables], axis=0)
+    lower = np.min([table.extent[0] for table in tables], axis=0)
+    upper = np.max([table.extent[1] for table in tables], axis=0)
     return tuple(lower.tolist()), tuple(upper.tolist())
 
 
-def _numbers(column: pd.Series, title: str, source: str) -> np.ndarray:
-    """The numbers of one column, (n,) float64; refuses a cell that holds none."""
-    import pandas as pd
-
-    types = pd.api.types
-    if types.is_bool_dtype(column.dtype) or types.is_complex_dtype(column.dtype):
-        raise _cell_error(source, title, 1, "this is not a number", "use 0 and 1, or choose other columns")
-    if types.is_numeric_dtype(column.dtype):
-        numeric = column
-    elif types.is_object_dtype(column.dtype) or types.is_string_dtype(column.dtype):
-        numeric = pd.to_numeric(column.map(_number_or_none), errors="coerce")
-    else:
-        numeric = pd.Series(np.nan, index=column.index)
-    values = numeric.to_numpy(dtype=np.float64, na_value=np.nan)
-    missing = np.asarray(column.isna())
-    for found, what, remedy in (
-        (missing, "a value is missing", "fill it in or leave the row out"),
-        (np.isnan(values) & ~missing, "this is text, not a number", "correct it, or choose other columns"),
-        (np.isinf(values), "the number is infinite", "correct it or leave the row out"),
-        (np.abs(values) > LARGEST_MAGNITUDE, "the number is too large for the fixed point", "use a larger unit"),
-    ):
-        if found.any():
-            raise _cell_error(source, title, int(found.argmax()) + 1, what, remedy)
-    return values
-
-
-def _number_or_none(cell: object) -> object:
-    """The cell if it may be a number, or text that may be one. pandas would take dates and truth values for numbers."""
-    return cell if isinstance(cell, str | numbers.Real | Decimal) and not isinstance(cell, bool) else None
-
-
-def _cell_error(source: str, title: str, row: int, what: str, remedy: str) -> DataError:
-    """An error of one cell; rows count from 1."""
-    return DataError(f"{source}: {title}, row {row}: {what}; {remedy}")
-
-
-def _error_in_table(table: Table, cell: np.ndarray, what: str, remedy: str) -> DataError:
+def _error_in_table(table: Table, cell: tuple[int, ...], what: str, remedy: str) -> DataError:
     """An error of the cell (row, column) of a table, both from 0."""
     row, position = map(int, cell)
-    return _cell_error(table.source, column_title(table.columns, position), table.first_row + row, what, remedy)
+    return cell_error(table.source, column_title(table.columns, position), table.first_row + row, what, remedy)

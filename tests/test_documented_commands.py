@@ -237,7 +237,10 @@ def test_python(document: Path, block: str) -> None:
     telecom = pd.DataFrame({"minutes": rows[:, 1], "customer": bank["customer"]})[::-1]
     known |= {"bank": bank, "telecom": telecom, "new_of_bank": bank[:3], "new_of_telecom": telecom[-3:]}
     exec(compile(block, str(document), "exec"), known)
-    assert len(known["model"].labels_) == 24
+    if document.name == "multi-party-addition.md":
+        assert (known["mean"], known["others"]) == (42.5, [None, None])
+    else:
+        assert len(known["model"].labels_) == 24
 
 
 @pytest.mark.parametrize(

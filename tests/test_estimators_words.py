@@ -120,9 +120,8 @@ class TestNewRows:
         ({"n_clusters": 0}, "n_clusters: it should be a whole number of at least 1"),
         ({"n_clusters": "3"}, "n_clusters: it should be a whole number of at least 1"),
         ({"n_clusters": 7}, "X: 6 rows do not suffice for 7 clusters; use fewer clusters"),
-        ({"init": "best"}, "init: Input should be 'farthest', 'k-means++' or 'random'"),
-        ({"init": print}, 'init: it should be "farthest", "k-means++", "random" or an array of shape'),
-        ({"init": None}, 'init: it should be "farthest"'),
+        ({"init": "best"}, "init: Input should be 'farthest', 'k-means++'"),
+        ({"init": print}, 'init: it should be "farthest", "k-means++", "random"'),
         ({"init": datetime.date(2020, 1, 1)}, 'init: it should be "farthest"'),
         (
             {"init": [[1, 2]]},
@@ -149,6 +148,26 @@ def test_parameters_of_both(estimator: type, options: dict[str, Any], expected: 
     message = refusal(estimator(**({"n_clusters": 2} | options)).fit, FRAME)
     assert message.startswith(expected)
     assert "987" not in message
+
+
+@pytest.mark.parametrize(
+    ("estimator", "names"),
+    [
+        (PlaintextKMeans(2), ["farthest", "k-means++", "random", "moments", "uniform"]),
+        (SecureKMeans(2), ["farthest", "k-means++", "random"]),
+        (SecureKMeans(2, split="columns"), ["farthest", "k-means++", "random"]),
+        (SecureKMeans(2, protocol="smo07"), ["moments", "uniform"]),
+    ],
+)
+def test_a_wrong_start_is_refused_with_the_list_of_those_that_can_be(estimator: Any, names: list[str]) -> None:
+    for init in ("best", "farthest", "moments"):
+        if init not in names:
+            message = refusal(estimator.set_params(init=init).fit, FRAME)
+            *first, last = (f"'{name}'" for name in names)
+            assert message == f"init: Input should be {', '.join(first)} or {last}"
+    listed = ", ".join(f'"{name}"' for name in names)
+    message = refusal(estimator.set_params(init=3).fit, FRAME)
+    assert message == f"init: it should be {listed} or an array of shape (n_clusters, n_features)"
 
 
 @pytest.mark.parametrize(

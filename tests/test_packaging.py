@@ -159,6 +159,11 @@ class TestWithoutCrypten:
         assert "Traceback" not in ended.stderr
         assert not list(tmp_path.rglob("report.json"))
 
+    def test_a_protocol_that_takes_nothing_from_it_runs(self, tmp_path: Path) -> None:
+        ended = without_crypten("launch", "--protocol", "smo07", "--mode", "aggregate", cwd=tmp_path)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert list(tmp_path.rglob("report.json"))
+
     def test_a_run_in_the_clear_needs_none(self, tmp_path: Path) -> None:
         ended = without_crypten("launch_in_the_clear", cwd=tmp_path)
         assert (ended.returncode, ended.stderr) == (0, "")

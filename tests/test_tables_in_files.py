@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secure_kmeans.chunked_tables import read_in_chunks
 from secure_kmeans.errors import DataError
 from secure_kmeans.job import LARGEST_MAGNITUDE, Scaling
 from secure_kmeans.tables import check_bounds, read_table, split_table, table_from_frame
@@ -45,10 +46,14 @@ def written(folder: Path, name: str, content: str | bytes | pd.DataFrame) -> Pat
 
 
 def refusal(path: Path, columns: Sequence[str] = ()) -> str:
-    """The message without the file's name; no message may hold a value."""
+    """The message without the file's name, the same where it is read in chunks; no message may hold a value."""
     with pytest.raises(DataError) as caught:
         read_table(path, columns)
     message = str(caught.value)
+    for chunk_rows in (1, 1000):
+        with pytest.raises(DataError) as caught:
+            read_in_chunks(path, columns, chunk_rows)
+        assert str(caught.value) == message
     assert "\n" not in message
     prefix = f"{path}: "
     assert message.startswith(prefix)

@@ -98,6 +98,9 @@ class MemoryMesh:
         pair = repr(sorted([peer, self.me]))
         return hashlib.sha256(self.session + pair.encode() + purpose.encode()).digest()
 
+    def blame(self, peer: str, reason: str) -> RoleError:
+        return RoleError(peer, reason)
+
     def fail(self, reason: str) -> None:
         """Tell all roles that this one failed."""
         for peer in self.roles:

@@ -42,7 +42,7 @@ Each has a --help of its own. For completion in bash: eval "$(secure-kmeans comp
 
 
 @click.command(cls=FormOfOptions, context_settings=SETTINGS, epilog=_FORMS)
-@shared_options("data", "protocol", "columns", "parties", "addition", "hiding", "clusters", "algorithm")
+@shared_options("data", "chunks", "protocol", "columns", "parties", "addition", "hiding", "clusters", "algorithm")
 @option("--skip-plaintext", is_flag=True, help="Do not run the plaintext baseline on all rows for comparison.")
 @shared_options("output")
 @click.version_option(VERSION, message="secure_kmeans %(version)s")
@@ -71,6 +71,7 @@ def tables(skip_plaintext: bool, output: Path | None, **options: Any) -> None:
     metavar="FILE",
     help="The party's rows, CSV or Parquet. For all roles: NAME=FILE for each party.  [default: NAME.csv beside JOB]",
 )
+@shared_options("chunks")
 @option("--identity", type=FILE, metavar="DIR", help="The folder that new-identity made; needed with --party.")
 @option("--resume", is_flag=True, help="Go on after the last iteration of a run that was cut off.")
 @option("--output", type=FILE, metavar="DIR", help="Where the results go.  [default: results/JOB or results/JOB/NAME]")
@@ -120,7 +121,9 @@ def job_file(
     if party is None:
         _refuse(ctx, "is for one role: name it with --party", "identity", "listen", "wait", "log", *_OF_A_PARTY)
         named = _named_tables(table)
-        own = commands.RoleFiles(output=files["output"], states=state, resume=files["resume"])
+        own = commands.RoleFiles(
+            output=files["output"], states=state, resume=files["resume"], chunk_rows=files["chunk_rows"]
+        )
         states = state or Path("state") / job.stem
         with noting_the_end(form, states, logged=False), console.showing_run() as (announce, progress):
             run = commands.rehearse(job, named, own, compare=not skip_plaintext, announce=announce, progress=progress)
@@ -209,13 +212,14 @@ def new_identity(name: str, folder: Path | None) -> None:
 @click.argument("job", type=FILE)
 @option("--party", metavar="NAME", help="The role to check for.  [default: the one whose identity it is]")
 @option("--table", type=FILE, metavar="FILE", help="The party's rows.")
+@shared_options("chunks")
 @option("--identity", type=FILE, metavar="DIR", help="The folder that new-identity made.")
 @history_option
-def check(job: Path, party: str | None, table: Path | None, identity: Path | None, history: Path | None) -> None:
+def check(job: Path, party: str | None, **files: Any) -> None:
     """Check whether a table and an identity fit a job, and show what a run discloses. Nothing is sent anywhere."""
     from secure_kmeans.app import commands, console
 
-    console.print_check(commands.check(job, party, commands.RoleFiles(table=table, identity=identity, history=history)))
+    console.print_check(commands.check(job, party, commands.RoleFiles(**files)))
 
 
 @launcher.command(cls=Form, context_settings=SETTINGS)

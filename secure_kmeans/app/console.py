@@ -22,20 +22,22 @@ from secure_kmeans.app.grids import Column, fitted, plain
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
 from secure_kmeans.job.result import Progress
+from secure_kmeans.protocols import protocol_of
 from secure_kmeans.words import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 PHASES: Final = {
+    "reading": "Reading",
     "set-up": "Set-up",
     "alignment": "Alignment",
     "initialisation": "Initialisation",
     "iterations": "Iterations",
 }
 """Phases of a run, with their names for people. A protocol may have others."""
-_OF_SOME: Final = frozenset({"alignment"})
-"""Phases that few runs have. Their bars show once they begin."""
+_OF_SOME: Final = frozenset({"reading", "alignment"})
+"""Phases that few runs have. Their bars show once they begin. A table is read before a run, and in each iteration."""
 
 _LINE_SECONDS: Final = 30.0
 _WANTED_LINE_SECONDS: Final = 2.0
@@ -57,6 +59,7 @@ def showing_run() -> Iterator[tuple[Announce, Progress]]:
     with _phases(_LINE_SECONDS) as phases:
 
         def announce(announcement: Announcement) -> None:
+            phases.pause()
             print_announcement(announcement)
             phases.start()
 
@@ -146,14 +149,21 @@ class _Lines:
     def __init__(self, seconds: float) -> None:
         self.seconds, self.text = seconds, "set-up"
         self.ended = threading.Event()
-        self.began = time.monotonic()
+        self.began, self.is_started = time.monotonic(), False
+
+    def pause(self) -> None:
+        """Go on: a line disturbs nothing."""
 
     def start(self) -> None:
-        """Start to write lines."""
+        """Start to write lines, unless they are written already."""
+        if self.is_started:
+            return
+        self.is_started = True
         threading.Thread(target=self._write, name="progress", daemon=True).start()
 
     def show(self, phase: str, done: int, total: int) -> None:
-        """Keep what the next line says."""
+        """Keep what the next line says. The first table may be read before lines are written."""
+        self.start()
         self.text = f"{phase} {_count(phase, done, total)}"
 
     def _write(self) -> None:
@@ -177,14 +187,19 @@ class _Phases:
         self.seen: set[str] = set()
 
     def start(self) -> None:
-        """Show the bars. The first one moves until progress arrives."""
-        first = next(iter(self.tasks.values()))
+        """Show the bars. That of the set-up moves until progress arrives."""
+        first = self.tasks["set-up"]
         self.bars.start()
         self.bars.start_task(first)
         self.bars.update(first, total=None, count="starting")
 
+    def pause(self) -> None:
+        """Hide the bars until they are started again."""
+        self.bars.stop()
+
     def show(self, phase: str, done: int, total: int) -> None:
         """Show progress. Earlier phases are complete; those that this run does not have vanish."""
+        self.bars.start()  # the first table may be read before they are shown
         if phase not in self.tasks:
             self.tasks[phase] = self.bars.add_task(phase, total=total, count="")
         self.seen.add(phase)
@@ -210,9 +225,23 @@ def _print_disclosures(job: Job, disclosures: Sequence[Disclosure], title: str) 
     for key in ("purpose", "contact"):
         if text := getattr(job, key):
             out.print(f"[bold]{key}[/bold]  {plain(text)}", soft_wrap=True, emoji=False)
+    if facts := facts_of(job):
+        out.print(facts)
     out.print(_grid_of(disclosures, title, starts=getattr(job, "restarts", 1)))
     if getattr(job, "engine", None) == "crypten":
         out.print("[yellow]The engine is CrypTen's own circuits: for comparison only, many times slower.[/yellow]")
+
+
+def facts_of(job: Job) -> Grid | None:
+    """What a person should know of a job's run beside its disclosures; None where there is nothing."""
+    facts = protocol_of(job.protocol).facts(job)
+    if not facts:
+        return None
+    grid = Grid.grid(padding=(0, 3))
+    for name, text in facts.items():
+        grid.add_row(plain(name), plain(text))
+    grid.add_row("")
+    return grid
 
 
 def _grid_of(announced: Sequence[Disclosure], title: str, *, starts: int) -> Grid | Group:

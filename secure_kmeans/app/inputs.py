@@ -12,8 +12,10 @@ import numpy as np
 
 from secure_kmeans.app import demo
 from secure_kmeans.app.proposal import Bounds, party_names
+from secure_kmeans.chunked_tables import read_in_chunks
 from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.job import RESERVED_NAMES, USUAL_CLUSTERS, Clustering, Init, Job, KMeansJob, Scaling, ScalingMethod
+from secure_kmeans.job.result import Progress, no_progress
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
 from secure_kmeans.protocols.smo07.job import FreshKeys, KeyBits, Mode, Smo07Job
@@ -67,6 +69,8 @@ class Options:
         As in a :class:`~secure_kmeans.protocols.svk.job.SvkJob`; only with columns.
     disclose_centroids, disclose_labels
         As in its :class:`~secure_kmeans.protocols.svk.job.Disclose`; None: its default.
+    chunk_rows : int or None
+        The most rows of a table that are read at once; None: each table is read whole. Only with "smo07".
     """
 
     data: tuple[Path, ...] = ()
@@ -98,6 +102,7 @@ class Options:
     hide_labels: bool = SvkJob.default_of("hide_labels")
     disclose_centroids: CentroidsTo | None = None
     disclose_labels: LabelsTo | None = None
+    chunk_rows: int | None = None
 
     def check_protocol(self) -> None:
         """Refuse options of another protocol.
@@ -169,6 +174,7 @@ _OPTIONS_OF_SOME: Final[Sequence[tuple[tuple[ProtocolName, ...], tuple[str, ...]
     (("shk", "svk"), ("engine",), "smo07 has no choice of it; leave it out"),
     (("shk", "svk"), ("hide_counts",), "smo07 hides the sizes unless {sizes} is set; leave it out"),
     (("shk", "svk"), ("resolution",), "smo07 discloses all digits of the centroids; leave it out"),
+    (("smo07",), ("chunk_rows",), "smo07 alone reads tables in chunks; set {protocol} to smo07, or leave it out"),
     (("smo07",), _OF_SMO07, "this is for the protocol smo07; set {protocol} to smo07, or leave it out"),
 )
 """Protocols, the options that they alone have, and the remedy with another protocol."""
@@ -209,7 +215,7 @@ class Inputs:
     identifiers: tuple[str, ...] = ()
 
 
-def read_inputs(options: Options, *, split: bool = True) -> Inputs:
+def read_inputs(options: Options, *, split: bool = True, progress: Progress = no_progress) -> Inputs:
     """Read the tables that a request names, one for each party.
 
     Parameters
@@ -217,6 +223,8 @@ def read_inputs(options: Options, *, split: bool = True) -> Inputs:
     options : Options
     split : bool
         Whether a single file is split among the parties; otherwise all its rows are those of "all".
+    progress : Progress, optional
+        Of tables that are read in chunks.
 
     Raises
     ------
@@ -236,13 +244,21 @@ def read_inputs(options: Options, *, split: bool = True) -> Inputs:
     if options.protocol == "svk":
         return _inputs_of_columns(options, paths, columns, bounds)
     if len(paths) == 1:
+        if options.chunk_rows is not None:
+            raise JobError(
+                "chunk_rows: a single file can only be split among the parties where it is read whole; give one file "
+                "for each party, or leave it out"
+            )
         table = read_table(paths[0], columns)
         if not split:
             return Inputs(paths[0].stem, {"all": table}, bounds, table.columns)
         tables = split_table(table, options.parts)
         names = party_names(len(tables))
     else:
-        tables = [read_table(path, columns) for path in paths]
+        n = options.chunk_rows
+        tables = [
+            read_table(path, columns) if n is None else read_in_chunks(path, columns, n, progress) for path in paths
+        ]
         names = _names_of_files(paths)
     name = "+".join(names) if len(paths) > 1 else paths[0].stem
     return Inputs(name, dict(zip(names, tables, strict=True)), bounds, tables[0].columns)
@@ -316,8 +332,10 @@ def _names_of_files(paths: Sequence[Path]) -> tuple[str, ...]:
     return names if len(distinct) == len(names) else party_names(len(names))
 
 
-def tables_of_job(job: Job, path: Path, named: Mapping[str, Path]) -> dict[str, Table]:
-    """Read the tables of all parties of a job file, in rank order.
+def tables_of_job(
+    job: Job, path: Path, named: Mapping[str, Path], chunk_rows: int | None = None, progress: Progress = no_progress
+) -> dict[str, Table]:
+    """Read the tables of all parties of a job file, in rank order; ``chunk_rows`` as for :func:`table_of_job`.
 
     Parameters
     ----------
@@ -334,7 +352,7 @@ def tables_of_job(job: Job, path: Path, named: Mapping[str, Path]) -> dict[str, 
         raise JobError(f'the job has no party "{min(unknown)}"; it has {", ".join(job.names)}')
     protocol = protocol_of(job.protocol)
     found = {name: named.get(name) or _beside(path, name, needed=not protocol.may_lack_rows(job)) for name in job.names}
-    return {name: table_of_job(job, name, file) for name, file in found.items()}
+    return {name: table_of_job(job, name, file, chunk_rows, progress) for name, file in found.items()}
 
 
 def is_prediction(job: Job) -> bool:
@@ -342,15 +360,29 @@ def is_prediction(job: Job) -> bool:
     return isinstance(job, Clustering) and job.task == "predict"
 
 
-def table_of_job(job: Job, party: str, path: Path | None) -> Table:
+def table_of_job(
+    job: Job, party: str, path: Path | None, chunk_rows: int | None = None, progress: Progress = no_progress
+) -> Table:
     """Read the table of a party of a job; without a file it has no rows.
+
+    Parameters
+    ----------
+    job, party, path
+    chunk_rows : int, optional
+        The most rows that are read at once; by default all. Only then there is ``progress``.
 
     Raises
     ------
     DataError
+    JobError
+        Where the protocol reads no table in chunks.
     """
     protocol = protocol_of(job.protocol)
+    if chunk_rows is not None and not protocol.READS_CHUNKS:
+        raise JobError(f"chunk_rows: the protocol {job.protocol} reads tables whole; leave it out")
     columns, identifier = protocol.columns(job, party), protocol.identifier(job, party)
+    if path is not None and chunk_rows is not None:
+        return read_in_chunks(path, columns, chunk_rows, progress)
     if path is not None:
         return read_table(path, columns, identifier)
     ids = None if identifier is None else ()

@@ -5,17 +5,22 @@ Defaults come from :class:`~secure_kmeans.app.inputs.Options`, and so from the j
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import click
-from click.shell_completion import CompletionItem
 
-from secure_kmeans.app.inputs import INITS, JOBS, USUAL_PARTIES, CentroidsTo, LabelsTo, Options, ProtocolName
-from secure_kmeans.app.proposal import Bounds
+from secure_kmeans.app.inputs import JOBS, USUAL_PARTIES, CentroidsTo, Options, ProtocolName
+from secure_kmeans.app.option_types import (
+    BoundsType,
+    ColumnsType,
+    LabelsType,
+    NumbersType,
+    RealType,
+    StartType,
+    WholeType,
+)
 from secure_kmeans.job import LONGEST_TIMEOUT, MOST_STARTS, SEEDS, Clustering, ScalingMethod
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
 from secure_kmeans.protocols.smo07.job import FreshKeys, KeyBits, Mode, Smo07Job
@@ -32,100 +37,6 @@ SETTINGS: Final[dict[str, Any]] = {
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-
-class _Columns(click.ParamType[tuple[str, ...]]):
-    name = "list"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            columns = tuple(cell.strip() for cell in next(csv.reader([value], skipinitialspace=True), []))
-        except csv.Error:
-            columns = ("",)
-        if not columns or not all(columns):
-            self.fail("a name is empty; separate names or numbers by single commas", param, ctx)
-        return columns
-
-
-class _Bounds(click.ParamType[Bounds]):
-    name = "low:high,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Bounds:
-        if isinstance(value, tuple):
-            return value
-        try:
-            pairs = [(float(low), float(high)) for low, high in (pair.split(":") for pair in value.split(","))]
-        except ValueError:
-            pairs = [(math.nan, math.nan)]
-        if not all(math.isfinite(bound) for pair in pairs for bound in pair):
-            self.fail("write one pair of numbers for each column, like 0:150,0:100", param, ctx)
-        lower, upper = zip(*pairs, strict=True)
-        return lower, upper
-
-
-class _Numbers(click.ParamType[tuple[float, ...]]):
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(map(float, value.split(",")))
-        except ValueError:
-            numbers = (math.nan,)
-        if not all(math.isfinite(number) and number > 0 for number in numbers):
-            self.fail("write one number above 0 for each column, like 1,0.5", param, ctx)
-        return numbers
-
-
-class _Start(click.ParamType[str]):
-    name = "start"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in INITS and not Path(value).is_file():
-            self.fail(f'"{value}" is neither {", ".join(INITS)} nor a file of centroids', param, ctx)
-        return str(value)
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002
-        param: click.Parameter,  # noqa: ARG002
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        named = [CompletionItem(init) for init in INITS if init.startswith(incomplete)]
-        return [*named, CompletionItem(incomplete, type="file")]
-
-
-class _Whole(click.IntRange):
-    name = "whole number"
-
-
-class _Labels(click.ParamType[LabelsTo]):
-    name = "labels"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LabelsTo:
-        if value in _TO_ALL_OR_NOBODY or isinstance(value, tuple):
-            return value  # type: ignore[no-any-return]
-        names = tuple(name.strip() for name in value.split(","))
-        if not all(names):
-            self.fail("write all, nobody, or names of parties separated by single commas", param, ctx)
-        return names
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002
-        param: click.Parameter,  # noqa: ARG002
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        return [CompletionItem(each) for each in _TO_ALL_OR_NOBODY if each.startswith(incomplete)]
-
-
-class _Real(click.FloatRange):
-    name = "number"
-
-
-_TO_ALL_OR_NOBODY: Final = ("all", "nobody")
 _FEWEST_PARTIES: Final = min(job.FEWEST_PARTIES for job in JOBS.values())
 _MOST_PARTIES: Final = max(job.MOST_PARTIES for job in JOBS.values())
 
@@ -138,7 +49,9 @@ def option(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, show_envvar=True, **settings)
 
 
-Group = Literal["data", "clusters", "algorithm", "parties", "protocol", "columns", "addition", "hiding", "output"]
+Group = Literal[
+    "data", "chunks", "clusters", "algorithm", "parties", "protocol", "columns", "addition", "hiding", "output"
+]
 _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "data": [
         option(
@@ -151,7 +64,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--columns",
-            type=_Columns(),
+            type=ColumnsType(),
             default=USUAL.columns,
             metavar="LIST",
             help="Columns to cluster by, names or numbers counted from 1, separated by commas.  [default: all but the "
@@ -167,16 +80,27 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--bounds",
-            type=_Bounds(),
+            type=BoundsType(),
             default=USUAL.bounds,
             help="What the parties agreed that each column lies between. Without it the tables' own smallest and "
             "largest values become known to all parties.",
         ),
     ],
+    "chunks": [
+        option(
+            "--chunk-rows",
+            type=WholeType(min=1),
+            default=USUAL.chunk_rows,
+            metavar="N",
+            help="With smo07, for tables larger than memory: read each party's file in chunks of at most N rows, once "
+            "for each pass over its rows, and do not compare with a plaintext run. 100000 is a good number.  [default: "
+            "read each table whole]",
+        ),
+    ],
     "clusters": [
         option(
             "--clusters",
-            type=_Whole(min=1),
+            type=WholeType(min=1),
             default=USUAL.clusters,
             metavar="K",
             show_default=True,
@@ -186,7 +110,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "algorithm": [
         option(
             "--init",
-            type=_Start(),
+            type=StartType(),
             default=USUAL.init,
             metavar="START",
             help="farthest: a random row, then each time the row farthest from all centroids so far; k-means++: drawn "
@@ -197,7 +121,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--seed",
-            type=_Whole(min=0, max=SEEDS - 1),
+            type=WholeType(min=0, max=SEEDS - 1),
             default=USUAL.seed,
             metavar="N",
             help="Repeat a run: decides where the starts begin, which then all parties know; never a key, a share or "
@@ -206,7 +130,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--n-init",
-            type=_Whole(1, MOST_STARTS),
+            type=WholeType(1, MOST_STARTS),
             default=USUAL.n_init,
             metavar="N",
             show_default=True,
@@ -214,7 +138,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--max-iter",
-            type=_Whole(min=1),
+            type=WholeType(min=1),
             default=USUAL.max_iter,
             metavar="N",
             show_default=True,
@@ -222,7 +146,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--tol",
-            type=_Real(min=0, max=1),
+            type=RealType(min=0, max=1),
             default=USUAL.tol,
             metavar="X",
             show_default=True,
@@ -233,7 +157,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
     "parties": [
         option(
             "--parties",
-            type=_Whole(_FEWEST_PARTIES, _MOST_PARTIES),
+            type=WholeType(_FEWEST_PARTIES, _MOST_PARTIES),
             default=USUAL.parties,
             metavar="N",
             help=f"Number of parties, {_FEWEST_PARTIES} to {ShkJob.MOST_PARTIES}; with smo07 to "
@@ -242,7 +166,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--timeout",
-            type=_Real(1, LONGEST_TIMEOUT),
+            type=RealType(1, LONGEST_TIMEOUT),
             default=USUAL.timeout,
             metavar="SECONDS",
             show_default=True,
@@ -257,7 +181,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--min-cluster-size",
-            type=_Whole(min=1),
+            type=WholeType(min=1),
             default=USUAL.min_cluster_size,
             metavar="N",
             show_default=True,
@@ -336,7 +260,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--most-rows",
-            type=_Whole(1, MOST_ROWS),
+            type=WholeType(1, MOST_ROWS),
             default=USUAL.most_rows,
             metavar="N",
             help="With --align psi: what the parties agreed to be the largest number of rows of a file; nobody learns "
@@ -359,7 +283,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--disclose-labels",
-            type=_Labels(),
+            type=LabelsType(),
             default=USUAL.disclose_labels,
             help="With --hide-labels, who learns the labels at the end: all, nobody, or parties, separated by commas.  "
             "[default: nobody]",
@@ -372,7 +296,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
         ),
         option(
             "--resolution",
-            type=_Numbers(),
+            type=NumbersType(),
             default=USUAL.resolution,
             metavar="STEP,...",
             help="With --hide-counts or --hide-labels: the step in each column to which the centroids are rounded; to "

@@ -13,7 +13,7 @@ from secure_kmeans.app import console
 from secure_kmeans.app.commands import Elbow, Run
 from secure_kmeans.app.console import print_advice
 from secure_kmeans.app.grids import Column, fitted, plain
-from secure_kmeans.job import Kind
+from secure_kmeans.job import Job, Kind
 from secure_kmeans.job.ledger import ALL, Disclosure, Entry, When
 from secure_kmeans.report.columns import HoldsColumns, columns_by_party
 from secure_kmeans.report.kmeans import ElbowPoint
@@ -42,6 +42,8 @@ def print_run(run: Run, *, of_job_file: bool = False) -> None:
     console.out.print(f"[bold]{plain(_title(report, by_columns))}[/bold]")
     if by_columns is not None:
         console.out.print(_columns(report, by_columns))
+    if isinstance(run.job, Job) and (facts := console.facts_of(run.job)):
+        console.out.print(facts)
     if isinstance(report, KMeansReport):
         console.out.print(_clusters(report))
         console.out.print(_quality(report, of_job_file=of_job_file))
@@ -161,11 +163,28 @@ def _learned_by_role(report: Report, when_of: Mapping[str, When]) -> Iterator[tu
     """For each role or group of roles: its name, and what it learned by time."""
     yield "all parties", _by_time(report, ALL, when_of)
     own = {party: _by_time(report, party, when_of) for party in report.parties}
-    alike = len(own) > 1 and all(groups == own[report.parties[0]] for groups in own.values())
-    yield from [("each party", own[report.parties[0]])] if alike else own.items()
+    each = _shared(list(own.values())) if len(own) > 1 else {}
+    if each:
+        yield "each party", each
+    for party, groups in own.items():
+        yield party, {when: more for when, whats in groups.items() if (more := _without(whats, each.get(when, [])))}
     for role in report.roles:
         if role.kind is not Kind.PARTY:
             yield role.name, _by_time(report, role.name, when_of) or {"": ["nothing"]}
+
+
+def _shared(groups: Sequence[Mapping[str, list[str]]]) -> dict[str, list[str]]:
+    """What all parties learned of their own, by time."""
+    first, *others = groups
+    found = {
+        when: [what for what in whats if all(what in other.get(when, ()) for other in others)]
+        for when, whats in first.items()
+    }
+    return {when: whats for when, whats in found.items() if whats}
+
+
+def _without(whats: Sequence[str], others: Sequence[str]) -> list[str]:
+    return [what for what in whats if what not in others]
 
 
 def _by_time(report: Report, to: str, when_of: Mapping[str, When]) -> dict[str, list[str]]:
@@ -214,8 +233,9 @@ def _clusters(report: KMeansReport) -> Grid | Group:
     columns += [Column(name, is_number=True) for name in report.columns[:most]]
     if known and len(report.columns) > most:
         columns.append(Column("…"))
+    unknown = "hidden" if result.counts is None else f"under {result.min_cluster_size}"
     hidden: list[int | None] = [None] * result.n_clusters
-    sizes = ["hidden" if size is None else f"{size:,}" for size in result.counts or hidden]
+    sizes = [unknown if size is None else f"{size:,}" for size in result.counts or hidden]
     centers = _shown_centers(report, most)
     rows = []
     for number, size in enumerate(sizes):

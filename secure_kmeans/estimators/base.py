@@ -78,8 +78,8 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
     def predict(self, X: Any) -> np.ndarray:
         """The cluster of each row: that of the nearest centroid.
 
-        Of the rows of the fit it returns ``labels_``. A cluster without rows attracts no new row, unless the rows are
-        labelled on shares because a center is not known.
+        Of the rows of the fit it returns ``labels_``. A cluster without rows attracts no new row, unless its center is
+        known, or the rows are labelled on shares because a center is not known.
 
         Parameters
         ----------
@@ -194,8 +194,14 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
             raise JobError(f'{method}: the centers are not known with disclose_centroids="nobody"; leave it out')
         return self.cluster_centers_
 
-    def _clustering_keys(self, n_features: int) -> dict[str, Any]:
+    def _clustering_keys(self, n_features: int, inits: Sequence[Init]) -> dict[str, Any]:
         """The parameters that are keys of every clustering.
+
+        Parameters
+        ----------
+        n_features : int
+        inits : sequence of str
+            The starts that can be chosen.
 
         Raises
         ------
@@ -209,9 +215,9 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
             raise JobError("n_clusters: it should be a whole number of at least 1")
         if not isinstance(self.scaling, str) or self.scaling not in get_args(ScalingMethod):
             raise JobError('scaling.method: it should be "uniform", "minmax" or "none"')
-        start = start_of(self.init, self.n_clusters, n_features)
-        return {
-            "init": self.init if start is None else INIT,
+        start = start_of(self.init, self.n_clusters, n_features, inits)
+        named = {"init": self.init} if start is None and self.init is not None else {}
+        return named | {
             "centroids": start,
             "n_init": self.n_init if start is None else 1,
             "max_iter": self.max_iter,

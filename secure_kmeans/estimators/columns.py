@@ -14,7 +14,16 @@ from sklearn.base import BaseEstimator, clone
 from secure_kmeans.app.proposal import party_names, propose_columns_job
 from secure_kmeans.errors import DataError, JobError
 from secure_kmeans.estimators.inputs import is_one_of, validated
-from secure_kmeans.estimators.parts import NO_LABEL, Parts, Split, check_number_of_tables, is_list_of_tables
+from secure_kmeans.estimators.parts import (
+    NO_LABEL,
+    OF_SMO07,
+    Parts,
+    Split,
+    check_number_of_tables,
+    hiding_keys,
+    is_list_of_tables,
+    refuse_given,
+)
 from secure_kmeans.identifiers import checked_identifiers, normal_form
 from secure_kmeans.job import Clustering, KMeansJob, Scaling
 from secure_kmeans.job.fixed_point import largest_that_fits
@@ -107,6 +116,8 @@ class SplitByColumns(Split[SvkJob]):
         See :class:`SecureKMeans`.
     """
 
+    Job = SvkJob
+
     def __init__(self, parties: int, id_column: str | None) -> None:
         super().__init__(parties)
         self.id_column = id_column
@@ -114,6 +125,7 @@ class SplitByColumns(Split[SvkJob]):
 
     def check_parameters(self, estimator: Any) -> None:
         """See :class:`~secure_kmeans.estimators.parts.Split`."""
+        refuse_given(estimator, OF_SMO07, 'it is only for protocol="smo07"; leave it out')
         if not is_one_of(estimator.engine, SvkJob.engine):
             raise JobError(f'engine: it should be "{SvkJob.engine}" where the parties hold columns')
         centroids = estimator.disclose_centroids
@@ -126,7 +138,7 @@ class SplitByColumns(Split[SvkJob]):
     def keys(self, estimator: Any) -> dict[str, Any]:
         """See :class:`~secure_kmeans.estimators.parts.Split`."""
         disclose = {"centroids": estimator.disclose_centroids, "labels": self._parties_of(estimator.disclose_labels)}
-        return {
+        return hiding_keys(estimator) | {
             "hide_labels": estimator.hide_labels,
             "disclose": {key: value for key, value in disclose.items() if value is not None},
         }

@@ -215,23 +215,29 @@ def party_of_rows(groups: Any, n_samples: int) -> tuple[np.ndarray, int]:
     return ranks, len(parties)
 
 
-def start_of(init: Any, n_clusters: Any, n_features: int) -> np.ndarray | None:
-    """The centroids that a user gave as ``init``, (n_clusters, n_features); None where it is a name.
+def start_of(init: Any, n_clusters: Any, n_features: int, names: Sequence[str]) -> np.ndarray | None:
+    """The centroids that a user gave as ``init``, (n_clusters, n_features); None where it is a name, or None.
+
+    Parameters
+    ----------
+    init : anything
+    n_clusters, n_features : int
+    names : sequence of str
+        Those that could have been given instead, for messages.
 
     Raises
     ------
     JobError
     """
-    if isinstance(init, str):
+    if init is None or isinstance(init, str):
         return None
     try:
         centroids = np.array(init, dtype=np.float64)
         if centroids.ndim != 2:
             raise TypeError
     except (TypeError, ValueError):
-        raise JobError(
-            'init: it should be "farthest", "k-means++", "random" or an array of shape (n_clusters, n_features)'
-        ) from None
+        listed = ", ".join(f'"{name}"' for name in names)
+        raise JobError(f"init: it should be {listed} or an array of shape (n_clusters, n_features)") from None
     if centroids.shape != (n_clusters, n_features):
         raise JobError(
             f"init: an array of shape (n_clusters, n_features) = ({n_clusters}, {n_features}) is needed, not of shape "

@@ -10,7 +10,8 @@ from typing import Any, Final, Generic, Self, TypeVar
 import numpy as np
 
 from secure_kmeans.app.proposal import propose_prediction
-from secure_kmeans.errors import DataError
+from secure_kmeans.errors import DataError, JobError
+from secure_kmeans.estimators.inputs import numbers_of
 from secure_kmeans.job import Clustering, KMeansJob, Scaling
 from secure_kmeans.job.model import KMeansOwn
 from secure_kmeans.job.result import Result
@@ -18,6 +19,11 @@ from secure_kmeans.protocols.kmeans_checks import check_prediction
 from secure_kmeans.tables import Table, check_bounds
 
 J = TypeVar("J", bound=KMeansJob)
+
+OF_COLUMNS: Final = ("hide_labels", "disclose_labels", "id_column")
+"""Parameters of parties that hold columns."""
+OF_SMO07: Final = ("mode", "fresh_keys", "key_bits", "accept_two_parties", "reveal_sizes")
+"""Parameters of SMO07 alone."""
 
 NO_LABEL: Final = -1
 """In the place of the label of a row that not all parties have."""
@@ -111,6 +117,9 @@ class Split(ABC, Generic[J]):
         The number of them.
     """
 
+    Job: type[J]
+    """The class of its jobs."""
+
     def __init__(self, parties: int) -> None:
         self.parties = parties
 
@@ -173,6 +182,34 @@ class Split(ABC, Generic[J]):
         """
         del parts
         return propose_prediction(fitted, session)
+
+
+def refuse_given(estimator: Any, parameters: Sequence[str], remedy: str) -> None:
+    """Refuse parameters of an estimator that are neither None nor False.
+
+    Raises
+    ------
+    JobError
+        Names the first of them.
+    """
+    for parameter in parameters:
+        value = getattr(estimator, parameter)
+        if value is not None and value is not False:
+            raise JobError(f"{parameter}: {remedy}")
+
+
+def hiding_keys(estimator: Any) -> dict[str, Any]:
+    """The parameters that say what is disclosed, and are keys of SHK and SVK alike.
+
+    Raises
+    ------
+    JobError
+    """
+    return {
+        "hide_counts": estimator.hide_counts,
+        "resolution": numbers_of(estimator.resolution, "resolution"),
+        "reveal_inertia": estimator.reveal_inertia,
+    }
 
 
 def is_list_of_tables(X: Any) -> bool:

@@ -10,7 +10,7 @@ from secure_kmeans.app.proposal import Bounds, propose_clustering
 from secure_kmeans.estimators.base import INIT, LEAST_SIZE, MAX_ITER, N_INIT, SCALING, TOL, Fitted, KMeansBase, warn_of
 from secure_kmeans.estimators.inputs import naming_parameters, seed_of, validated
 from secure_kmeans.estimators.parts import Parts
-from secure_kmeans.job import USUAL_CLUSTERS, Init, ScalingMethod
+from secure_kmeans.job import USUAL_CLUSTERS, Clustering, Init, ScalingMethod
 from secure_kmeans.job.coins import fresh_seed
 from secure_kmeans.job.fixed_point import FixedPoint
 from secure_kmeans.plaintext.baseline import run_in_the_clear
@@ -29,7 +29,8 @@ class PlaintextKMeans(KMeansBase):
 
     Parameters
     ----------
-    n_clusters, init, n_init, max_iter, tol, min_cluster_size, scaling, bounds, random_state
+    init : "farthest", "k-means++", "random", "moments", "uniform" or array of shape (n_clusters, n_features)
+    n_clusters, n_init, max_iter, tol, min_cluster_size, scaling, bounds, random_state
         As those of :class:`SecureKMeans`; any number of starts goes with a ``random_state``.
 
     Attributes
@@ -88,7 +89,9 @@ class PlaintextKMeans(KMeansBase):
         del y
         table = validated(self, X, "X", reset=True)
         with naming_parameters():
-            clustering = propose_clustering([table], self.n_clusters, **self._clustering_keys(len(table.columns)))
+            clustering = propose_clustering(
+                [table], self.n_clusters, **self._clustering_keys(len(table.columns), Clustering.INITS)
+            )
             check_bounds(table, clustering.scaling)
             check_all_tables(clustering, [table])
         seed = seed_of(self.random_state)

@@ -9,19 +9,21 @@ from typing import Any, Final, Literal, Self
 import numpy as np
 
 from secure_kmeans.app import demo
+from secure_kmeans.app.inputs import JOBS, USUAL_PARTIES, ProtocolName
 from secure_kmeans.app.proposal import Bounds
 from secure_kmeans.errors import JobError
-from secure_kmeans.estimators.base import INIT, LEAST_SIZE, MAX_ITER, N_INIT, SCALING, TOL, Fitted, KMeansBase, warn_of
+from secure_kmeans.estimators.base import LEAST_SIZE, MAX_ITER, N_INIT, SCALING, TOL, Fitted, KMeansBase, warn_of
 from secure_kmeans.estimators.columns import SplitByColumns
-from secure_kmeans.estimators.inputs import is_one_of, naming_parameters, numbers_of, seed_of
+from secure_kmeans.estimators.inputs import is_one_of, naming_parameters, seed_of
 from secure_kmeans.estimators.parts import Parts, Split
-from secure_kmeans.estimators.rows import SplitByRows
+from secure_kmeans.estimators.rows import SplitByRows, SplitByRowsOfSmo07
 from secure_kmeans.job import USUAL_CLUSTERS, Init, KMeansJob, ScalingMethod
 from secure_kmeans.job.model import KMeansModel
 from secure_kmeans.job.result import Result
 from secure_kmeans.protocols import protocol_of
 from secure_kmeans.protocols.kmeans_checks import advice_on_digits
 from secure_kmeans.protocols.shk.job import Engine, ShkJob
+from secure_kmeans.protocols.smo07.job import FreshKeys, KeyBits, Mode
 from secure_kmeans.report.fit import own_of
 from secure_kmeans.report.sections import KMeansReport, centers_array
 from secure_kmeans.roles.local import run_local
@@ -29,6 +31,8 @@ from secure_kmeans.tables import Table
 
 _TIMEOUT: Final[float] = ShkJob.default_of("timeout")
 _ENGINE: Final[Engine] = ShkJob.default_of("engine")
+_PROTOCOLS: Final[dict[str, tuple[ProtocolName, ...]]] = {"rows": ("shk", "smo07"), "columns": ("svk",)}
+"""For each way to divide the data, the protocols; the first is the usual one."""
 
 
 class SecureKMeans(KMeansBase):
@@ -37,15 +41,19 @@ class SecureKMeans(KMeansBase):
     Parameters
     ----------
     n_clusters : int
-    n_parties : int
-        Two to ten.
+    n_parties : int, optional
+        Two to ten, with "smo07" up to twenty. None: two, with "smo07" three.
     split : "rows" or "columns"
         Whether each party holds rows of its own with the same columns, or columns of its own about the same rows.
+    protocol : "shk", "smo07" or "svk", optional
+        None: "shk" with rows, "svk" with columns. With "smo07" there is no dealer, and all parties know the centers of
+        every iteration.
     id_column : str, optional
         Only with columns. The name of the column of identifiers in every table, or of a level of its index; the tables
         are then DataFrames. The column is not clustered by. The parties find the rows that all tables have, whatever
         the length and order of each, and show no identifier. None: rows of the same number belong together.
-    init : "farthest", "k-means++", "random" or array of shape (n_clusters, n_features)
+    init : "farthest", "k-means++", "random" or array of shape (n_clusters, n_features), optional
+        None: "farthest". With "smo07" it is "moments", the default, "uniform" or an array: see docs/job.md.
     n_init : int
         Starts to try side by side; the best is kept.
     max_iter : int
@@ -54,7 +62,8 @@ class SecureKMeans(KMeansBase):
         of the columns, as scikit-learn's does; 0: when no center moves any more.
     min_cluster_size : int
         A cluster of fewer rows is withheld: neither its center nor its size is disclosed. It has no effect with
-        columns where all parties see the labels and each learns the centers in its own columns.
+        columns where all parties see the labels and each learns the centers in its own columns. With "smo07" such a
+        cluster keeps the center that it has, and its size is not disclosed.
     scaling : "uniform", "minmax" or "none"
         See :class:`~secure_kmeans.job.Scaling`.
     bounds : (lower, upper), optional
@@ -74,9 +83,11 @@ class SecureKMeans(KMeansBase):
         Only with columns. Who learns the final labels. None: all, or nobody with ``hide_labels``.
     reveal_inertia : bool, optional
         None: the inertia is disclosed where the centers and the sizes are; with columns, where the centers and the
-        labels are.
+        labels are; with "smo07" it is not.
+    mode, fresh_keys, key_bits, accept_two_parties, reveal_sizes
+        Only with "smo07": see :class:`~secure_kmeans.protocols.smo07.job.Smo07Job`. None: its default.
     engine : "secure" or "crypten"
-        "crypten", CrypTen's own circuits, is for comparison only, and only with rows.
+        "crypten", CrypTen's own circuits, is for comparison only, and only with "shk".
     timeout : float
         Seconds after which a silent role counts as failed.
     random_state : int, RandomState or None
@@ -106,13 +117,14 @@ class SecureKMeans(KMeansBase):
         any table.
     withheld_ : ndarray of ints
         Clusters of fewer rows than ``min_cluster_size``; with 1 those that are empty. All parties know them. None is
-        listed where neither centers nor sizes are disclosed.
+        listed where neither centers nor sizes are disclosed, nor with "smo07".
     inertia_ : float or None
         Over the rows of the clusters that are not withheld. None where it is not disclosed; else all parties know it.
     n_iter_ : int
         All roles know it.
     counts_ : ndarray of shape (n_clusters,) or None
-        Sizes of the clusters, NaN where withheld. None with ``hide_counts``; else all parties know them.
+        Sizes of the clusters, NaN where withheld. None with ``hide_counts``, and with "smo07" unless ``reveal_sizes``;
+        else all parties know them.
     report_ : KMeansReport
         All of the above, the costs and the ledger, which says of each disclosure who learned it.
     n_features_in_, feature_names_in_
@@ -157,10 +169,11 @@ class SecureKMeans(KMeansBase):
         self,
         n_clusters: int = USUAL_CLUSTERS,
         *,
-        n_parties: int = ShkJob.FEWEST_PARTIES,
+        n_parties: int | None = None,
         split: Literal["rows", "columns"] = "rows",
+        protocol: ProtocolName | None = None,
         id_column: str | None = None,
-        init: Init | np.ndarray = INIT,
+        init: Init | np.ndarray | None = None,
         n_init: int = N_INIT,
         max_iter: int = MAX_ITER,
         tol: float = TOL,
@@ -173,6 +186,11 @@ class SecureKMeans(KMeansBase):
         disclose_centroids: Literal["own", "all", "nobody"] | None = None,
         disclose_labels: Literal["all", "nobody"] | Sequence[int] | None = None,
         reveal_inertia: bool | None = None,
+        mode: Mode | None = None,
+        fresh_keys: FreshKeys | None = None,
+        key_bits: KeyBits | None = None,
+        accept_two_parties: bool = False,
+        reveal_sizes: bool = False,
         engine: Engine = _ENGINE,
         timeout: float = _TIMEOUT,
         random_state: Any = None,
@@ -181,6 +199,7 @@ class SecureKMeans(KMeansBase):
         self.n_clusters = n_clusters
         self.n_parties = n_parties
         self.split = split
+        self.protocol = protocol
         self.id_column = id_column
         self.init = init
         self.n_init = n_init
@@ -195,6 +214,11 @@ class SecureKMeans(KMeansBase):
         self.disclose_centroids = disclose_centroids
         self.disclose_labels = disclose_labels
         self.reveal_inertia = reveal_inertia
+        self.mode = mode
+        self.fresh_keys = fresh_keys
+        self.key_bits = key_bits
+        self.accept_two_parties = accept_two_parties
+        self.reveal_sizes = reveal_sizes
         self.engine = engine
         self.timeout = timeout
         self.random_state = random_state
@@ -287,10 +311,17 @@ class SecureKMeans(KMeansBase):
         """
         if not is_one_of(self.split, "rows", "columns"):
             raise JobError('split: it should be "rows" or "columns"')
-        parties = _checked_number(self.n_parties)
-        split: Split[Any] = SplitByColumns(parties, self.id_column)
-        if self.split == "rows":
-            split = SplitByRows(parties)
+        protocols = _PROTOCOLS[self.split]
+        protocol = protocols[0] if self.protocol is None else self.protocol
+        if not is_one_of(protocol, *protocols):
+            names = " or ".join(f'"{each}"' for each in protocols)
+            raise JobError(f'protocol: with split="{self.split}" it should be {names}')
+        parties = _checked_number(self.n_parties, protocol)
+        split: Split[Any]
+        if protocol == "svk":
+            split = SplitByColumns(parties, self.id_column)
+        else:
+            split = SplitByRows(parties) if protocol == "shk" else SplitByRowsOfSmo07(parties)
         split.check_parameters(self)
         return split
 
@@ -302,14 +333,8 @@ class SecureKMeans(KMeansBase):
         JobError
         """
         return (
-            self._clustering_keys(self.n_features_in_)
-            | {
-                "seed": seed_of(self.random_state),
-                "hide_counts": self.hide_counts,
-                "resolution": numbers_of(self.resolution, "resolution"),
-                "reveal_inertia": self.reveal_inertia,
-                "timeout": self.timeout,
-            }
+            self._clustering_keys(self.n_features_in_, split.Job.INITS)
+            | {"seed": seed_of(self.random_state), "timeout": self.timeout}
             | split.keys(self)
         )
 
@@ -324,8 +349,11 @@ class SecureKMeans(KMeansBase):
         return labels
 
 
-def _checked_number(parties: Any) -> int:
-    fewest, most = ShkJob.FEWEST_PARTIES, ShkJob.MOST_PARTIES
+def _checked_number(parties: Any, protocol: ProtocolName) -> int:
+    """The number of parties; refuses one that the protocol does not take."""
+    if parties is None:
+        return USUAL_PARTIES[protocol]
+    fewest, most = JOBS[protocol].FEWEST_PARTIES, JOBS[protocol].MOST_PARTIES
     if not isinstance(parties, int | np.integer) or isinstance(parties, bool):
         raise JobError(f"n_parties: it should be a whole number from {fewest} to {most}")
     if not fewest <= parties <= most:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from secure_kmeans.errors import JobError
 from secure_kmeans.job.agreed import Agreed, Numbers
@@ -111,11 +111,13 @@ class Clustering(Agreed):
         """Fractional bits of the final means of n rows, in units of each column's range."""
         return mean_bits(n_samples)
 
-    @model_validator(mode="after")
-    def _check_init(self) -> Self:
-        if self.init not in self.INITS:
-            raise ValueError(f"init: it should be one of {', '.join(self.INITS)} here, not {self.init}")
-        return self
+    @field_validator("init", mode="before")
+    @classmethod
+    def _check_init(cls, init: Any) -> Any:
+        if init not in cls.INITS:
+            *first, last = (f"'{each}'" for each in cls.INITS)
+            raise ValueError(f"Input should be {', '.join(first)} or {last}")
+        return init
 
     @model_validator(mode="after")
     def _check_shapes(self) -> Self:

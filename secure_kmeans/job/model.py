@@ -82,7 +82,8 @@ class KMeansOwn(Own):
     Attributes
     ----------
     labels : list of int
-        Of this party's rows, in the order of its table.
+        Of this party's rows, in the order of its table. Empty where the table is read in chunks: then the labels follow
+        from ``grid_centroids`` and ``tie_order``, and are written one block after the other.
     model_share : base64 text
         Where the parties do not know all grid centroids: for each cluster this party's share of its grid centroid, and
         its number in the ``tie_order``, int64, little-endian. Else empty. A share is uniformly random without the other

@@ -49,7 +49,6 @@ class Kind(StrEnum):
 
     PARTY = "party"
     DEALER = "dealer"
-    LEADER = "leader"
     SERVER = "server"
     KEY_SERVICE = "key service"
 

@@ -124,9 +124,9 @@ def _in_ring(numbers: list[int]) -> np.ndarray:
 
 
 def divide_by_secret(
-    core: Core, sums: np.ndarray, counts: np.ndarray, otherwise: np.ndarray, largest: int
+    core: Core, sums: np.ndarray, counts: np.ndarray, otherwise: np.ndarray, largest: int, least: int = 1
 ) -> Step[np.ndarray]:
-    """``floor((T + t // 2) / t)`` for secret t; ``otherwise`` where t is 0.
+    """``floor((T + t // 2) / t)`` for secret t; ``otherwise`` where t is below ``least``.
 
     Parameters
     ----------
@@ -137,6 +137,8 @@ def divide_by_secret(
     otherwise : (q, d) int64 shares
     largest : int
         Bound of |quotient|, below 2^31.
+    least : int
+        At least 1. One above 1 takes q comparisons more, in the same rounds.
 
     Returns
     -------
@@ -151,15 +153,16 @@ def divide_by_secret(
     Rounds: 4 to scale, 1, 12 for the reciprocal, 3, 1 for the remainder, 4 to compare it, 1: 26.
     """
     bits = LARGEST_COUNT_BITS
-    powers = np.left_shift(1, np.arange(bits, dtype=np.int64))[:, None]
-    reached = core.public(np.ones((bits, len(counts)), dtype=np.int64)) - (
-        yield from less_than(
-            core, np.broadcast_to(counts, (bits, len(counts))), core.public(powers + 0 * counts), bits + 2
-        )
+    limits = np.array([1 << bit for bit in range(bits)] + [min(least, 1 << bits)] * (least > 1), dtype=np.int64)
+    shape = len(limits), len(counts)
+    each = core.public(np.broadcast_to(limits[:, None], shape))
+    reached = core.public(np.ones(shape, dtype=np.int64)) - (
+        yield from less_than(core, np.broadcast_to(counts, shape), each, bits + 2)
     )
+    enough = reached[-1 if least > 1 else 0]
     # 2^(24 - floor(log2 t)): every power of two that t has reached, from the second on, halves it.
     scale = core.public(np.full(len(counts), np.int64(1 << bits))) - (
-        reached[1:] << np.arange(bits - 1, 0, -1)[:, None]
+        reached[1:bits] << np.arange(bits - 1, 0, -1)[:, None]
     ).sum(0)
     factors = np.concatenate([counts[:, None], sums], axis=1)
     scaled = yield from multiply(core, factors, scale[:, None])
@@ -182,5 +185,5 @@ def divide_by_secret(
     width = bits + 2 + bits_to_hold(2.0 * off + 2)
     short = yield from less_than(core, np.broadcast_to(remainder, multiples.shape), multiples, width)
     exact = rough + core.public(np.full(sums.shape, off)) - short.sum(axis=0)
-    chosen = yield from multiply(core, reached[0][:, None], exact - otherwise)
+    chosen = yield from multiply(core, enough[:, None], exact - otherwise)
     return otherwise + chosen

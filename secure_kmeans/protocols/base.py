@@ -169,6 +169,10 @@ class Protocol(ABC, Generic[J, R]):
     All methods but :meth:`run` are called without a network, and import nothing that takes seconds.
     """
 
+    READS_CHUNKS: ClassVar[bool] = False
+    """Whether a run may take a table whose rows stay in their file: a
+    :class:`~secure_kmeans.chunked_tables.ChunkedTable`."""
+
     name: ClassVar[str]
     Job: type[J]
     Result: type[R]
@@ -228,18 +232,27 @@ class Protocol(ABC, Generic[J, R]):
         MissingPackageError
         """
 
-    def load(self) -> None:
-        """Import what :meth:`run` needs. Called in a role's process before it meets the other roles, who would wait.
+    def load(self, job: J) -> None:
+        """Import what :meth:`run` of this job needs.
+
+        Called in a role's process before it meets the other roles, who would wait, and before all roles of a rehearsal
+        are forked.
 
         Raises
         ------
         MissingPackageError
         """
+        del job
         self.check_installed()
 
     @abstractmethod
     def disclosures(self, job: J | None) -> tuple[Disclosure, ...]:
         """All that a run of this job may disclose; of any job where it is None."""
+
+    def facts(self, job: J) -> dict[str, str]:
+        """What a person should know of a job's run beside its disclosures: text by a name such as "mode"."""
+        del job
+        return {}
 
     @abstractmethod
     def run(self, context: Context[J]) -> R | None:

@@ -159,10 +159,12 @@ def coarse_columns(clustering: Clustering, tables: Sequence[Table]) -> list[str]
     """The columns that keep fewer than half of their different values in the fixed point.
 
     The cause is an outlier far away or, with the scaling "uniform", another column of much larger numbers. In the
-    second case the coarse column hardly counts for the distances anyway.
+    second case the coarse column hardly counts for the distances anyway. Of a table that is read in chunks, some rows
+    stand for all of them.
     """
-    rows = np.concatenate([table.rows for table in tables])
-    scaled = np.concatenate([table.scaled(clustering.scaling) for table in tables])
+    samples = [table.sample for table in tables]
+    rows = np.concatenate([sample.rows for sample in samples])
+    scaled = np.concatenate([sample.scaled(clustering.scaling) for sample in samples])
     encoded = FixedPoint(clustering.precision_bits).encode(scaled)
     kept = ((len(np.unique(before)), len(np.unique(after))) for before, after in zip(rows.T, encoded.T, strict=True))
     return [name for name, (before, after) in zip(clustering.columns, kept, strict=True) if 2 * after < before]

@@ -35,9 +35,9 @@ class OnShares(Protocol[J, R]):
         """See :mod:`~secure_kmeans.mpc.installation`."""
         check_crypten()
 
-    def load(self) -> None:
+    def load(self, job: J) -> None:
         """Import CrypTen and all that runs on it, which takes seconds."""
-        super().load()
+        super().load(job)
         importlib.import_module(self.run_module)
 
     def run(self, context: Context[J]) -> R | None:
@@ -47,7 +47,7 @@ class OnShares(Protocol[J, R]):
 
     def start_roles(self, roles: int, role: Callable[[int], None]) -> bool:
         """Start the ranks by CrypTen's ``run_multiprocess``."""
-        self.load()  # once, before the roles are forked
+        importlib.import_module(self.run_module)  # once, before the roles are forked
         from secure_kmeans.mpc.crypten_adapter import run_roles
 
         return run_roles(roles - 1, role)

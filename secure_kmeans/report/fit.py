@@ -122,6 +122,8 @@ def section_of_fit(
         scaling=clustering.scaling,
         precision_bits=clustering.precision_bits,
         engine=getattr(clustering, "engine", None),
+        mode=getattr(clustering, "mode", None),
+        leader=getattr(clustering, "leader", None),
         **found,
     )
 

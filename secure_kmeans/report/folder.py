@@ -82,7 +82,7 @@ class ResultsFolder:
         signature = sign((self.aside / _REPORT).read_bytes(), identity)
         (self.aside / _SIGNATURE).write_bytes(signature)
 
-    def write_labels(self, labels: Mapping[str, Sequence[int | None]]) -> None:
+    def write_labels(self, labels: Mapping[str, Iterable[int | None]]) -> None:
         """Write ``labels_<party>.csv`` of each party in ``labels``. Where a label is None, its cell is empty."""
         for party, own in labels.items():
             self.write_csv(f"labels_{party}.csv", ["row", "cluster"], enumerate(own, start=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from secure_kmeans.job import KMeansJob
+from secure_kmeans.job import Clustering, KMeansJob
 from secure_kmeans.job.model import ColumnsResult, KMeansModel
 from secure_kmeans.job.result import Result
+from secure_kmeans.plaintext.conclusion import label_rows
 from secure_kmeans.report.columns import labels_by_table, picture_of_columns
 from secure_kmeans.report.fit import Known, own_of, report_of_fit, rows_of_run, section_of_fit
 from secure_kmeans.report.folder import ResultsFolder
@@ -134,6 +135,9 @@ def write_kmeans(
 ) -> None:
     """Write the report, labels and, of a fit, centroids and pictures. A picture that fails is logged and left out.
 
+    Of a table that is read in chunks the labels are written while its file is read once more, and the picture shows a
+    sample of its rows.
+
     Parameters
     ----------
     folder : ResultsFolder
@@ -145,11 +149,11 @@ def write_kmeans(
     clear : InTheClear, optional
     """
     by_columns = [result for result in results if isinstance(result, ColumnsResult)]
-    labels: Mapping[str, Sequence[int | None]]
+    labels: Mapping[str, Iterable[int | None]]
     if by_columns:
         labels = labels_by_table(tables, by_columns)
     elif results:
-        labels = {result.role: own_of(result).labels for result in results}
+        labels = {result.role: _labels_of(report, result, tables[result.role]) for result in results}
     else:
         assert clear is not None
         labels = clear.labels
@@ -159,6 +163,22 @@ def write_kmeans(
         _write_centroids(folder, report)
         draw = picture_of_columns if by_columns else _picture_of_rows
         _draw(folder, report, draw(report, results, tables, clear))
+
+
+def _labels_of(report: Report, result: Result, table: Table, *, of_sample: bool = False) -> Iterable[int]:
+    """The labels of the rows of a party's table, or of its sample.
+
+    Where the table is read in chunks, the labels follow from the centroids, and are found while the rows are read.
+    """
+    if not table.IS_CHUNKED:
+        return own_of(result).labels
+    assert isinstance(report, KMeansReport)
+    found = report.result
+    assert found.grid_centers is not None, "a protocol that reads a table in chunks discloses the centroids"
+    keys = {"columns": tuple(report.columns), "scaling": found.scaling, "precision_bits": found.precision_bits}
+    label = partial(label_rows, Clustering.of(n_clusters=found.n_clusters, **keys), found.grid_centers)
+    blocks = (table.sample if of_sample else table).blocks()
+    return (each for rows in blocks for each in label(rows, found.tie_order).tolist())
 
 
 def _write_centroids(folder: ResultsFolder, report: KMeansReport) -> None:
@@ -183,10 +203,13 @@ def _picture_of_rows(
     panels, shape = [], (report.result.n_clusters, len(report.columns))
     if results:
         title, counts, whose = f"Encrypted, {len(report.parties)} parties", report.result.counts, ""
-        joined = np.concatenate([own_of(result).labels for result in results]).astype(int)
+        own = [_labels_of(report, result, tables[result.role], of_sample=True) for result in results]
+        joined = np.concatenate([[*labels] for labels in own]).astype(int)
         if len(results) < len(report.parties):
-            title, whose = f"Own rows of {results[0].role}, clusters of all", results[0].role
-            counts = np.bincount(joined, minlength=shape[0]).tolist()
+            role = results[0].role
+            title, counts, whose = f"Own rows of {role}, clusters of all", None, ""
+            if not tables[role].IS_CHUNKED:
+                counts, whose = np.bincount(joined, minlength=shape[0]).tolist(), role
         else:
             title = panel_title(title, report.result.inertia)
         panels.append(Panel(title, centers_array(report.result.cluster_centers, *shape), joined, counts, whose))
@@ -197,7 +220,7 @@ def _picture_of_rows(
     parties = [result.role for result in results] or list(tables)
     return ClustersPicture(
         panels=panels,
-        rows=[tables[party].rows for party in parties],
+        rows=[tables[party].sample.rows for party in parties],
         parties=parties,
         columns=report.columns,
         units=report.result.scaling.units,

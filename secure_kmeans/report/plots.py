@@ -33,7 +33,12 @@ _COLOURS: Final = (
 )
 NO_CLUSTER: Final = "#b4b4b4"
 """The colour of rows whose label is not known."""
-_MARKERS: Final = ("o", "^", "s", "D", "v", "P", "<", ">", "p", "h")
+_STARS: Final = ((3, 1, 0), (4, 1, 0), (4, 1, 45), (6, 1, 0), (8, 1, 0))
+MARKERS: Final[tuple[Any, ...]] = (
+    *("o", "^", "s", "D", "v", "P", "<", ">", "p", "h"),
+    *("*", "d", "8", "H", (7, 0, 0), *_STARS),
+)
+"""One for each party."""
 _MOST_POINTS: Final = 20_000
 _MOST_NAMES: Final = 24
 _LONGEST_LEGEND: Final = 18
@@ -213,7 +218,7 @@ def _scatter(ax: Axes, points: np.ndarray, colours: np.ndarray, owners: np.ndarr
             points[own, 1],
             s=size,
             c=colours[own],
-            marker=_MARKERS[owner],
+            marker=MARKERS[owner],
             alpha=0.75,
             linewidths=0,
             rasterized=len(points) > 2000,
@@ -241,7 +246,7 @@ def _legend(
         for number, count in enumerate(counts[:_MOST_NAMES])
     ]
     owners = [
-        mark(f"rows of {short_name(party)}", marker=_MARKERS[rank], color="#777777")
+        mark(f"rows of {short_name(party)}", marker=MARKERS[rank], color="#777777")
         for rank, party in enumerate(parties)
     ]
     center = [mark("centroid", marker="X", color="#777777", markeredgecolor="white", markersize=9)]
@@ -253,7 +258,7 @@ def _legend(
 def draw_convergence(path: Path, report: KMeansReport) -> None:
     """Cluster sizes and the plaintext's inertia by iteration. An encrypted run discloses the sizes alone.
 
-    Where the job hides the sizes, those of the plaintext are not drawn, either.
+    Where the run discloses no sizes by iteration, those of the plaintext are not drawn, either.
 
     Parameters
     ----------
@@ -261,7 +266,7 @@ def draw_convergence(path: Path, report: KMeansReport) -> None:
     report : KMeansReport
     """
     plain = report.plaintext
-    if plain and report.result.counts is None:
+    if plain and not report.result.counts_by_iteration:
         with drawn(path, 5.4, 3.8) as figure:
             _draw_inertia(figure.subplots(), plain, report.result)
         return

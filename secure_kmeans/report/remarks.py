@@ -15,9 +15,10 @@ def remarks_on(
     cluster_centers: Sequence[Sequence[float] | None] | None,
     withheld: Sequence[int],
     converged: bool,
+    counts: Sequence[int | None] | None = None,
     **_others: Any,
 ) -> list[str]:
-    """One sentence for each of: stopped before it converged, clusters that are withheld, empty or doubled."""
+    """One sentence for each of: stopped too early, clusters that are withheld, too small, empty or doubled."""
     remarks = []
     if not converged:
         iterations = counted(clustering.max_iter, "iteration")
@@ -31,6 +32,12 @@ def remarks_on(
         if len(withheld) > 1 and least > 1:
             what = f"of fewer than {least} rows, so that their centroids and sizes are withheld"
         remarks.append(f"{_clusters(withheld)} {what}.")
+    known_sizes = [number for number in range(len(counts or [])) if number not in withheld]
+    if small := [number for number in known_sizes if (counts or [])[number] is None]:
+        their = "its centroid is not their mean" if len(small) == 1 else "their centroids are not the means of these"
+        remarks.append(f"{_clusters(small)} of fewer than {clustering.fewest_to_move} rows, and {their}.")
+    if empty := [number for number in known_sizes if (counts or [])[number] == 0]:
+        remarks.append(f"{_clusters(empty)} empty.")
     known = [number for number, center in enumerate(cluster_centers or []) if center is not None]
     groups: dict[tuple[float, ...], list[int]] = {}
     for number in known:

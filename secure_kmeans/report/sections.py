@@ -13,7 +13,7 @@ from secure_kmeans.report.report import Report, Section
 Centers = list[list[float] | None]
 """Original units; None in the place of a cluster that is withheld."""
 Counts = list[int | None]
-"""None in the place of a cluster that is withheld."""
+"""None in the place of a cluster that is withheld, or too small."""
 
 
 def centers_array(centers: Centers | None, n_clusters: int, n_features: int) -> np.ndarray:
@@ -53,6 +53,8 @@ class KMeansSection(Section):
     precision_bits: int
     best_restart: int
     engine: str | None
+    mode: str | None = None
+    leader: str | None = None
     remarks: list[str]
 
 

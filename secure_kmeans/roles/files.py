@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from secure_kmeans.chunked_tables import ChunkedFile, ChunkedTable
 from secure_kmeans.identifiers import load_identifiers, save_identifiers
 from secure_kmeans.job import Job
 from secure_kmeans.job.result import Result
@@ -33,6 +34,8 @@ class Header(BaseModel):
         See :class:`~secure_kmeans.tables.Table`.
     has_ids : bool
         Whether the rows have identifiers.
+    file : ChunkedFile or None
+        Where the rows are, if they are read in chunks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +44,7 @@ class Header(BaseModel):
     columns: tuple[str, ...]
     first_row: int = 1
     has_ids: bool = False
+    file: ChunkedFile | None = None
 
 
 class Settings(BaseModel):
@@ -79,7 +83,8 @@ class RehearsalFolder:
     ) -> None:
         """Write everything that the roles need.
 
-        Each party's rows, their identifiers, and its share of the model are in files of their own.
+        Each party's rows, their identifiers, and its share of the model are in files of their own. The rows of a table
+        that is read in chunks stay where they are.
         """
         named = dict(zip(job.names, tables, strict=True))
         headers = {
@@ -88,6 +93,7 @@ class RehearsalFolder:
                 columns=table.columns,
                 first_row=table.first_row,
                 has_ids=table.ids is not None,
+                file=table.file if isinstance(table, ChunkedTable) else None,
             )
             for name, table in named.items()
         }
@@ -95,7 +101,8 @@ class RehearsalFolder:
         (self.path / _JOB).write_text(job.model_dump_json())
         (self.path / _SETTINGS).write_text(settings.model_dump_json())
         for name, table in named.items():
-            table.save_rows(self._rows(name))
+            if not table.IS_CHUNKED:
+                table.save_rows(self._rows(name))
             if table.ids is not None:
                 save_identifiers(self._ids(name), table.ids)
         for name, model in zip(job.names, models, strict=bool(models)):
@@ -113,7 +120,9 @@ class RehearsalFolder:
         return Settings.model_validate_json((self.path / _SETTINGS).read_text())
 
     def take_table(self, party: str, header: Header) -> Table:
-        """A party's table; the files with its rows and their identifiers are removed."""
+        """A party's table; the files that were written with its rows and their identifiers are removed."""
+        if header.file is not None:
+            return ChunkedTable(header.file)
         ids = None
         if header.has_ids:
             ids = load_identifiers(self._ids(party))

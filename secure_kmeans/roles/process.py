@@ -57,7 +57,10 @@ def start_roles(
     switch_off_core_dumps()
     loopback = Loopback(job, folder / "identities")
     roles = job.roles
-    start = start or protocol_of(job.protocol).start_roles
+    if start is None:
+        protocol = protocol_of(job.protocol)
+        protocol.load(job)  # once, before the roles are forked
+        start = protocol.start_roles
     return start(len(roles), lambda number: take_part(roles[number], loopback))
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from secure_kmeans.chunked_tables import ChunkedTable
 from secure_kmeans.errors import DataError, MismatchError, RoleError, SecureKMeansError, StateError
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import Ledger, check_entries
@@ -110,7 +111,7 @@ class RoleRun:
         ProtocolError
             Where the run disclosed more than the job announces; nothing is saved then.
         """
-        protocol_of(self.job.protocol).load()
+        protocol_of(self.job.protocol).load(self.job)
         mesh = meet(self.resume, self._checkpoints())
         started, began = datetime.now(UTC), time.perf_counter()
         try:
@@ -157,13 +158,15 @@ class RoleRun:
         protocol = protocol_of(self.job.protocol)
         disclosures = protocol.disclosures(self.job)
         ledger = Ledger(disclosures)
+        progress = no_progress if self.table is None else self._progress(mesh)
+        table = self.table.reporting_to(progress) if isinstance(self.table, ChunkedTable) else self.table
         context: Context[Any] = Context(
             job=self.job,
             role=self.job.role(self.role),
-            table=self.table,
+            table=table,
             mesh=mesh,
             ledger=ledger,
-            progress=no_progress if self.table is None else self._progress(mesh),
+            progress=progress,
             resumed=self._resumed(mesh),
             keep=self._keep(mesh),
             model=self.model,

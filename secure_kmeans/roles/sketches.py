@@ -54,9 +54,10 @@ class Sketch:
         key : bytes
             At most 64. Sketches under different keys cannot be compared.
         """
-        hashes = np.sort(_hashes_of(table, key))
-        digest = hashlib.blake2b(hashes.tobytes(), key=key, digest_size=16).hexdigest()
-        return cls(len(table), digest, hashes[:MOST_HASHES])
+        hashes = _hashes_of(table, key)
+        hashes.sort()
+        digest = hashlib.blake2b(hashes.data, key=key, digest_size=16).hexdigest()
+        return cls(len(table), digest, hashes[:MOST_HASHES].copy())
 
     def encoded(self) -> str:
         """The hashes in base64."""
@@ -145,21 +146,30 @@ def are_few(found: Difference, one: Sketch, other: Sketch) -> bool:
 
 
 def _hashes_of(table: Table, key: bytes) -> np.ndarray:
-    """The hash of each row, uint64, all different: the second of two equal rows has another hash than the first."""
+    """The hash of each row, uint64, all different: the second of two equal rows has another hash than the first.
+
+    They take 8 bytes a row, also of a table that is read in chunks.
+    """
     order = np.argsort(table.columns, kind="stable")
-    rows = np.ascontiguousarray(table.rows[:, order]) + 0.0  # there is one zero, not two
+    hashes, done = np.empty(len(table), dtype=np.uint64), 0
+    for rows in table.blocks():
+        hashes[done : done + len(rows)] = _hashes_of_rows(np.ascontiguousarray(rows[:, order]), key)
+        done += len(rows)
+    hashes.sort()
+    repeated = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
+    occurrence, last = 0, -1
+    for position in repeated:
+        occurrence, last = occurrence + 1 if position == last + 1 else 1, position
+        again = hashes[position].tobytes() + occurrence.to_bytes(8, "little")
+        hashes[position] = int.from_bytes(hashlib.blake2b(again, key=key, digest_size=_HASH_BYTES).digest(), "little")
+    return hashes
+
+
+def _hashes_of_rows(rows: np.ndarray, key: bytes) -> np.ndarray:
+    data = (rows + 0.0).tobytes()  # there is one zero, not two
     width = rows.shape[1] * rows.itemsize
-    data = rows.tobytes()
     digests = (
         hashlib.blake2b(data[start : start + width], key=key, digest_size=_HASH_BYTES).digest()
         for start in range(0, len(data), width)
     )
-    hashes = np.sort(np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64))
-    first = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]])) if len(hashes) else np.empty(0, int)
-    occurrence = np.arange(len(hashes)) - np.repeat(first, np.diff(np.append(first, len(hashes))))
-    for position in np.flatnonzero(occurrence):
-        repeated = hashes[position].tobytes() + int(occurrence[position]).to_bytes(8, "little")
-        hashes[position] = int.from_bytes(
-            hashlib.blake2b(repeated, key=key, digest_size=_HASH_BYTES).digest(), "little"
-        )
-    return hashes
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)

@@ -56,7 +56,10 @@ class TestMistakes:
             (["--columns", "3,Age"], 'column "Age" is named twice; name each column once'),
             (["--columns", "Gender"], 'column "Gender", row 1: this is text, not a number'),
             (["--columns", "Age\nGender"], "--columns"),
-            (["--init", "kmeans++"], '"kmeans++" is neither farthest, k-means++, random nor a file of centroids'),
+            (
+                ["--init", "kmeans++"],
+                '"kmeans++" is neither farthest, k-means++, random, moments, uniform nor a file of centroids',
+            ),
             (["--init", "none.csv"], '"none.csv" is neither'),
             (["--clusters", "201"], "200 rows do not suffice for 201 clusters; use fewer clusters"),
             (["--data", "none.csv"], "none.csv: there is no such file"),
@@ -200,7 +203,8 @@ class TestOptions:
         assert params == {name: defaults[name] for name in params}
         secure = {"parties", "timeout", "engine", "hide_counts", "min_cluster_size", "resolution"}
         columns = {"protocol", "id", "align", "most_rows", "hide_labels", "disclose_centroids", "disclose_labels"}
-        assert set(defaults) - set(params) <= secure | columns | {"clusters"}
+        addition = {"mode", "fresh_keys", "key_bits", "accept_two_parties", "reveal_sizes", "reveal_inertia"}
+        assert set(defaults) - set(params) <= secure | columns | addition | {"clusters"}
 
     def test_the_defaults_are_those_of_the_job(self) -> None:
         job = Options().clustering_keys(("x",)) | Options().job_keys()

@@ -10,6 +10,7 @@ import pytest
 from secure_kmeans.job import Agreed, Clustering, Endpoint, Job, KMeansJob, Party, Scaling
 from secure_kmeans.protocols import USUAL, read_job
 from secure_kmeans.protocols.shk.job import ShkJob
+from secure_kmeans.protocols.smo07.job import Smo07Job
 from secure_kmeans.protocols.svk.job import ColumnsParty, SvkJob
 from tests.documents import ROOT, keys_of, rows_of
 
@@ -17,6 +18,7 @@ SECTIONS: list[tuple[str, type[Agreed], list[str]]] = [
     ("Keys of every protocol", ShkJob, list(Job.model_fields)),
     ("Keys of every k-means", ShkJob, [*Clustering.model_fields, "model"]),
     ("Keys of `shk`", ShkJob, [key for key in ShkJob.model_fields if key not in KMeansJob.model_fields]),
+    ("Keys of `smo07`", Smo07Job, [key for key in Smo07Job.model_fields if key not in KMeansJob.model_fields]),
     ("Keys of `svk`", SvkJob, [key for key in SvkJob.model_fields if key not in KMeansJob.model_fields]),
     ("Scaling", Scaling, list(Scaling.model_fields)),
     ("Parties and helpers", Party, ["name", *Endpoint.model_fields]),
@@ -45,7 +47,7 @@ def test_every_key_and_no_other_in_its_order(heading: str, owner: type[Agreed], 
 COMMON = {key for heading, owner, _ in SECTIONS if "every" in heading for key in keys_of("job", heading)}
 
 
-@pytest.mark.parametrize("job", [ShkJob, SvkJob])
+@pytest.mark.parametrize("job", [ShkJob, Smo07Job, SvkJob])
 def test_the_tables_are_all_that_a_job_file_may_say(job: type[Job]) -> None:
     own = keys_of("job", f"Keys of `{job.default_of('protocol')}`")
     assert not COMMON & set(own)
@@ -76,13 +78,25 @@ def test_the_usual_protocol_is_the_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "names"), [("two_malls", ("north", "south")), ("bank_and_telecom", ("bank", "telecom"))]
+    ("folder", "names"),
+    [
+        ("two_malls", ("north", "south")),
+        ("three_malls", ("north", "south", "west")),
+        ("bank_and_telecom", ("bank", "telecom")),
+    ],
 )
 def test_the_examples_are_jobs_of_the_keys_that_are_documented(folder: str, names: tuple[str, ...]) -> None:
     job = read_job(ROOT / "data" / folder / "job.toml")
     assert job.names == names
     written = tomllib.loads((ROOT / "data" / folder / "job.toml").read_text(encoding="utf-8"))
     assert set(written) <= set(json.loads(job.model_dump_json()))
+
+
+def test_the_default_starts_of_each_protocol() -> None:
+    (what,) = [row["what"] for row in rows_of("job", "Keys of every k-means") if row["key"] == "`init`"]
+    assert f'With `smo07` instead `"{Smo07Job.default_of("init")}"`, its default' in what
+    for job in (ShkJob, Smo07Job, SvkJob):
+        assert all(f'`"{init}"`' in what for init in job.INITS)
 
 
 def test_the_example_of_the_document(tmp_path: Path) -> None:

@@ -237,14 +237,14 @@ class TestStateDigest:
 
 def test_a_protocols_own_job_adds_its_keys() -> None:
     class MeanJob(Job):
-        HELPERS: ClassVar = {"leader": Kind.LEADER}
+        HELPERS: ClassVar = {"leader": Kind.SERVER}
         FEWEST_PARTIES: ClassVar[int] = 3
 
         protocol: str = "mean"
         leader: Endpoint = Endpoint()
 
     job = MeanJob.of(parties=Party.named("a", "b", "c"))
-    assert [(role.name, role.kind) for role in job.roles][-1] == ("leader", Kind.LEADER)
+    assert [(role.name, role.kind) for role in job.roles][-1] == ("leader", Kind.SERVER)
     assert set(job.digests) == {"protocol", "parties", "seed", "timeout", "purpose", "contact", "leader"}
     assert refusal(MeanJob.of, parties=Party.named("a", "b")) == "a secure run takes 3 to 10 parties, not 2"
     assert refusal(MeanJob.of, parties=Party.named("a", "b", "leader")).startswith('"leader" is reserved')

@@ -18,6 +18,7 @@ from secure_kmeans.mpc.provider import Provider
 from secure_kmeans.mpc.rounds import Opening, Step
 from secure_kmeans.protocols import initialisation
 from secure_kmeans.protocols.distances import squared_distances
+from secure_kmeans.protocols.smo07 import on_two_shares
 from tests.mpc.roles_in_threads import Run
 from tests.mpc.steps import secret_starts
 from tests.stated_costs import (
@@ -164,6 +165,28 @@ def of_divide_by_secret(core: Core, q: int, d: int, e: int) -> Work:
     return lambda: core.execute(division.divide_by_secret(core, zeros(q, d), zeros(q), zeros(q, d), largest))
 
 
+def of_divide_by_secret_from(core: Core, q: int, d: int, e: int) -> Work:
+    largest = (e - 3) << 25
+    return lambda: core.execute(division.divide_by_secret(core, zeros(q, d), zeros(q), zeros(q, d), largest, 5))
+
+
+def of_means_on_two_shares(core: Core, q: int, d: int, e: int) -> Work:
+    largest = (e - 3) << 25
+    return lambda: core.execute(on_two_shares.means(core, zeros(q, d), zeros(q), zeros(q, d), largest, 1))
+
+
+def of_sizes_on_two_shares(core: Core, q: int) -> Work:
+    return lambda: core.execute(on_two_shares.sizes(core, zeros(q), 5))
+
+
+def of_first_smallest(core: Core, r: int, b: int) -> Work:
+    return lambda: core.execute(on_two_shares.first_smallest(core, zeros(r, 1), 56, (1 << b - 1) - 1))
+
+
+def of_first_smallest_in_parts(core: Core, r: int, b: int) -> Work:
+    return lambda: core.execute(on_two_shares.first_smallest(core, zeros(r, 2), 56, (1 << b + 55) - 1))
+
+
 def of_sums(core: Core, q: int, n: int, d: int, S: int) -> Work:
     X, _ = with_rows_and_centroids(core, n, d, 1, 1)
     return lambda: core.execute(products.sums(core, zeros(q, n), X, S))
@@ -238,6 +261,11 @@ CASES: dict[str, list[dict[str, int]]] = {
     "dividend": [{"m": 6, "S": 5}, {"m": 6, "S": 8}],
     "quotient": [{"m": 70, "g": 22}, {"m": 6, "g": 16}],
     "divide_by_secret": [{"q": 5, "d": 2, "e": 4}, {"q": 2, "d": 7, "e": 5}],
+    "divide_by_secret_from": [{"q": 5, "d": 2, "e": 4}],
+    "means_on_two_shares": [{"q": 5, "d": 2, "e": 4}],
+    "sizes_on_two_shares": [{"q": 5}, {"q": 65}],
+    "first_smallest": [{"r": 2, "b": 40}, {"r": 5, "b": 57}],
+    "first_smallest_in_parts": [{"r": 2, "b": 2}, {"r": 5, "b": 31}, {"r": 7, "b": 62}],
     "sums": [{"q": 4, "n": 70, "d": 3, "S": 5}],
     "one_hots": [{"c": 3, "n": 70}],
     "random_bits": [{"q": 3, "m": 22}, {"q": 2, "m": 65}],

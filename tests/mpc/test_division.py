@@ -21,11 +21,11 @@ def by_public(parties: int, T: np.ndarray, t: np.ndarray, size: int, largest: in
     return Run(parties, body)
 
 
-def by_secret(parties: int, T: np.ndarray, t: np.ndarray, otherwise: np.ndarray, largest: int) -> Run:
+def by_secret(parties: int, T: np.ndarray, t: np.ndarray, otherwise: np.ndarray, largest: int, least: int = 1) -> Run:
     def body(core: Core) -> Any:
         shares = [shares_of(values, parties, core.rank, seed) for seed, values in enumerate((T, t, otherwise))]
         sums, counts, instead = shares
-        return core.execute(divide_by_secret(core, sums, counts, instead, largest))
+        return core.execute(divide_by_secret(core, sums, counts, instead, largest, least))
 
     return Run(parties, body)
 
@@ -148,6 +148,19 @@ def test_where_the_count_is_0_the_other_value_stays(parties: int) -> None:
     otherwise = np.array([[-1000, 999], [3, 4], [-(2**62), 2**62]])
     run = by_secret(parties, T, np.array([0, 9, 0]), otherwise, 1000)
     assert run.opened().tolist() == [[-1000, 999], [10, -10], [-(2**62), 2**62]]
+
+
+@pytest.mark.parametrize("least", [1, 2, 3, 64, 100, 2**24 - 1, 2**24, 2**40])
+def test_a_count_below_the_least_keeps_the_other_value(least: int) -> None:
+    edges = {0, 1, 2, 99, 100, 101, 2**23, 2**24 - 2, 2**24 - 1, least - 1, least, least + 1}
+    t = np.array(sorted(edge for edge in edges if edge < 2**24))
+    limit = t[:, None] * (2**31 - 1)
+    T = np.concatenate([limit, -limit, limit // 2, -limit // 3], axis=1)
+    otherwise = np.random.default_rng(3).integers(-(2**31), 2**31, T.shape)
+    expected = np.where(t[:, None] >= least, (T + t[:, None] // 2) // np.maximum(t, 1)[:, None], otherwise)
+    run = by_secret(2, T, t, otherwise, 2**31 - 1, least)
+    assert run.opened().tolist() == expected.tolist()
+    assert run.rounds == 26
 
 
 @pytest.mark.parametrize("largest", [64, 2**24, 2**31 - 1])

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from secure_kmeans.crypto.packed_integers import Packing
 from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.net.messages import encode_object
 from secure_kmeans.plaintext.baseline import run_in_the_clear
@@ -16,9 +17,12 @@ from secure_kmeans.plaintext.conclusion import conclude
 from secure_kmeans.plaintext.kmeans import number_of_best
 from secure_kmeans.plaintext.losses import inertia
 from secure_kmeans.protocols.shk import ShkJob
+from secure_kmeans.protocols.smo07 import Smo07Job
+from secure_kmeans.protocols.smo07.addition import room
+from secure_kmeans.protocols.smo07.checks import check_all_rows
 from secure_kmeans.protocols.svk import SvkJob
 from secure_kmeans.tables import Table
-from tests.protocols import columns
+from tests.protocols import columns, leading
 from tests.protocols.test_costs_of_lloyd import symbols_of
 from tests.protocols.toy.mean import MEAN_PROTOCOL, MeanJob
 from tests.stated_costs import ROUNDS, TO_EACH, stated
@@ -289,6 +293,91 @@ def _bytes_of(told: Sequence[Any]) -> int:
     return sum(len(encode_object(each)) for each in told)
 
 
+class Smo07Case(Case):
+    """SMO07 by multi-party addition: one start within the moments, 70 rows, 2 columns, 4 clusters."""
+
+    name, title = "smo07", "smo07"
+    numbers_of_parties = (3, 10)
+    rows = np.random.default_rng(4).random((70, 2))
+    keys: ClassVar[dict[str, Any]] = {"seed": 5}
+
+    def masked_to(self, job: Job, sender: str) -> str:
+        """The last party, which receives ciphertexts; what the leader sends it is public."""
+        return job.names[-1] if sender not in (job.names[0], job.names[-1]) else sender
+
+    def job(self, parties: int) -> Smo07Job:
+        given = {"precision_bits": 24, "scaling": Scaling.of(lower=(0.0, 0.0), upper=(1.0, 1.0))} | self.keys
+        return leading.with_small_keys(leading.job_for(self.rows, parties, 4, **given))
+
+    def tables(self, job: Job) -> dict[str, Table]:
+        assert isinstance(job, Smo07Job)
+        return split(self.rows, job, job.columns)
+
+    def check_against_oracle(self, job: Job, tables: dict[str, Table], results: Sequence[Any]) -> None:
+        assert isinstance(job, Smo07Job)
+        leading.check_results_against_plaintext(job, tables, results)
+
+    def own(self, result: Any) -> Any:
+        return result.own.labels
+
+    def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
+        """Row counts and digests, and an addition for the moments, for each iteration and for the final means.
+
+        Of an addition: the leader sends a new key to all others, ciphertexts to the second party, and what it has found
+        to all others; it waits for ciphertexts and for shares.
+        """
+        assert isinstance(job, Smo07Job)
+        others, d = len(job.parties) - 1, len(job.columns)
+        n, iterations = len(self.rows), results[0].common.n_iter
+        limits = check_all_rows(job, n)
+        key, ciphertext = 3 * job.key_bits // 8 + 34, job.key_bits // 4
+
+        def addition(bounds: Sequence[int], result: int) -> np.ndarray:
+            plaintexts = Packing.of(bounds, room(job.key_bits, len(job.parties))).plaintexts
+            return np.array([2, (key + result) * others + 32 + ciphertext * plaintexts])
+
+        def means(largest: int) -> np.ndarray:
+            return addition([n] * 4 + [n * largest] * 4 * d, 8 * 4 * d)
+
+        total = np.array([2, (8 + 32) * others])
+        squares = n * limits.largest**2
+        total += addition([n * limits.largest] * d + [squares] * d, 2 * d * (squares.bit_length() // 8 + 1))
+        total += iterations * means(limits.largest) + means(limits.largest_by_column)
+        rounds, sent = total.tolist()
+        return rounds, sent
+
+
+class AggregateCase(Smo07Case):
+    """The same in the mode "aggregate"."""
+
+    title = "smo07-aggregate"
+    keys: ClassVar[dict[str, Any]] = {"seed": 5, "mode": "aggregate", "min_cluster_size": 5}
+
+    def masked_to(self, job: Job, sender: str) -> str:
+        """The first party, which itself sends results to all others."""
+        del sender
+        return job.names[0]
+
+    def stated_costs(self, job: Job, results: Sequence[Any]) -> tuple[int, int]:
+        """Of the first party: it gathers masked numbers, divides with the second, and sends results to the others."""
+        assert isinstance(job, Smo07Job)
+        others, k, d = len(job.parties) - 1, job.n_clusters, len(job.columns)
+        symbols = {"q": k, "d": d, "k": k}
+
+        def step(e: int) -> np.ndarray:
+            given = symbols | {"e": e}
+            division = np.array([stated("divide_by_secret", each, **given) for each in (ROUNDS, TO_EACH)])
+            limits = [stated("less_than", TO_EACH, m=m * k, b=26) for m in (24, 25)]
+            return division + np.array([2, 8 * k * d + limits[1] - limits[0] + 8 * k * d * (others - 1)])
+
+        grid, by_column = (math.ceil(math.ceil(1.02 * 2**bits) / 2**25) + 3 for bits in (24, 30))
+        total = np.array([2, (8 + 32) * others])  # rows, and the digest of the start
+        total += [1, 32 * 2 * d * others]  # moments
+        total += results[0].common.n_iter * step(grid) + step(by_column)
+        rounds, sent = total.tolist()
+        return rounds, sent
+
+
 class MeanCase(Case):
     """The protocol of the tests: a private mean of each of three columns."""
 
@@ -320,4 +409,12 @@ class MeanCase(Case):
         return 1 + len(job.columns), 8 * others + 8 * len(job.columns)
 
 
-CASES: tuple[Case, ...] = (ShkCase(), SvkCase(), AlignedSvkCase(), HiddenSvkCase(), MeanCase())
+CASES: tuple[Case, ...] = (
+    ShkCase(),
+    SvkCase(),
+    AlignedSvkCase(),
+    HiddenSvkCase(),
+    Smo07Case(),
+    AggregateCase(),
+    MeanCase(),
+)

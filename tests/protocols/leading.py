@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,20 +43,21 @@ class ClearMode(Mode):
         own_counts: np.ndarray,
         otherwise: np.ndarray,
         *,
+        largest: int,
         least: int,
         iteration: int | None,
     ) -> np.ndarray:
         del iteration
-        assert (np.abs(own_sums) <= own_counts[:, None] * self.limits.largest).all()
-        assert (np.abs(otherwise) <= self.limits.largest).all()
-        T = sum(self.context.exchange(np.ascontiguousarray(own_sums)))
-        t = sum(self.context.exchange(own_counts))
+        assert (np.abs(own_sums) <= own_counts[:, None] * largest).all()
+        assert (np.abs(otherwise) <= largest).all()
+        T: np.ndarray = np.add.reduce(self.context.exchange(np.ascontiguousarray(own_sums)))
+        t: np.ndarray = np.add.reduce(self.context.exchange(own_counts))
         divisors = np.maximum(t, 1)[:, None]
         means: np.ndarray = np.where(t[:, None] >= least, (T + divisors // 2) // divisors, otherwise)
         return means
 
     def sizes(self, own_counts: np.ndarray, least: int) -> list[int | None]:
-        counts = sum(self.context.exchange(own_counts)).tolist()  # type: ignore[union-attr]
+        counts = np.add.reduce(self.context.exchange(own_counts)).tolist()
         return [count if count >= least else None for count in counts]
 
     def best(self, own_inertias: Sequence[int], bound: int) -> int:
@@ -85,6 +86,11 @@ def job_for(rows: np.ndarray, parties: int, n_clusters: int, **keys: Any) -> Smo
     return Smo07Job.of(**usual | keys)
 
 
+def with_small_keys(job: Smo07Job) -> Smo07Job:
+    """The job with keys of a size that no job may have: quick, and not safe."""
+    return job.model_copy(update={"key_bits": 512}) if job.mode == "paillier" else job
+
+
 def tables_of(job: Smo07Job, rows: np.ndarray, shares: Sequence[int] | None = None) -> dict[str, Table]:
     """Each party's rows, as many as ``shares`` says; as evenly as possible if not given."""
     ends = np.cumsum(shares)[:-1] if shares is not None else len(job.parties)
@@ -95,7 +101,13 @@ def tables_of(job: Smo07Job, rows: np.ndarray, shares: Sequence[int] | None = No
 def check_against_plaintext(job: Smo07Job, rows: np.ndarray, shares: Sequence[int] | None = None) -> KMeansModel:
     """Run a job, and compare everything with the plaintext run from the same start; return the model."""
     tables = tables_of(job, rows, shares)
-    results: list[KMeansResult] = run_protocol(job, tables)[0]
+    return check_results_against_plaintext(job, tables, run_protocol(job, tables)[0])
+
+
+def check_results_against_plaintext(
+    job: Smo07Job, tables: Mapping[str, Table], results: Sequence[KMeansResult]
+) -> KMeansModel:
+    """Compare the parties' results with the plaintext run from the same start; return the model."""
     model = results[0].common
     assert model is not None
     assert all(result.common == model for result in results)

@@ -2,8 +2,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from secure_kmeans.protocols.smo07 import Smo07Job
 from secure_kmeans.report.remarks import remarks_on
-from tests.report.examples import clustering_with
+from tests.jobs import a_job_of
+from tests.report.examples import CLUSTERING, clustering_with
 
 Centers = Sequence[Sequence[float] | None] | None
 
@@ -53,6 +55,24 @@ def test_clusters_at_the_same_place() -> None:
         f"Clusters 0 and 2 are {same}",
         f"Clusters 1 and 3 are {same}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("counts", "found"),
+    [
+        ([7, 8], []),
+        (None, []),
+        ([7, None], ["Cluster 1 is of fewer than 5 rows, and its centroid is not their mean."]),
+        (
+            [None, None],
+            ["Clusters 0 and 1 are of fewer than 5 rows, and their centroids are not the means of these."],
+        ),
+        ([7, 0], ["Cluster 1 is empty."]),
+    ],
+)
+def test_clusters_that_keep_their_centroid(counts: list[int | None] | None, found: list[str]) -> None:
+    job = a_job_of(Smo07Job, "a", "b", "c", **CLUSTERING | {"min_cluster_size": 5})
+    assert remarks_on(job, cluster_centers=TWO, withheld=[], converged=True, counts=counts) == found
 
 
 def test_withheld_clusters_are_not_at_the_same_place() -> None:

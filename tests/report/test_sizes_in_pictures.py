@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from secure_kmeans.app.inputs import JOBS
+from secure_kmeans.protocols.smo07 import Smo07Job
 from secure_kmeans.report import plots
 from secure_kmeans.report.folder import ResultsFolder
 from secure_kmeans.report.kmeans import report_of_kmeans, write_kmeans
-from tests.report.examples import HIDDEN, TABLES, clear_with, job_with, results_with
+from tests.jobs import a_job_of
+from tests.report.examples import CLUSTERING, HIDDEN, TABLES, clear_with, job_with, results_with
 
 
 @pytest.fixture
@@ -66,3 +69,22 @@ def test_hidden_sizes_are_in_no_picture_of_a_rehearsal(figures: list[Figure], tm
     assert (title, texts[:2]) == ("Cluster", ["Cluster 0", "Cluster 1"])
     (ax,) = convergence.axes
     assert ax.get_title() == "Inertia"
+
+
+def test_sizes_of_the_end_alone(figures: list[Figure], tmp_path: Path) -> None:
+    """SMO07 discloses the final sizes, and none of an iteration: then no picture shows those of the plaintext."""
+    results = results_with(sizes=[2, None], sizes_by_iteration=[])
+    job = a_job_of(Smo07Job, "a", "b", **CLUSTERING | {"accept_two_parties": True, "reveal_sizes": True})
+    report = report_of_kmeans(job, results, clear_with())
+    with ResultsFolder(tmp_path / "r") as folder:
+        write_kmeans(folder, report, results, TABLES, clear_with())
+        centroids = (folder.aside / "centroids.csv").read_text().splitlines()
+    _, texts = legend_of(figures[0])
+    assert texts[:2] == ["Cluster 0 (2)", "Cluster 1"]
+    assert [axes.get_title() for axes in figures[1].axes] == ["Inertia"]
+    assert [line.split(",")[:3] for line in centroids[1:]] == [["0", "", "2"], ["1", "", ""]]
+    assert (report.result.mode, report.result.leader) == ("paillier", "a")
+
+
+def test_each_party_has_a_mark_of_its_own() -> None:
+    assert len(set(plots.MARKERS)) == len(plots.MARKERS) >= max(job.MOST_PARTIES for job in JOBS.values())

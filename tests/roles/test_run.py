@@ -112,7 +112,7 @@ class TestResult:
         self, monkeypatch: pytest.MonkeyPatch, mesh: FakeMesh
     ) -> None:
         order: list[str] = []
-        monkeypatch.setattr(Faulty, "load", lambda _self: order.append("load"))
+        monkeypatch.setattr(Faulty, "load", lambda _self, _job: order.append("load"))
 
         def meet(_resume: bool, _checkpoints: Any) -> FakeMesh:
             order.append("meet")

@@ -40,7 +40,7 @@ def cluster(
     output : path, optional
         Folder of the results; ``results/NAME`` if not given.
     compare : bool
-        Whether to compare with a run in the clear.
+        Whether to compare with a run in the clear, unless the tables are read in chunks.
     announce, progress : callable, optional
 
     Raises
@@ -49,7 +49,8 @@ def cluster(
         Before anything is started.
     RoleError, ProtocolError
     """
-    inputs = read_inputs(options)
+    inputs = read_inputs(options, progress=progress)
+    compare = compare and options.chunk_rows is None
     seed = options.seed
     if compare and seed is None and options.file_of_centroids is None:
         seed = fresh_seed()  # the run in the clear has to begin in the same places
@@ -83,10 +84,10 @@ def rehearse(
         The job file. A party's table is ``NAME.csv`` or ``NAME.parquet`` beside it where it is not in ``tables``.
     tables : mapping of party to path, optional
     files : RoleFiles, optional
-        ``output``, ``states`` and ``resume`` apply. A prediction takes the parties' shares of the model from
-        ``states``, or from the folders in ``state``.
+        ``output``, ``states``, ``resume`` and ``chunk_rows`` apply. A prediction takes the parties' shares of the model
+        from ``states``, or from the folders in ``state``.
     compare : bool
-        Whether to compare with a run in the clear.
+        Whether to compare with a run in the clear, unless the tables are read in chunks.
     announce, progress : callable, optional
 
     Raises
@@ -97,10 +98,11 @@ def rehearse(
     """
     files = files or RoleFiles()
     job = read_job(path)
+    compare = compare and files.chunk_rows is None
     if compare:
         job = _with_public_starts(job)
     refuse_to_resume(job, files.resume)
-    named = tables_of_job(job, path, tables or {})
+    named = tables_of_job(job, path, tables or {}, files.chunk_rows, progress)
     output = files.output or Path("results") / path.stem
     if is_prediction(job):
         return run_of_tables(job, named, output, models_of(job, files.states), announce, progress)

@@ -86,7 +86,7 @@ def take_part(
     own = _checked_role(job, role)
     _refuse_idle(own, files)
     identity = _checked_identity(job, own, files)
-    table = _own_table(job, own, files.table)
+    table = _own_table(job, own, files, progress)
     refuse_to_resume(job, files.resume)
     model = None if table is None else model_of(job, own.name, files.states)
     log.info("job %s, digest %s", path, job.digest.hex()[:16])
@@ -233,6 +233,7 @@ def _refuse_idle(role: Role, files: RoleFiles) -> None:
         return
     given = {
         "a table": files.table,
+        "chunks of a table": files.chunk_rows,
         "a folder of results": files.output,
         "a folder of states": files.states,
         "a run to resume": files.resume,
@@ -268,12 +269,17 @@ def _checked_identity(job: Job, role: Role, files: RoleFiles) -> Identity:
     return identity
 
 
-def _own_table(job: Job, role: Role, path: Path | None) -> Table | None:
+def _own_table(job: Job, role: Role, files: RoleFiles, progress: Progress) -> Table | None:
     """A party's table; None at a helper."""
     if role.kind is not Kind.PARTY:
         return None
-    if path is not None or protocol_of(job.protocol).may_lack_rows(job):
-        return table_of_job(job, role.name, path)
+
+    def report(phase: str, done: int, total: int) -> None:
+        log.info("%s row %d of %d", phase, done, total)
+        progress(phase, done, total)
+
+    if files.table is not None or protocol_of(job.protocol).may_lack_rows(job):
+        return table_of_job(job, role.name, files.table, files.chunk_rows, report)
     raise DataError(f'no table of "{role.name}" is named; name the file of its rows by {key("table")}')
 
 
@@ -287,7 +293,7 @@ def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -
     role : str, optional
         Without it, the role that the identity belongs to.
     files : RoleFiles, optional
-        ``table``, ``identity`` and ``history`` apply.
+        ``table``, ``chunk_rows``, ``identity`` and ``history`` apply.
 
     Raises
     ------
@@ -311,7 +317,7 @@ def check(path: Path, role: str | None = None, files: RoleFiles | None = None) -
         findings.append(f'{files.identity}: the identity of "{own.name}" in this job')
     if files.table is not None:
         party = own if own is not None and own.kind is Kind.PARTY else job.roles[0]
-        table = _own_table(job, party, files.table)
+        table = _own_table(job, party, files, no_progress)
         assert table is not None
         repeated = advice_on_repetitions(History(files.history or USUAL), job, party.name, table)
         advice = [*protocol.check(job, party, table), *repeated, *advice]

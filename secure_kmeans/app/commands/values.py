@@ -103,6 +103,8 @@ class RoleFiles:
         Seconds to wait for the other roles; None: without a limit.
     resume : bool
         Go on after the last iteration of a run that was cut off.
+    chunk_rows : int or None
+        The most rows of a table that are read at once; None: each table is read whole.
     """
 
     table: Path | None = None
@@ -113,6 +115,7 @@ class RoleFiles:
     listen: str | None = None
     wait: float | None = None
     resume: bool = False
+    chunk_rows: int | None = None
 
 
 @dataclass(frozen=True)

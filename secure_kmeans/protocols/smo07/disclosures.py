@@ -94,3 +94,21 @@ def disclosures(job: Smo07Job | None) -> tuple[Disclosure, ...]:
 def to_leader(disclosure: Disclosure, leader: str) -> Disclosure:
     """The disclosure with the leader's name in place of :data:`LEADER`."""
     return replace(disclosure, to=leader) if disclosure.to == LEADER else disclosure
+
+
+def facts(job: Smo07Job) -> dict[str, str]:
+    """The mode, who leads, and what it means where two parties take part; for people, before a run and after it."""
+    if job.mode == "paillier":
+        new = "a new one in each iteration" if job.fresh_keys == "iteration" else "one for the run"
+        found = {
+            "mode": f"paillier: the sums of the clusters are added under the leader's {job.key_bits}-bit key, {new}",
+            "leader": f"{job.leader}, the first party: learns the sums and sizes of the clusters in each iteration",
+        }
+    else:
+        found = {
+            "mode": "aggregate: the sums of the clusters are added under masks; no single party learns them",
+            "leader": f"{job.leader}, the first party: divides with {job.names[1]}, under masks of {job.names[-1]}",
+        }
+    if len(job.parties) == 2:
+        found["parties"] = "two: each can subtract its own rows from what it learns, and so sees the other's sums"
+    return found

@@ -32,18 +32,24 @@ class OwnRows:
 
     def __post_init__(self) -> None:
         self._fixed_point = FixedPoint(self.job.precision_bits)
-        self._kept = list(self._encoded())
+        self._kept = None if self.table.IS_CHUNKED else [self._encoded(rows) for rows in self.table.blocks()]
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def _encoded(self) -> Iterator[np.ndarray]:
-        """Blocks of rows in units of the fixed point, columns first: (d, m) int64, contiguous."""
-        for rows in self.table.blocks():
-            yield np.ascontiguousarray(self._fixed_point.encode(self.job.scaling.apply(rows)).T)
+    def _encoded(self, rows: np.ndarray) -> np.ndarray:
+        """A block of rows in units of the fixed point, columns first: (d, m) int64, contiguous."""
+        return np.ascontiguousarray(self._fixed_point.encode(self.job.scaling.apply(rows)).T)
 
     def _blocks(self) -> Iterator[np.ndarray]:
-        return iter(self._kept)
+        """All blocks in units of the fixed point. Those of a table that is read in chunks are encoded in each pass."""
+        return map(self._encoded, self.table.blocks()) if self._kept is None else iter(self._kept)
+
+    def _both(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All blocks in original units, rows first, and in units of the fixed point."""
+        if self._kept is not None:
+            return zip(self.table.blocks(), self._kept, strict=True)
+        return ((rows, self._encoded(rows)) for rows in self.table.blocks())
 
     def moments(self, tolerance: Tolerance | None) -> tuple[Moments, int]:
         """The sums of the rows and of their squares, and of the shifted norms where there is a tolerance."""
@@ -80,6 +86,13 @@ class OwnRows:
                 totals[start] += exact_sums(squared[:, None])[0]
         return totals
 
+    def sizes(self, centroids: np.ndarray) -> np.ndarray:
+        """The number of rows that are nearest to each of (k, d) centroids, (k,) int64."""
+        sizes = np.zeros(len(centroids), dtype=np.int64)
+        for labels in self.labels(centroids):
+            sizes += np.bincount(labels, minlength=len(sizes))
+        return sizes
+
     def labels(self, centroids: np.ndarray) -> Iterator[np.ndarray]:
         """The number of the nearest of (k, d) centroids of each row, in blocks of (m,) int64."""
         for block in self._blocks():
@@ -90,15 +103,14 @@ class OwnRows:
         scaling: Scaling = self.job.scaling.by_column
         fixed_point = FixedPoint(bits)
         sums, sizes = np.zeros(centroids.shape, dtype=np.int64), np.zeros(len(centroids), dtype=np.int64)
-        for rows, labels in zip(self.table.blocks(), self.labels(centroids), strict=True):
+        for rows, own in self._both():
             block = np.ascontiguousarray(fixed_point.encode(scaling.apply(rows)).T)
-            add_by_label(block, labels, sums, sizes)
+            add_by_label(block, _nearest(own, centroids)[0], sums, sizes)
         return sums, sizes
 
     def inertia(self, grid: np.ndarray, centroids: np.ndarray) -> float:
         """The inertia around (k, d) centroids in original units, of rows that are labelled by the grid centroids."""
-        labelled = zip(self.table.blocks(), self.labels(grid), strict=True)
-        return sum(inertia(rows, labels, centroids) for rows, labels in labelled)
+        return sum(inertia(rows, _nearest(own, grid)[0], centroids) for rows, own in self._both())
 
 
 def _nearest(block: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Limits:
-    """Public bounds of the numbers of a run, over all parties together.
+    """Public bounds of the numbers of a run.
 
     Attributes
     ----------
@@ -19,10 +19,13 @@ class Limits:
         Rows of all parties.
     largest : int
         Bound of |coordinate| of a row and of a centroid, in units of the fixed point; below 2^31.
+    largest_by_column : int
+        The same in the units of the final means, which each column has for itself; below 2^31.
     """
 
     n: int
     largest: int
+    largest_by_column: int
 
 
 class Mode(ABC):
@@ -62,6 +65,7 @@ class Mode(ABC):
         own_counts: np.ndarray,
         otherwise: np.ndarray,
         *,
+        largest: int,
         least: int,
         iteration: int | None,
     ) -> np.ndarray:
@@ -70,11 +74,13 @@ class Mode(ABC):
         Parameters
         ----------
         own_sums : (q, d) int64
-            Over this party's rows; each row adds at most ``limits.largest`` in absolute value.
+            Over this party's rows; each row adds at most ``largest`` in absolute value.
         own_counts : (q,) int64
             This party's rows in each of q clusters.
         otherwise : (q, d) int64, public
             Returned in place of a quotient where all parties together have fewer than ``least`` rows.
+        largest : int
+            ``limits.largest`` or ``limits.largest_by_column``.
         least : int
             At least 1.
         iteration : int or None

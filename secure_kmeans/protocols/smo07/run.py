@@ -166,6 +166,7 @@ class _Part:
             own_sums.reshape(-1, C.shape[2]),
             own_sizes.reshape(-1),
             C.reshape(-1, C.shape[2]),
+            largest=self.mode.limits.largest,
             least=self.job.fewest_to_move,
             iteration=state.iteration + 1,
         )
@@ -181,8 +182,7 @@ class _Part:
         grid = state.C[best]
         ledger.record(may.FINAL_CENTROIDS)
         centroids = self._final_means(grid, state.C_before[best])
-        labels = np.concatenate([np.empty(0, dtype=np.int64), *self.own.labels(grid)])
-        sizes = self._sizes(labels) if job.reveal_sizes else None
+        sizes = self._sizes(grid) if job.reveal_sizes else None
         inertia = self._inertia(grid, centroids) if job.reveal_inertia else None
         order = usual_order(sizes, centroids.tolist())
         model = KMeansModel(
@@ -204,7 +204,7 @@ class _Part:
             role=self.context.role.name,
             n_samples=dict(zip(job.names, self.counts, strict=True)),
             common=model,
-            own=KMeansOwn(labels=np.argsort(order)[labels].tolist(), seconds_by_iteration=state.seconds),
+            own=KMeansOwn(labels=self._labels(grid, order), seconds_by_iteration=state.seconds),
             ledger=list(ledger.entries),
         )
 
@@ -226,13 +226,25 @@ class _Part:
         job, bits = self.job, self.job.mean_bits(self.n)
         sums, sizes = self.own.sums_by_column(before, bits)
         means = self.mode.means(
-            sums, sizes, grid_by_column(job, grid, self.n), least=job.fewest_to_move, iteration=None
+            sums,
+            sizes,
+            grid_by_column(job, grid, self.n),
+            largest=self.mode.limits.largest_by_column,
+            least=job.fewest_to_move,
+            iteration=None,
         )
         return job.scaling.by_column.invert(FixedPoint(bits).decode(means))
 
-    def _sizes(self, labels: np.ndarray) -> list[int | None]:
+    def _labels(self, grid: np.ndarray, order: list[int]) -> list[int]:
+        """The labels of the own rows, by the order of the clusters; none of a table that is read in chunks."""
+        if self.own.table.IS_CHUNKED:
+            return []
+        labels = np.concatenate([np.empty(0, dtype=np.int64), *self.own.labels(grid)])
+        return np.argsort(order)[labels].tolist()
+
+    def _sizes(self, grid: np.ndarray) -> list[int | None]:
         self.context.ledger.record(may.FINAL_SIZES)
-        own = np.bincount(labels, minlength=self.job.n_clusters)
+        own = self.own.sizes(grid)
         if self.job.sizes_known_from:
             return self.mode.sizes(own, self.job.sizes_known_from)
         return list(self.mode.totals(own.tolist(), [self.n] * len(own)))
