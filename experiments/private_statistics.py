@@ -35,7 +35,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from secure_kmeans.app.forms import run_command
-from secure_kmeans.crypto.packed_integers import Packing
+from secure_kmeans.crypto.plaintext_packing import Packing
 from secure_kmeans.errors import DataError
 from secure_kmeans.job import Job, Party, Role
 from secure_kmeans.job.ledger import Disclosure, Ledger, When
@@ -193,7 +193,7 @@ def private_counts(
 ) -> Counts | None:
     """The counts over all parties' rows, at the first party: packed into as few plaintexts as hold them."""
     own = question.count(tables[context.rank])
-    packing = Packing.of([question.most_rows] * len(own), room(context.job.key_bits, len(context.parties)))
+    packing = Packing.of([question.most_rows] * len(own), room(context.job.key_bits, len(context.parties)) + 1)
     packed = product_at_leader(context, multi_party_addition(context, packing.pack(own)))
     return None if packed is None else question.arranged(packing.unpack(packed))
 

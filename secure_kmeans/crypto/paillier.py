@@ -199,8 +199,7 @@ class PublicKey:
 
     def signed(self, m: int) -> int:
         """A number modulo N as the number of the smallest absolute value: those above N/2 are negative."""
-        rest = m % self.n
-        return rest - self.n if 2 * rest > self.n else rest
+        return signed(m, self.n)
 
     def _seal(self, m: int, noise: mpz) -> Ciphertext:
         exact = index(m)
@@ -373,6 +372,12 @@ class PrivateKey:
     def _joined(self, at_p: mpz, at_q: mpz) -> mpz:
         """The number modulo N^2 with these remainders modulo p^2 and q^2."""
         return at_q + self._q2 * ((at_p - at_q) * self._q2_inverse % self._p2)
+
+
+def signed(residue: int, n: int) -> int:
+    """The number modulo n of the smallest absolute value, n odd: residues above n / 2 are negative."""
+    rest = residue % n
+    return rest - n if 2 * rest > n else rest
 
 
 def are_fit(p: mpz, q: mpz) -> bool:

@@ -39,7 +39,7 @@ def small_key(bits: int = BITS, number: int = 0) -> PrivateKey:
     p, q = prime(), prime()
     while math.gcd(p - 1, q - 1) > 2:
         q = prime()
-    return PrivateKey(p, q, x=drawn.getrandbits(bits - 2))
+    return PrivateKey.of_primes(p, q, x=drawn.getrandbits(bits - 2))
 
 
 def job_of(parties: int, **keys: object) -> Smo07Job:

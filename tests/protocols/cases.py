@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from secure_kmeans.crypto.packed_integers import Packing
+from secure_kmeans.crypto.paillier import ciphertext_bytes, public_key_bytes
+from secure_kmeans.crypto.plaintext_packing import Packing
 from secure_kmeans.job import Job, Party, Scaling
 from secure_kmeans.net.messages import encode_object
 from secure_kmeans.plaintext.baseline import run_in_the_clear
@@ -330,10 +331,10 @@ class Smo07Case(Case):
         others, d = len(job.parties) - 1, len(job.columns)
         n, iterations = len(self.rows), results[0].common.n_iter
         limits = check_all_rows(job, n)
-        key, ciphertext = 3 * job.key_bits // 8 + 34, job.key_bits // 4
+        key, ciphertext = public_key_bytes(job.key_bits) + 34, ciphertext_bytes(job.key_bits)
 
         def addition(bounds: Sequence[int], result: int) -> np.ndarray:
-            plaintexts = Packing.of(bounds, room(job.key_bits, len(job.parties))).plaintexts
+            plaintexts = Packing.of(bounds, room(job.key_bits, len(job.parties)) + 1).plaintexts
             return np.array([2, (key + result) * others + 32 + ciphertext * plaintexts])
 
         def means(largest: int) -> np.ndarray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
 
+from secure_kmeans.crypto.paillier import PrivateKey
 from secure_kmeans.job import Party, Scaling
 from secure_kmeans.job.fixed_point import choose_precision_bits
 from secure_kmeans.job.ledger import ALL, check_entries
@@ -18,6 +20,7 @@ from secure_kmeans.protocols.smo07 import run as run_module
 from secure_kmeans.protocols.smo07.mode import Limits, Mode
 from secure_kmeans.report.kmeans import InTheClear
 from secure_kmeans.tables import Table
+from tests.protocols.adding import small_key
 from tests.threads import run_protocol
 
 
@@ -86,9 +89,23 @@ def job_for(rows: np.ndarray, parties: int, n_clusters: int, **keys: Any) -> Smo
     return Smo07Job.of(**usual | keys)
 
 
+SMALL: Final = 512
+"""Bits of a key that is quick, and not safe."""
+
+
 def with_small_keys(job: Smo07Job) -> Smo07Job:
-    """The job with keys of a size that no job may have: quick, and not safe."""
-    return job.model_copy(update={"key_bits": 512}) if job.mode == "paillier" else job
+    """The job with keys of a size that no job may have; see :func:`let_keys_be_small`."""
+    return job.model_copy(update={"key_bits": SMALL}) if job.mode == "paillier" else job
+
+
+def let_keys_be_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a run whose job has small keys one of three."""
+    usual, numbers = PrivateKey.generate, itertools.count()
+
+    def generate(bits: int) -> PrivateKey:
+        return small_key(bits, next(numbers) % 3) if bits == SMALL else usual(bits)
+
+    monkeypatch.setattr(PrivateKey, "generate", generate)
 
 
 def tables_of(job: Smo07Job, rows: np.ndarray, shares: Sequence[int] | None = None) -> dict[str, Table]:

@@ -14,6 +14,7 @@ from secure_kmeans.errors import ProtocolError, RoleError
 from secure_kmeans.job.ledger import ALL, check_entries
 from secure_kmeans.protocols import PROTOCOLS, protocol_of
 from tests.protocols.cases import CASES, Case
+from tests.protocols.leading import let_keys_be_small
 from tests.protocols.toy.installed import install_for_test
 from tests.threads import MemoryMesh, run_protocol
 
@@ -28,6 +29,7 @@ EACH_SIZE = pytest.mark.parametrize(
 @pytest.fixture(autouse=True)
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_for_test(tmp_path / "installed", monkeypatch)
+    let_keys_be_small(monkeypatch)
 
 
 def test_every_protocol_has_a_case() -> None:

@@ -51,11 +51,11 @@ class TestCiphertexts:
             add([[1], [2], [3]], mesh=forging(sender, to, number, flipped(place)))
 
     @pytest.mark.parametrize(
-        "item", [0, N, 3 * N, small_key().p, N * N, N * N + 1], ids=["0", "N", "3 N", "p", "N^2", "N^2 + 1"]
+        "item", [0, N, 3 * N, int(small_key()._p), N * N, N * N + 1], ids=["0", "N", "3 N", "p", "N^2", "N^2 + 1"]
     )
     @pytest.mark.parametrize(("sender", "to", "of"), [("a", "b", UP), ("c", "b", DOWN)])
     def test_a_number_that_is_none_is_refused_by_name(self, sender: str, to: str, of: bytes, item: int) -> None:
-        with pytest.raises(RoleError, match=rf'^role "{sender}" failed: it sent a ciphertext that cannot be used: '):
+        with pytest.raises(RoleError, match=rf'^role "{sender}" failed: it sent something that cannot be used: '):
             add([[1], [2], [3]], mesh=forging(sender, to, 0, with_binding(of, item)))
 
     @pytest.mark.parametrize("bytes_more", [-1, 1, SIZE])
@@ -120,7 +120,7 @@ class TestReplays:
 class TestShown:
     """What is sent to the leader at the end."""
 
-    @pytest.mark.parametrize("residue", [0, small_key().p, N, N + 1], ids=["0", "p", "N", "N + 1"])
+    @pytest.mark.parametrize("residue", [0, int(small_key()._p), N, N + 1], ids=["0", "p", "N", "N + 1"])
     def test_a_share_that_is_no_unit_is_refused(self, residue: int) -> None:
         share = label_of(addition._SHARE, label_of(bytes(32), PUBLIC.fingerprint, 1, 1), 2)
         frame = bound(share, residue.to_bytes(BITS // 8, "big"))
@@ -198,9 +198,9 @@ class TestRandomParts:
 
     def squares_modulo_p(self, key: PrivateKey) -> set[bool]:
         """Whether the random parts of what the leader decrypts are squares modulo p, of some additions."""
-        p = int(key.p)
+        p = int(key._p)
         added = [add([[1], [2]]) for _ in range(30)]
-        return {pow(int(received(each, "b", "a").value), (p - 1) // 2, p) == 1 for each in added}
+        return {pow(int(received(each, "b", "a")._value), (p - 1) // 2, p) == 1 for each in added}
 
     def test_a_power_alone_shows_that_its_exponent_is_even(
         self, key: PrivateKey, monkeypatch: pytest.MonkeyPatch

@@ -42,7 +42,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from secure_kmeans.crypto.paillier import Ciphertext, CiphertextError, PrivateKey, PublicKey, random_unit, signed
+from secure_kmeans.crypto.paillier import (
+    Ciphertext,
+    CiphertextError,
+    PrivateKey,
+    PublicKey,
+    PublicKeyError,
+    random_unit,
+    signed,
+)
 from secure_kmeans.errors import ProtocolError
 from secure_kmeans.protocols.base import Context
 from secure_kmeans.protocols.smo07.frames import BINDING_BYTES, bound, label_of, receive, send, unbound
@@ -167,12 +175,9 @@ def _receive_key(context: Context[Any], leader: str, bits: int) -> PublicKey:
         raise context.mesh.blame(leader, "it sent something else than a public key")
     label = label_of(_KEY, context.mesh.session, context.rank)
     try:
-        public = PublicKey.from_bytes(unbound(context, leader, label, frame, "keys"))
-    except ValueError as error:
-        raise context.mesh.blame(leader, f"it sent a public key that cannot be used: {error}") from None
-    if public.bits != bits:
-        raise context.mesh.blame(leader, f"it sent a public key of {public.bits} bits, where {bits} were expected")
-    return public
+        return PublicKey.from_bytes(unbound(context, leader, label, frame, "keys"), bits)
+    except PublicKeyError as error:
+        raise context.mesh.blame(leader, f"it sent something that cannot be used: {error}") from None
 
 
 def multi_party_addition(
@@ -240,7 +245,7 @@ class _Ring:
         if len(self.context.parties) == 1:
             return [value % int(self.public.n) for value in values]
         # [SMO07] step 2: Enc(x_1) to P_2.
-        self._send(_UP, 1, [self.public.encrypt(value) for value in values])
+        self._send(_UP, 1, [private.encrypt(value) for value in values])
         # [SMO07] step 7: l_1 = Dec(y_2).
         return [int(private.decrypt(y)) for y in self._receive(_DOWN, 1)]
 
@@ -254,7 +259,7 @@ class _Ring:
         together = [each + own for each, own in zip(before, encrypted, strict=True)]
         if not last:
             self._send(_UP, rank + 1, together)
-        units = [random_unit(n) for _ in values]
+        units = [int(random_unit(n)) for _ in values]
         inverses = [pow(unit, -1, n) for unit in units]
         zeros = self._zeros()
         # [SMO07] steps 5 and 6: y_i = y_(i+1)^(1 / l_i), where y_(k+1) is the encrypted sum; plus an encryption of 0.
@@ -278,7 +283,7 @@ class _Ring:
         try:
             return [self.public.ciphertext(item) for item in items]
         except CiphertextError as error:
-            raise self.context.mesh.blame(peer, f"it sent a ciphertext that cannot be used: {error}") from None
+            raise self.context.mesh.blame(peer, f"it sent something that cannot be used: {error}") from None
 
 
 def product_at_leader(context: Context[Any], shares: Shares) -> list[int] | None:

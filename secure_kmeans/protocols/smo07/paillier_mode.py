@@ -21,8 +21,8 @@ from typing import Final
 
 import numpy as np
 
-from secure_kmeans.crypto.packed_integers import Packing
 from secure_kmeans.crypto.paillier import PrivateKey
+from secure_kmeans.crypto.plaintext_packing import Packing
 from secure_kmeans.errors import JobError, ProtocolError, RoleError
 from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.protocols.base import Context
@@ -58,7 +58,7 @@ def check_room(job: Smo07Job, limits: Limits) -> int:
     ------
     JobError
     """
-    capacity, d = room(job.key_bits, len(job.parties)), len(job.columns)
+    capacity, d = room(job.key_bits, len(job.parties)) + 1, len(job.columns)
     of_an_iteration = _bounds_of_means(limits.n, limits.largest, job.restarts * job.n_clusters, d)
     at_the_end = [limits.n * limits.largest_by_column, limits.n * d * (2 * limits.largest) ** 2]
     try:
@@ -90,10 +90,10 @@ class PaillierMode(Mode):
         Makes keys; tests pass small ones.
     """
 
-    def __init__(self, context: Context[Smo07Job], limits: Limits, *, generate: Generate = PrivateKey.generate) -> None:
+    def __init__(self, context: Context[Smo07Job], limits: Limits, *, generate: Generate | None = None) -> None:
         self.context, self.limits = context, limits
         self._leads = context.role.name == context.job.leader
-        self._keys = _Keys(context, generate)
+        self._keys = _Keys(context, generate or PrivateKey.generate)
         self._final_is_recorded = False
 
     def close(self) -> None:
@@ -176,18 +176,15 @@ class PaillierMode(Mode):
 
     def _add(self, own: Sequence[int], bounds: Sequence[int]) -> list[int] | None:
         """The sums over all parties, at the leader; None at the others."""
-        packing = Packing.of(bounds, room(self.context.job.key_bits, len(self.context.parties)))
+        packing = Packing.of(bounds, room(self.context.job.key_bits, len(self.context.parties)) + 1)  # and a sign
         shares = multi_party_addition(self.context, packing.pack(own), key=self._keys.next())
         packed = product_at_leader(self.context, shares)
         if packed is None:
             return None
         try:
-            sums = packing.unpack(packed)
-        except ValueError:
+            return packing.unpack(packed)
+        except ProtocolError:
             raise _impossible("a sum is beyond its bound") from None
-        if any(abs(total) > bound for total, bound in zip(sums, bounds, strict=True)):
-            raise _impossible("a sum is beyond its bound")
-        return sums
 
     def _broadcast(self, numbers: np.ndarray) -> None:
         """Send the leader's numbers to all parties, who write them to the array. Rounds: 1."""
