@@ -24,10 +24,10 @@ default of :meth:`Ciphertext.rerandomised`. The owner encrypts by :meth:`Private
 noise in a third of the time.
 
 A power with a secret exponent takes constant time: GMP's ``mpz_powm_sec`` computes it, which takes 1.4 times as long.
-Remainders and inverses are GMP's usual ones. An exception is the table of :mod:`~secure_kmeans.crypto.fixed_base`, which is used from :data:`TABLE_FROM` encryptions
-under a key on. Which of its entries are read depends on an exponent that is used once. Another program on the same
-processor may observe that, another role cannot. Multiplication by a constant takes the same time for constants of equal
-length and sign.
+Remainders and inverses are GMP's usual ones. An exception is the table of
+:mod:`~secure_kmeans.crypto.fixed_base`, which is used from :data:`TABLE_FROM` encryptions under a key on. Which of its
+entries are read depends on an exponent that is used once. Another program on the same processor may observe that,
+another role cannot. Multiplication by a constant takes the same time for constants of equal length and sign.
 
 References: Paillier, "Public-key cryptosystems based on composite degree residuosity classes" (EUROCRYPT 1999);
 Damgård, Jurik and Nielsen, "A generalization of Paillier's public-key system with applications to electronic voting"
