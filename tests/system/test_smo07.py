@@ -25,6 +25,7 @@ JOB = """\
 protocol = "smo07"
 columns = ["age", "dose"]
 n_clusters = 14
+max_iter = 15
 n_init = {n_init}
 seed = 3
 mode = "{mode}"
@@ -178,7 +179,7 @@ def hosts_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 def test_a_party_that_is_killed_is_named_and_the_run_goes_on(
     hosts_of: Callable[..., Hosts], tmp_path: Path, mode: str
 ) -> None:
-    hosts = hosts_of(mode, n_init=3 if mode == "paillier" else 30)  # enough iterations to be killed in one
+    hosts = hosts_of(mode, n_init=2 if mode == "paillier" else 50)  # an iteration takes a while
     hosts.start()
     clinic = hosts.roles["clinic"]
     assert wait_until(lambda: "iterations 3 of" in clinic.output or clinic.ended(), PATIENCE), clinic.output
