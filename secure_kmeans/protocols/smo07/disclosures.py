@@ -28,8 +28,8 @@ CENTROIDS: Final = Disclosure(
     "centroids",
     ALL,
     When.EACH,
-    "of each start that is still running; that a start stops follows from them; where a cluster has few rows, many "
-    "iterations can say where single rows lie",
+    "of each start that is still running. That a start stops follows from them, and so can sizes, sums and single rows "
+    "of other parties: the more, the more starts and the fewer rows there are",
 )
 SUMS: Final = Disclosure(
     "sums and sizes of the clusters",

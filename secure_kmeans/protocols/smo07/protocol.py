@@ -11,7 +11,7 @@ from secure_kmeans.job.ledger import Disclosure
 from secure_kmeans.job.model import KMeansResult
 from secure_kmeans.protocols.base import Context, Protocol
 from secure_kmeans.protocols.kmeans_checks import check_digits, check_fit
-from secure_kmeans.protocols.smo07.checks import check_all_rows
+from secure_kmeans.protocols.smo07.checks import advice_on_rows, check_all_rows
 from secure_kmeans.protocols.smo07.disclosures import disclosures, facts
 from secure_kmeans.protocols.smo07.job import Mode, Smo07Job
 from secure_kmeans.tables import Table, check_together
@@ -38,7 +38,7 @@ class Smo07(Protocol[Smo07Job, KMeansResult]):
     def check(self, job: Smo07Job, role: Role, table: Table) -> list[str]:
         """See :meth:`~secure_kmeans.protocols.base.Protocol.check`."""
         del role
-        return check_fit(job, table)
+        return [*check_fit(job, table), *advice_on_rows(job, len(table))]
 
     def check_together(self, job: Smo07Job, tables: Mapping[str, Table]) -> None:
         """Refuse tables that cannot be clustered with each other."""
