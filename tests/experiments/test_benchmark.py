@@ -8,7 +8,7 @@ from tests.experiments.scripts import run_script
 
 ROWS = 300
 KEYS = {
-    *("protocol", "engine", "samples", "features", "clusters", "parties", "iterations", "precision_bits"),
+    *("protocol", "engine", "mode", "samples", "features", "clusters", "parties", "iterations", "precision_bits"),
     *(
         "hide_counts",
         "hide_labels",
@@ -31,6 +31,8 @@ SMALL = ("--samples", ROWS, "--clusters", 3, "--iterations", 2)
         (("--engine", "crypten"), None),
         (("--protocol", "svk", "--parties", 3, "--features", 3), 5),
         (("--protocol", "svk", "--hide-labels"), 12),
+        (("--protocol", "smo07", "--parties", 3), None),
+        (("--protocol", "smo07", "--parties", 3, "--mode", "aggregate"), None),
     ],
 )
 def test_an_iteration_is_measured(options: tuple[object, ...], rounds: int | None) -> None:
