@@ -169,13 +169,9 @@ class Attack:
 
 
 def _decrypted(key: PrivateKey, frame: str) -> list[int]:
-    """The plaintexts of a frame of ciphertexts, modulo N.
-
-    The key has the primes of the leader's, and another generator: so it has another fingerprint.
-    """
-    own, items = key.public_key.fingerprint, bytes.fromhex(frame)[BINDING_BYTES:]
-    size = key.public_key.ciphertext_bytes
-    ciphertexts = (own + items[start + len(own) : start + size] for start in range(0, len(items), size))
+    """The plaintexts of a frame of ciphertexts, modulo N."""
+    items, size = bytes.fromhex(frame)[BINDING_BYTES:], key.public_key.ciphertext_bytes
+    ciphertexts = (items[start : start + size] for start in range(0, len(items), size))
     return [int(key.decrypt(key.public_key.ciphertext(each))) for each in ciphertexts]
 
 

@@ -44,11 +44,10 @@ from typing import Any, Final, NoReturn, Self
 from gmpy2 import gcd, invert, is_prime, is_square, jacobi, mpz, powmod, powmod_sec
 
 from secure_kmeans.crypto.fixed_base import FixedBase
-from secure_kmeans.crypto.primes import random_prime
+from secure_kmeans.crypto.primes import are_fit, random_prime
 from secure_kmeans.errors import ProtocolError
 
 KEY_BITS: Final = (2048, 3072)
-FINGERPRINT_BYTES: Final = 32
 TABLE_FROM: Final = 4
 """The encryption under a key that makes the table: it costs as much as two encryptions without it."""
 
@@ -69,8 +68,8 @@ def public_key_bytes(bits: int) -> int:
 
 
 def ciphertext_bytes(bits: int) -> int:
-    """Bytes of an encoded ciphertext: the key's fingerprint and a number modulo N^2."""
-    return FINGERPRINT_BYTES + 2 * _bytes(bits)
+    """Bytes of an encoded ciphertext: a number modulo N^2."""
+    return _bytes(2 * bits)
 
 
 class PublicKey:
@@ -162,16 +161,16 @@ class PublicKey:
     def ciphertext(self, data: bytes) -> Ciphertext:
         """The ciphertext that a peer sent.
 
+        The bytes do not say which key it is under: the message around them has to name the key, by its fingerprint.
+
         Raises
         ------
         CiphertextError
-            Where it has the wrong length, is under another key, is out of range or is not coprime to N.
+            Where it has the wrong length, is out of range or is not coprime to N.
         """
         if len(data) != self.ciphertext_bytes:
             raise CiphertextError(f"the ciphertext has {len(data)} bytes, expected {self.ciphertext_bytes}")
-        if data[:FINGERPRINT_BYTES] != self.fingerprint:
-            raise CiphertextError("the ciphertext is under another key")
-        value = mpz(int.from_bytes(data[FINGERPRINT_BYTES:], "big"))
+        value = mpz(int.from_bytes(data, "big"))
         if not 0 < value < self._n2:
             raise CiphertextError("the ciphertext is out of range: expected a number from 1 to N^2 - 1")
         if gcd(value, self._n) != 1:
@@ -247,8 +246,8 @@ class Ciphertext:
         return hash((self.key, self._value))
 
     def to_bytes(self) -> bytes:
-        """The key's fingerprint and the number, big endian; see :func:`ciphertext_bytes`."""
-        return self.key.fingerprint + int(self._value).to_bytes(2 * _bytes(self.key.bits), "big")
+        """The number, big endian; see :func:`ciphertext_bytes`."""
+        return int(self._value).to_bytes(self.key.ciphertext_bytes, "big")
 
     def __add__(self, other: Ciphertext | int) -> Ciphertext:
         n2 = self.key._n2
@@ -378,12 +377,6 @@ def signed(residue: int, n: int) -> int:
     """The number modulo n of the smallest absolute value, n odd: residues above n / 2 are negative."""
     rest = residue % n
     return rest - n if 2 * rest > n else rest
-
-
-def are_fit(p: mpz, q: mpz) -> bool:
-    """Whether two primes of equal length make a key: far apart, gcd(p - 1, q - 1) = 2, and p q coprime to phi(p q)."""
-    far = abs(p - q).bit_length() > p.bit_length() - 100
-    return bool(far and gcd(p - 1, q - 1) == 2 and gcd(p * q, (p - 1) * (q - 1)) == 1)
 
 
 def random_unit(n: mpz) -> mpz:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
-from gmpy2 import is_prime, mpz
+from gmpy2 import gcd, is_prime, mpz
 
 _TESTS: Final = 28
 """GMP's argument: trial division, the Baillie-PSW test, then 4 tests of Miller and Rabin to random bases.
@@ -26,3 +26,9 @@ def random_prime(bits: int) -> mpz:
         candidate = mpz(secrets.randbits(bits) | ends)
         if is_prime(candidate, _TESTS):
             return candidate
+
+
+def are_fit(p: mpz, q: mpz) -> bool:
+    """Whether two primes of equal length make a key: far apart, gcd(p - 1, q - 1) = 2, and p q coprime to phi(p q)."""
+    far = abs(p - q).bit_length() > p.bit_length() - 100
+    return bool(far and gcd(p - 1, q - 1) == 2 and gcd(p * q, (p - 1) * (q - 1)) == 1)

@@ -158,7 +158,7 @@ def _hashes_of(table: Table, key: bytes) -> np.ndarray:
     hashes.sort()
     repeated = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
     occurrence, last = 0, -1
-    for position in repeated:
+    for position in map(int, repeated):
         occurrence, last = occurrence + 1 if position == last + 1 else 1, position
         again = hashes[position].tobytes() + occurrence.to_bytes(8, "little")
         hashes[position] = int.from_bytes(hashlib.blake2b(again, key=key, digest_size=_HASH_BYTES).digest(), "little")

@@ -158,6 +158,25 @@ class TestProgress:
             progress("K = 1", 1, 10)
         assert capsys.readouterr() == ("", "")
 
+    def test_a_table_is_read_before_the_announcement_and_in_iterations(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        job = commands.cluster(Options(seed=0)).job
+        assert isinstance(job, Job)
+        page = io.StringIO()
+        monkeypatch.setattr(console, "error_out", Console(file=page, width=100, force_terminal=True))
+        monkeypatch.setattr(console, "print_announcement", lambda _: page.write("ANNOUNCED"))
+        with console.showing_run() as (announce, progress):
+            progress("reading", 7, 9)
+            announce(Announcement(job, ()))
+            progress("set-up", 1, 2)
+            progress("iterations", 3, 100)
+            progress("reading", 8, 9)
+        before, after = page.getvalue().split("ANNOUNCED")
+        assert "7 of 9" in before
+        assert "Iterations" not in after.split("Set-up")[0]
+        last = after.split("Reading")[-1]
+        assert "8 of 9" in last
+        assert "3 of at most 100" in last, "both bars are shown"
+
     def test_on_a_terminal_phases_have_bars(self, monkeypatch: pytest.MonkeyPatch) -> None:
         page = io.StringIO()
         monkeypatch.setattr(console, "error_out", Console(file=page, width=100, force_terminal=True))

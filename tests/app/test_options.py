@@ -79,6 +79,20 @@ class TestMistakes:
             (["--parties", "11"], "--parties"),
             (["--parties", "two"], "--parties"),
             (["--timeout", "0"], "--timeout"),
+            (["--protocol", "smo07", "--chunk-rows", "0"], "--chunk-rows"),
+            (
+                ["--chunk-rows", "5"],
+                "--chunk-rows: smo07 alone reads tables in chunks; set --protocol to smo07, or leave it out",
+            ),
+            (
+                ["--protocol", "smo07", "--chunk-rows", "5"],
+                "--chunk-rows: a single file can only be split among the parties where it is read whole; give one file "
+                "for each party, or leave it out",
+            ),
+            (
+                ["--protocol", "smo07", "--chunk-rows", "5", "--data", "x.csv", "--data", "y.csv"],
+                "x.csv: there is no such file",
+            ),
             (
                 ["--parties", "2", *["--data", "x.csv"] * 3],
                 "there are 3 files for 2 parties; give one file, or one for each party",
@@ -204,7 +218,7 @@ class TestOptions:
         secure = {"parties", "timeout", "engine", "hide_counts", "min_cluster_size", "resolution"}
         columns = {"protocol", "id", "align", "most_rows", "hide_labels", "disclose_centroids", "disclose_labels"}
         addition = {"mode", "fresh_keys", "key_bits", "accept_two_parties", "reveal_sizes", "reveal_inertia"}
-        assert set(defaults) - set(params) <= secure | columns | addition | {"clusters"}
+        assert set(defaults) - set(params) <= secure | columns | addition | {"clusters", "chunk_rows"}
 
     def test_the_defaults_are_those_of_the_job(self) -> None:
         job = Options().clustering_keys(("x",)) | Options().job_keys()

@@ -136,6 +136,8 @@ class TestHistory:
         USUAL.chmod(0o644)
         assert mistake("launcher.py", *LAB, "--yes").startswith("state/history.json: others may read this history")
 
-    def test_a_helper_has_none(self) -> None:
+    def test_a_helper_has_none_and_reads_no_table(self) -> None:
         with pytest.raises(JobError, match='"dealer" is no party and has no use for a history'):
             commands.take_part(Path("job.toml"), "dealer", RoleFiles(identity=Path("dealer"), history=USUAL))
+        with pytest.raises(JobError, match='"dealer" is no party and has no use for chunks of a table'):
+            commands.take_part(Path("job.toml"), "dealer", RoleFiles(identity=Path("dealer"), chunk_rows=5))

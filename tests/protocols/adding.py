@@ -11,6 +11,7 @@ import gmpy2
 import numpy as np
 
 from secure_kmeans.crypto.paillier import PrivateKey
+from secure_kmeans.crypto.primes import random_prime
 from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import Ledger
 from secure_kmeans.job.result import no_progress
@@ -40,6 +41,14 @@ def small_key(bits: int = BITS, number: int = 0) -> PrivateKey:
     while math.gcd(p - 1, q - 1) > 2:
         q = prime()
     return PrivateKey.of_primes(p, q, x=drawn.getrandbits(bits - 2))
+
+
+def fresh_key(bits: int = BITS) -> PrivateKey:
+    """A key that is far too small to be safe; another one each time."""
+    while True:
+        p, q = random_prime(bits // 2), random_prime(bits // 2)
+        if math.gcd(p - 1, q - 1) == 2:
+            return PrivateKey.of_primes(int(p), int(q))
 
 
 def job_of(parties: int, **keys: object) -> Smo07Job:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secure_kmeans.crypto.paillier import random_unit, signed
+from secure_kmeans.crypto.paillier import PrivateKey, ciphertext_bytes, public_key_bytes, random_unit, signed
 from secure_kmeans.errors import ProtocolError, RoleError
 from secure_kmeans.job import Party
 from secure_kmeans.protocols.base import Context
@@ -20,7 +20,7 @@ from secure_kmeans.protocols.smo07.addition import (
     product_at_leader,
     room,
 )
-from tests.protocols.adding import BITS, add, at_each_party, job_of, key_for, small_key
+from tests.protocols.adding import BITS, add, at_each_party, fresh_key, job_of, key_for, small_key
 from tests.protocols.toy.mean import MeanJob
 
 N = small_key().public_key.n
@@ -149,7 +149,8 @@ class TestCosts:
     @pytest.mark.parametrize("parties", [2, 3, 5])
     def test_rounds_and_bytes_are_as_stated(self, parties: int) -> None:
         added = add([[1, 2, 3]] * parties)
-        ring, key, share = 32 + 3 * 2 * BITS // 8, len(small_key().public_key.to_bytes()) + 34, 32 + 3 * BITS // 8
+        key, ring = public_key_bytes(BITS) + 34, 32 + 3 * ciphertext_bytes(BITS)
+        share = 32 + 3 * BITS // 8
         last = parties - 1
         for rank, traffic in enumerate(added.threads.traffic):
             assert traffic.rounds == (1 if rank in (0, last) else 2) + 1  # the shares; a new key
@@ -169,7 +170,9 @@ class TestKeys:
         assert threads.answers[0] == [[3], [6]]
         assert sum(isinstance(each, bytes) for each in threads.sent["a", "b"]) == 1
 
-    def test_without_a_key_each_addition_has_its_own(self) -> None:
+    def test_without_a_key_each_addition_has_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(PrivateKey, "generate", fresh_key)
+
         def part(context: Context[Any]) -> int:
             return multi_party_addition(context, [1], key_bits=BITS).modulus
 
@@ -196,7 +199,11 @@ class TestKeys:
 
     def test_a_key_of_another_size_is_refused(self) -> None:
         def part(context: Context[Any]) -> None:
-            new_key(context, key_bits=BITS if context.rank == 0 else 2 * BITS)
+            if context.rank == 0:
+                new_key(context, key_bits=BITS, private=small_key())
+            else:
+                new_key(context, key_bits=2 * BITS)
 
-        with pytest.raises(RoleError, match=r'"a" failed: it sent a public key of 256 bits, where 512 were expected'):
+        reason = "it sent something that cannot be used: the public key has 96 bytes, expected 192"
+        with pytest.raises(RoleError, match=f'^role "a" failed: {reason}$'):
             at_each_party(job_of(2), part)

@@ -17,7 +17,7 @@ from tests.protocols.adding import BITS, Added, add, at_each_party, forging, job
 PUBLIC = small_key().public_key
 N = int(PUBLIC.n)
 OTHER_SESSION = bytes([7]) * 32
-SIZE = 2 * BITS // 8
+SIZE = PUBLIC.ciphertext_bytes
 FOREIGN = "of another addition, step or key, or that were changed on their way"
 
 
@@ -26,9 +26,14 @@ def label(step: bytes, to: int, *, number: int = 1, session: bytes = bytes(32), 
     return label_of(step, label_of(session, fingerprint or PUBLIC.fingerprint, number, 1), to)
 
 
-def with_binding(of: bytes, item: int | bytes) -> Callable[[bytes], bytes]:
-    """A message with a right binding and any number in place of a ciphertext."""
-    return lambda _frame: bound(of, item if isinstance(item, bytes) else item.to_bytes(SIZE, "big"))
+def encoded(number: int) -> bytes:
+    """A number where a ciphertext under the key should be."""
+    return number.to_bytes(SIZE, "big")
+
+
+def with_binding(label: bytes, item: bytes) -> Callable[[bytes], bytes]:
+    """A message with a right binding and any item in place of a ciphertext."""
+    return lambda _frame: bound(label, item)
 
 
 def flipped(position: int) -> Callable[[bytes], bytes]:
@@ -51,12 +56,22 @@ class TestCiphertexts:
             add([[1], [2], [3]], mesh=forging(sender, to, number, flipped(place)))
 
     @pytest.mark.parametrize(
-        "item", [0, N, 3 * N, int(small_key()._p), N * N, N * N + 1], ids=["0", "N", "3 N", "p", "N^2", "N^2 + 1"]
+        ("item", "reason"),
+        [
+            (encoded(0), "out of range"),
+            (encoded(N * N), "out of range"),
+            (encoded(N * N + 1), "out of range"),
+            (encoded(3 * N), "not coprime to N"),
+            (encoded(int(small_key()._p)), "not coprime to N"),
+        ],
+        ids=["0", "N^2", "N^2 + 1", "3 N", "p"],
     )
-    @pytest.mark.parametrize(("sender", "to", "of"), [("a", "b", UP), ("c", "b", DOWN)])
-    def test_a_number_that_is_none_is_refused_by_name(self, sender: str, to: str, of: bytes, item: int) -> None:
-        with pytest.raises(RoleError, match=rf'^role "{sender}" failed: it sent something that cannot be used: '):
-            add([[1], [2], [3]], mesh=forging(sender, to, 0, with_binding(of, item)))
+    @pytest.mark.parametrize("way", ["up", "down"])
+    def test_one_that_cannot_be_is_refused_by_name(self, way: str, item: bytes, reason: str) -> None:
+        sender, label = ("a", UP) if way == "up" else ("c", DOWN)
+        reason = f"it sent something that cannot be used: the ciphertext is {reason}"
+        with pytest.raises(RoleError, match=f'^role "{sender}" failed: {reason}'):
+            add([[1], [2], [3]], mesh=forging(sender, "b", 0, with_binding(label, item)))
 
     @pytest.mark.parametrize("bytes_more", [-1, 1, SIZE])
     def test_one_of_another_length_is_refused(self, bytes_more: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secure_kmeans.crypto.paillier import PrivateKey
+from secure_kmeans.crypto.paillier import PrivateKey, ciphertext_bytes, public_key_bytes
 from secure_kmeans.errors import JobError, ProtocolError, RoleError
 from secure_kmeans.job.ledger import Entry, Ledger
 from secure_kmeans.net.mesh import Mesh
@@ -19,7 +19,7 @@ from secure_kmeans.protocols.smo07.disclosures import disclosures
 from secure_kmeans.protocols.smo07.job import Smo07Job
 from secure_kmeans.protocols.smo07.mode import Limits
 from secure_kmeans.protocols.smo07.paillier_mode import PaillierMode, check_room, number_of_least
-from tests.protocols.adding import context_of, job_of, small_key
+from tests.protocols.adding import context_of, fresh_key, job_of, small_key
 from tests.threads import MemoryMesh, Threads, threads_of
 
 BITS = 512
@@ -185,7 +185,7 @@ class TestKeys:
 
         def generate(bits: int) -> PrivateKey:
             asked.append(bits)
-            return PrivateKey.generate(bits)
+            return fresh_key(bits)
 
         return Run(small_job(2, fresh_keys=fresh_keys), everything, generate=generate), asked
 
@@ -209,8 +209,8 @@ class TestKeys:
 @pytest.mark.parametrize("parties", [2, 4])
 def test_rounds_and_bytes_are_as_stated(parties: int) -> None:
     run = Run(small_job(parties), means_of([np.ones((3, 2))] * parties, [[1, 1, 1]] * parties, np.zeros((3, 2))))
-    key = len(small_key(BITS).public_key.to_bytes()) + 34
-    ring, share, results, last = 32 + 2 * BITS // 8, 32 + BITS // 8, 8 * 3 * 2, parties - 1
+    key = public_key_bytes(BITS) + 34
+    ring, share, results, last = 32 + ciphertext_bytes(BITS), 32 + BITS // 8, 8 * 3 * 2, parties - 1
     for rank, traffic in enumerate(run.threads.traffic):
         at_end = rank in (0, last)
         assert traffic.rounds == (2 if rank == 0 else 4 - at_end)
@@ -277,4 +277,4 @@ class TestRoom:
 
 def test_with_a_key_of_usual_size() -> None:
     run = Run(job_of(3), everything, generate=PrivateKey.generate)
-    assert run.threads.sent["a", "b"][1].size == 32 + 512
+    assert run.threads.sent["a", "b"][1].size == 32 + ciphertext_bytes(2048)

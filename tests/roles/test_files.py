@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from secure_kmeans.chunked_tables import ChunkedTable, read_in_chunks
 from secure_kmeans.roles.files import RehearsalFolder
 from secure_kmeans.tables import Table, split_table
 from tests.protocols.toy.installed import COLUMNS, PARTIES, install_for_test, job_of_mean, tables
@@ -38,6 +39,24 @@ def test_a_party_takes_its_rows_once(folder: RehearsalFolder) -> None:
         assert (taken.source, taken.columns, taken.digest) == (table.source, COLUMNS, table.digest)
         assert taken.rows.tobytes() == table.rows.tobytes()
     assert not list(folder.path.glob("*.npy"))
+
+
+def test_rows_that_are_read_in_chunks_stay_in_their_file(
+    folder: RehearsalFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.csv").write_text(",".join(COLUMNS) + "\n" + "1,2,0.1\n3,4,-1e9\n5,6,7\n")
+    monkeypatch.chdir(tmp_path)
+    own = read_in_chunks("own.csv", COLUMNS, 2)
+    folder.write(JOB, [own, *tables()[1:]], None, False)
+    monkeypatch.chdir(folder.path)
+    assert not (folder.path / f"{PARTIES[0]}.rows.npy").exists()
+    taken = folder.take_table(PARTIES[0], folder.read_settings().headers[PARTIES[0]])
+    assert isinstance(taken, ChunkedTable)
+    assert taken.file == own.file
+    assert (taken.source, taken.columns, taken.digest, len(taken)) == ("own.csv", COLUMNS, own.digest, 3)
+    assert np.concatenate(list(taken.blocks())).tolist() == [[1.0, 2.0, 0.1], [3.0, 4.0, -1e9], [5.0, 6.0, 7.0]]
+    assert not list(folder.path.glob(f"{PARTIES[0]}.rows.npy"))
+    assert (tmp_path / "own.csv").exists()
 
 
 def test_rows_keep_the_numbers_that_they_have_in_their_file(folder: RehearsalFolder) -> None:

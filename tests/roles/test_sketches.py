@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from secure_kmeans.chunked_tables import read_in_chunks
 from secure_kmeans.roles.sketches import MOST_HASHES, Difference, Sketch, are_few, difference
 from secure_kmeans.tables import Table
 
@@ -133,3 +137,11 @@ class TestContent:
     def test_a_text_that_is_none(self, text: str) -> None:
         with pytest.raises(ValueError, match=r".+"):
             Sketch.decoded(4, "0" * 32, text)
+
+
+def test_a_table_that_is_read_in_chunks_has_the_same_sketch(tmp_path: Path) -> None:
+    rows = np.concatenate([drawn(50), drawn(20), np.zeros((4, 2)), -np.zeros((3, 2))])
+    pd.DataFrame(rows, columns=["age", "dose"]).to_parquet(tmp_path / "t.parquet")
+    whole, chunked = sketch_of(rows), Sketch.of(read_in_chunks(tmp_path / "t.parquet", ("dose", "age"), 7), KEY)
+    assert (chunked.rows, chunked.digest) == (whole.rows, whole.digest)
+    assert chunked.hashes.tolist() == whole.hashes.tolist()

@@ -25,6 +25,7 @@ JOB = """\
 protocol = "smo07"
 columns = ["age", "dose"]
 n_clusters = 14
+max_iter = 15
 n_init = {n_init}
 seed = 3
 mode = "{mode}"
@@ -178,7 +179,7 @@ def hosts_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 def test_a_party_that_is_killed_is_named_and_the_run_goes_on(
     hosts_of: Callable[..., Hosts], tmp_path: Path, mode: str
 ) -> None:
-    hosts = hosts_of(mode, n_init=3 if mode == "paillier" else 30)  # enough iterations to be killed in one
+    hosts = hosts_of(mode, n_init=2 if mode == "paillier" else 50)  # an iteration takes a while
     hosts.start()
     clinic = hosts.roles["clinic"]
     assert wait_until(lambda: "iterations 3 of" in clinic.output or clinic.ended(), PATIENCE), clinic.output
@@ -210,18 +211,23 @@ def test_check_verify_and_predict(hosts_of: Callable[..., Hosts], tmp_path: Path
     assert "lab.csv: 790 rows, 2 columns, which fit the job" in checked
     assert "leader clinic, the first party" in " ".join(checked.split())
     assert "dealer" not in checked
-    hosts.start()
+    hosts.start("--chunk-rows", "100")
     assert set(hosts.ends().values()) == {0}, {party: role.last_line for party, role in hosts.roles.items()}
     verified = run("verify", "results/job/lab/report.json", folder=tmp_path)
     assert '"lab" signed this report' in verified
     (tmp_path / "fewer.csv").write_text("".join((tmp_path / "lab.csv").read_text().splitlines(keepends=True)[:-3]))
-    again = run("check", "job.toml", "--table", "fewer.csv", "--identity", "lab", folder=tmp_path)
+    in_chunks = "--chunk-rows", 100
+    again = run("check", "job.toml", "--table", "fewer.csv", *in_chunks, "--identity", "lab", folder=tmp_path)
+    assert "fewer.csv: 787 rows, 2 columns, which fit the job" in again
     assert "differs from this one in 3 rows" in again, "the history has the run"
     run("predict", "results/job/lab/report.json", "--data", "lab.csv", folder=tmp_path)
     own, predicted = (
         pd.read_csv(tmp_path / "results/job/lab" / name) for name in ("labels_lab.csv", "prediction/labels_lab.csv")
     )
     assert own.equals(predicted)
+    reading = [line for line in hosts.roles["lab"].output.splitlines() if "reading" in line]
+    assert any("reading row 790 of 790" in line for line in reading), "before the roles meet"
+    assert any("reading 790 of 790: " in line for line in reading), "in the run"
 
 
 @pytest.mark.parametrize(

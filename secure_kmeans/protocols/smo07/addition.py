@@ -135,7 +135,8 @@ def room(key_bits: int, parties: int) -> int:
 def new_key(context: Context[Any], *, key_bits: int | None = None, private: PrivateKey | None = None) -> AdditionKey:
     """Step 1: the leader makes a key, and all parties get its public half. All parties call this.
 
-    Rounds: 1 at a party, 0 at the leader. Bytes: the leader sends its public key and 34 more to each other party.
+    Rounds: 1 at a party, 0 at the leader. Bytes: to each other party the leader sends its public key, 768 with 2048
+    bits, and 35 more.
 
     Parameters
     ----------
@@ -185,7 +186,7 @@ def multi_party_addition(
 ) -> Shares:
     """Turn private inputs into private shares: the product of all parties' shares is the sum modulo N.
 
-    All parties call this with the same number of values. v values, k parties, c bytes of a ciphertext (512 with 2048
+    All parties call this with the same number of values. v values, k parties, c bytes of a ciphertext (544 with 2048
     bits). Messages that wait for each other: 2 (k - 1), and 1 for a new key, for any number of values.
     Rounds of a party: 2; of the leader and of the last party: 1; and 1 for a new key, at all but the leader.
     Bytes: 32 + c v in each of the 2 (k - 1) messages, and those of a new key (:func:`new_key`).
@@ -250,23 +251,28 @@ class _Ring:
         return [int(private.decrypt(y)) for y in self._receive(_DOWN, 1)]
 
     def follow(self, values: Sequence[int]) -> list[int]:
-        """Steps 3 to 6, at P_2, ..., P_k. Whatever needs no other party is computed before a message is waited for."""
-        n, rank = int(self.public.n), self.context.rank
+        """Steps 3 to 6, at P_2, ..., P_k. What needs no message is computed before the party waits for one."""
+        rank = self.context.rank
         last = rank == len(self.context.parties) - 1
         encrypted = [self.public.encrypt(value) for value in values]
+        drawn = self._draw() if last else None
         before = self._receive(_UP, rank - 1)
         # [SMO07] steps 3 and 4: Enc(x_i) times the product of those before.
         together = [each + own for each, own in zip(before, encrypted, strict=True)]
         if not last:
             self._send(_UP, rank + 1, together)
-        units = [int(random_unit(n)) for _ in values]
-        inverses = [pow(unit, -1, n) for unit in units]
-        zeros = self._zeros()
+        units, inverses, zeros = drawn or self._draw()
         # [SMO07] steps 5 and 6: y_i = y_(i+1)^(1 / l_i), where y_(k+1) is the encrypted sum; plus an encryption of 0.
         received = together if last else self._receive(_DOWN, rank + 1)
         powers = [y * inverse + zero for y, inverse, zero in zip(received, inverses, zeros, strict=True)]
         self._send(_DOWN, rank - 1, powers)
         return units
+
+    def _draw(self) -> tuple[list[int], list[int], list[Ciphertext]]:
+        """The l_i of each value, its inverse, and an encryption of 0."""
+        n = int(self.public.n)
+        units = [int(random_unit(n)) for _ in range(self.count)]
+        return units, [pow(unit, -1, n) for unit in units], self._zeros()
 
     def _zeros(self) -> list[Ciphertext]:
         return [self.public.encrypt(0, textbook=True) for _ in range(self.count)]
