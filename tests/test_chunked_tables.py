@@ -94,7 +94,7 @@ class TestAsWhole:
         path.write_bytes(content.encode())
         assert_as_whole(path, columns)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(data=st.data())
     def test_any_csv(self, data: st.DataObject) -> None:
         cell = st.one_of(

@@ -18,15 +18,16 @@ It presumes that h_s was made as above. A key's owner who makes it otherwise exp
 owner's own key, which the owner may read anyway.
 
 **Textbook**: s = r^N with a uniform unit r. It needs Paillier's assumption alone, and hides also from the key's owner
-how a ciphertext was made: a rerandomised ciphertext is, given its plaintext, independent of all others. The short
-exponent does not promise that to an owner, who knows p and q. So it is the default of :meth:`Ciphertext.rerandomised`.
-The owner encrypts by :meth:`PrivateKey.encrypt`, which draws the textbook's noise in a third of the time.
+how a ciphertext was made, if N is as above: a rerandomised ciphertext is, given its plaintext, independent of all
+others. The short exponent does not promise that against an owner, who knows p and q. So the textbook's noise is the
+default of :meth:`Ciphertext.rerandomised`. The owner encrypts by :meth:`PrivateKey.encrypt`, which draws the textbook's
+noise in a third of the time.
 
-A power with a secret exponent takes constant time: GMP's ``mpz_powm_sec`` computes it, which takes 1.3 times as long.
-The exception is the table of :mod:`~secure_kmeans.crypto.fixed_base`, which is used from :data:`TABLE_FROM` encryptions
-under a key on. Which of its entries are read depends on an exponent that is used once. Another program on the same
-processor may observe that, another role cannot. Multiplication by a constant takes the same time for constants of equal
-length and sign.
+A power with a secret exponent takes constant time: GMP's ``mpz_powm_sec`` computes it, which takes 1.4 times as long.
+Remainders and inverses are GMP's usual ones. An exception is the table of
+:mod:`~secure_kmeans.crypto.fixed_base`, which is used from :data:`TABLE_FROM` encryptions under a key on. Which of its
+entries are read depends on an exponent that is used once. Another program on the same processor may observe that,
+another role cannot. Multiplication by a constant takes the same time for constants of equal length and sign.
 
 References: Paillier, "Public-key cryptosystems based on composite degree residuosity classes" (EUROCRYPT 1999);
 Damgård, Jurik and Nielsen, "A generalization of Paillier's public-key system with applications to electronic voting"
@@ -38,6 +39,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from functools import partial
 from operator import index
 from typing import Any, Final, NoReturn, Self
 
@@ -48,8 +50,8 @@ from secure_kmeans.crypto.primes import are_fit, random_prime
 from secure_kmeans.errors import ProtocolError
 
 KEY_BITS: Final = (2048, 3072)
-TABLE_FROM: Final = 4
-"""The encryption under a key that makes the table: it costs as much as two encryptions without it."""
+TABLE_FROM: Final = 3
+"""Number of the encryption under a key that makes the table. It costs less than two encryptions without it."""
 
 _PUBLIC_KEY: Final = b"secure_kmeans paillier public key 1\0"
 
@@ -226,8 +228,8 @@ class Ciphertext:
     """A number under a key.
 
     ``a + b`` is an encryption of the sum, where b is a ciphertext under the same key or a plaintext integer, and
-    ``a * k`` of the product with a plaintext integer k; both modulo N. Neither has fresh noise: where a peer must not
-    learn how it was made, :meth:`rerandomised` is.
+    ``a * k`` of the product with a plaintext integer k; both modulo N. Neither has fresh noise: use
+    :meth:`rerandomised` where a peer must not learn how the ciphertext was made.
     """
 
     __slots__ = ("_value", "key")
@@ -314,10 +316,8 @@ class PrivateKey:
         if bits not in KEY_BITS:
             raise ValueError(f"bits={bits} must be one of {', '.join(map(str, KEY_BITS))}")
         p = random_prime(bits // 2)
-        while True:
-            q = random_prime(bits // 2)
-            if are_fit(p, q):
-                return cls.of_primes(p, q)
+        q = random_prime(bits // 2, partial(are_fit, p))
+        return cls.of_primes(p, q)
 
     @classmethod
     def of_primes(cls, p: int, q: int, x: int | None = None) -> Self:

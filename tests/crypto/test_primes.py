@@ -20,6 +20,11 @@ def test_all_primes_come_alike() -> None:
     assert all(45 < drawn.count(each) < 155 for each in set(drawn))  # 100 on average, with a standard deviation of 9
 
 
+def test_a_prime_fits_where_it_has_to() -> None:
+    drawn = {int(random_prime(8, lambda candidate: candidate % 5 == 1)) for _ in range(200)}
+    assert drawn == {211, 251}
+
+
 @pytest.mark.parametrize(
     ("p", "q", "fit"),
     [

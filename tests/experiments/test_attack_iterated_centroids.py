@@ -12,7 +12,7 @@ import rows_from_sums
 import sums_from_centroids
 from click.testing import CliRunner
 
-from secure_kmeans.plaintext.kmeans import nearest_centroids
+from secure_kmeans.plaintext.kmeans import lloyd, nearest_centroids
 from tests.experiments.scripts import run_script
 
 SMALL = "20 rows each"
@@ -121,3 +121,16 @@ def test_rows_that_the_end_gives_away_are_reported(monkeypatch: pytest.MonkeyPat
 
 def test_the_script_starts() -> None:
     assert "Find the other parties' rows from the centroids" in run_script("attack_iterated_centroids.py", "--help")
+
+
+@pytest.mark.parametrize(("k", "columns"), [(2, 1), (3, 1), (3, 2)])
+def test_of_numbers_with_all_their_digits_the_totals_alone_leave_one_choice_of_sizes(k: int, columns: int) -> None:
+    """Not only of whole numbers: sums are sizes times centroids, but for half a unit a row."""
+    n, generator = 200, np.random.default_rng(1)
+    rows, start = (generator.integers(0, 1 << 24, (count, columns)) for count in (n, k))
+    run = lloyd(rows, start, max_iter=30, tol=0)
+    choices = np.array([(*each, n - sum(each)) for each in np.ndindex(*[n + 1] * (k - 1)) if sum(each) <= n])
+    for after, sizes in zip([*run.centroids_by_iteration[1:], run.centroids], run.sizes_by_iteration, strict=True):
+        if min(sizes) > 0:  # all centroids are means
+            off = np.abs(choices @ after - rows.sum(axis=0))
+            assert choices[(off <= n / 2 + k).all(axis=1)].tolist() == [sizes]

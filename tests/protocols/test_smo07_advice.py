@@ -1,8 +1,9 @@
-"""Advice to a party of SMO07 whose single rows can follow from the centroids of every iteration."""
+"""What stands before a run of SMO07: what coalitions could find, and advice to a party with a small table."""
 
 import pytest
 
 from secure_kmeans.protocols.smo07.checks import advice_on_rows, sums_of_a_run
+from secure_kmeans.protocols.smo07.disclosures import facts
 from secure_kmeans.protocols.smo07.job import Smo07Job
 from tests.protocols.adding import job_of
 
@@ -31,3 +32,14 @@ def test_a_small_table_is_advised_about_with_remedies() -> None:
 def test_fewer_starts_iterations_and_clusters_need_fewer_rows(keys: dict[str, int]) -> None:
     assert advice_on_rows(usual(**keys), 70) == []
     assert len(advice_on_rows(usual(**keys), 12)) == 1
+
+
+def test_before_a_run_stands_what_several_parties_could_find_together() -> None:
+    paillier, aggregate = (facts(usual(mode=mode))["together"] for mode in ("paillier", "aggregate"))
+    assert paillier.startswith("a with c could find the sums of b alone, and with both neighbours of another party, ")
+    assert aggregate.startswith(
+        "two of a, b and c could find the sums of all parties together; only all parties but on"
+    )
+    two = facts(job_of(2))
+    assert "together" not in two
+    assert two["parties"].endswith("and so sees the other's sums")

@@ -186,7 +186,7 @@ def multi_party_addition(
 ) -> Shares:
     """Turn private inputs into private shares: the product of all parties' shares is the sum modulo N.
 
-    All parties call this with the same number of values. v values, k parties, c bytes of a ciphertext (544 with 2048
+    All parties call this with the same number of values. v values, k parties, c bytes of a ciphertext (512 with 2048
     bits). Messages that wait for each other: 2 (k - 1), and 1 for a new key, for any number of values.
     Rounds of a party: 2; of the leader and of the last party: 1; and 1 for a new key, at all but the leader.
     Bytes: 32 + c v in each of the 2 (k - 1) messages, and those of a new key (:func:`new_key`).

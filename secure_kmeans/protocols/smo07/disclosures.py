@@ -97,7 +97,7 @@ def to_leader(disclosure: Disclosure, leader: str) -> Disclosure:
 
 
 def facts(job: Smo07Job) -> dict[str, str]:
-    """The mode, who leads, and what it means where two parties take part; for people, before a run and after it."""
+    """The mode, who leads, and what several parties could find together; for people, before a run and after it."""
     if job.mode == "paillier":
         new = "a new one in each iteration" if job.fresh_keys == "iteration" else "one for the run"
         found = {
@@ -111,4 +111,16 @@ def facts(job: Smo07Job) -> dict[str, str]:
         }
     if len(job.parties) == 2:
         found["parties"] = "two: each can subtract its own rows from what it learns, and so sees the other's sums"
+        return found
+    first, second, third, last = *job.names[:3], job.names[-1]
+    if job.mode == "paillier":
+        found["together"] = (
+            f"{first} with {third} could find the sums of {second} alone, and with both neighbours of another party, "
+            "in the order of the job, those of that party"
+        )
+    else:
+        found["together"] = (
+            f"two of {first}, {second} and {last} could find the sums of all parties together; only all parties but "
+            "one those of a single party"
+        )
     return found
