@@ -55,7 +55,9 @@ class Options:
         None: one for each file; of a single file as :data:`USUAL_PARTIES` says.
     init : str or None
         An initialisation, or the path of a file of centroids. None: the default of the protocol's job.
-    seed, n_init, max_iter, tol
+    n_init : int or None
+        None: the default of the job's class.
+    seed, max_iter, tol
         As in a :class:`~secure_kmeans.job.Clustering` and its job.
     scale : "uniform", "minmax" or "none"
     bounds : (lower, upper) or None
@@ -80,7 +82,7 @@ class Options:
     parties: int | None = None
     init: str | None = None
     seed: int | None = ShkJob.default_of("seed")
-    n_init: int = Clustering.default_of("n_init")
+    n_init: int | None = None
     max_iter: int = Clustering.default_of("max_iter")
     tol: float = Clustering.default_of("tol")
     scale: ScalingMethod = Scaling.default_of("method")  # noqa: RUF009
@@ -141,8 +143,8 @@ class Options:
         keys: dict[str, Any] = {"scaling": self.scale, "max_iter": self.max_iter, "tol": self.tol}
         if self.file_of_centroids is not None:
             return keys | {"n_init": 1, "centroids": _read_centroids(self.file_of_centroids, columns, self.clusters)}
-        keys |= {"n_init": self.n_init}
-        return keys if self.init is None else keys | {"init": self.init}
+        given = {"init": self.init, "n_init": self.n_init}
+        return keys | {name: value for name, value in given.items() if value is not None}
 
     def job_keys(self) -> dict[str, Any]:
         """The keys of a job that these options give, besides those of its clustering and of its tables."""

@@ -133,8 +133,8 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             type=WholeType(1, MOST_STARTS),
             default=USUAL.n_init,
             metavar="N",
-            show_default=True,
-            help="Starts to try; the best is kept.",
+            help="Starts to try; the best is kept. With smo07 each start says more about the rows.  [default: "
+            f"{Clustering.default_of('n_init')}; of smo07 {Smo07Job.default_of('n_init')}]",
         ),
         option(
             "--max-iter",

@@ -216,10 +216,9 @@ class KMeansBase(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         if not isinstance(self.scaling, str) or self.scaling not in get_args(ScalingMethod):
             raise JobError('scaling.method: it should be "uniform", "minmax" or "none"')
         start = start_of(self.init, self.n_clusters, n_features, inits)
-        named = {"init": self.init} if start is None and self.init is not None else {}
-        return named | {
+        given = {"init": self.init, "n_init": self.n_init} if start is None else {"n_init": 1}
+        return {name: value for name, value in given.items() if value is not None} | {
             "centroids": start,
-            "n_init": self.n_init if start is None else 1,
             "max_iter": self.max_iter,
             "tol": self.tol,
             "min_cluster_size": self.min_cluster_size,

@@ -12,7 +12,7 @@ from secure_kmeans.app import demo
 from secure_kmeans.app.inputs import JOBS, USUAL_PARTIES, ProtocolName
 from secure_kmeans.app.proposal import Bounds
 from secure_kmeans.errors import JobError
-from secure_kmeans.estimators.base import LEAST_SIZE, MAX_ITER, N_INIT, SCALING, TOL, Fitted, KMeansBase, warn_of
+from secure_kmeans.estimators.base import LEAST_SIZE, MAX_ITER, SCALING, TOL, Fitted, KMeansBase, warn_of
 from secure_kmeans.estimators.columns import SplitByColumns
 from secure_kmeans.estimators.inputs import is_one_of, naming_parameters, seed_of
 from secure_kmeans.estimators.parts import Parts, Split
@@ -54,8 +54,8 @@ class SecureKMeans(KMeansBase):
         the length and order of each, and show no identifier. None: rows of the same number belong together.
     init : "farthest", "k-means++", "random" or array of shape (n_clusters, n_features), optional
         None: "farthest". With "smo07" it is "moments", the default, "uniform" or an array: see docs/job.md.
-    n_init : int
-        Starts to try side by side; the best is kept.
+    n_init : int, optional
+        Starts to try side by side; the best is kept. None: 5, with "smo07" 1.
     max_iter : int
     tol : float
         The run stops when the squared movements of all centers add up to no more than this part of the mean variance
@@ -174,7 +174,7 @@ class SecureKMeans(KMeansBase):
         protocol: ProtocolName | None = None,
         id_column: str | None = None,
         init: Init | np.ndarray | None = None,
-        n_init: int = N_INIT,
+        n_init: int | None = None,
         max_iter: int = MAX_ITER,
         tol: float = TOL,
         min_cluster_size: int = LEAST_SIZE,

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from secure_kmeans.job import Init, KMeansJob
+from secure_kmeans.job import MOST_STARTS, Init, KMeansJob
 from secure_kmeans.job.clustering import POINT_INITS
 from secure_kmeans.words import key
 
@@ -28,6 +28,9 @@ class Smo07Job(KMeansJob):
 
     Attributes
     ----------
+    n_init : int
+        1 by default: what all parties learn of each start says more about single rows
+        (``experiments/attack_iterated_centroids.py``).
     mode : "paillier" or "aggregate"
         How the parties' sums become centroids. "paillier": as in the paper, by multi-party addition under the leader's
         key; the leader learns the sums and sizes of each iteration. "aggregate": under masks and on shares, so that
@@ -49,6 +52,7 @@ class Smo07Job(KMeansJob):
 
     protocol: Literal["smo07"] = "smo07"
     init: Init = "moments"
+    n_init: Annotated[int, Field(ge=1, le=MOST_STARTS)] = 1
     mode: Mode = "paillier"
     fresh_keys: FreshKeys = "iteration"
     key_bits: KeyBits = 2048
