@@ -21,6 +21,8 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 SLOW = re.compile(r"experiments/\w+\.py|main\.py --elbow")
 """These run for minutes. Here they are only asked for help, which still refuses an option that does not exist."""
 PORTS = ("7100", "7101", "7102")
+WHOLE = pytest.mark.timeout(360)
+"""A page with many commands takes minutes on a machine with other work."""
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -177,6 +179,7 @@ def results_of(folder: Path, *names: str) -> list[KMeansReport]:
     return [KMeansReport.load(folder / "results" / name / "report.json") for name in names]
 
 
+@WHOLE
 def test_the_readme(reader: Reader, tmp_path: Path) -> None:
     reader.follow(ROOT / "README.md")
     north, south, split, two = results_of(tmp_path, "job/north", "job/south", "customers", "clinic+lab")
@@ -187,6 +190,7 @@ def test_the_readme(reader: Reader, tmp_path: Path) -> None:
     assert len(reader.executed) >= 9
 
 
+@WHOLE
 def test_the_deployment(reader: Reader, tmp_path: Path) -> None:
     reader.follow(ROOT / "docs" / "deployment.md")
     north, south = results_of(tmp_path, "job/north", "job/south")
@@ -197,6 +201,7 @@ def test_the_deployment(reader: Reader, tmp_path: Path) -> None:
     assert any("--resume" in command for command in reader.executed)
 
 
+@WHOLE
 def test_the_bank_and_the_telecom(reader: Reader, tmp_path: Path) -> None:
     reader.follow(ROOT / "docs" / "vertical-data.md")
     bank, telecom, rehearsal = results_of(tmp_path, "job/bank", "job/telecom", "job")

@@ -23,7 +23,7 @@ from secure_kmeans.job import Job
 from secure_kmeans.job.ledger import ALL, OWNER, Disclosure, When
 from secure_kmeans.job.result import Progress
 from secure_kmeans.protocols import protocol_of
-from secure_kmeans.words import printable
+from secure_kmeans.words import named, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -262,9 +262,11 @@ def _grid_of(announced: Sequence[Disclosure], title: str, *, starts: int) -> Gri
 
 
 def print_advice(advice: Sequence[str]) -> None:
-    """Print advice, one line each."""
+    """Print advice, one line each, in the words of the command that runs."""
+    context = click.get_current_context(silent=True)
+    names = None if context is None else getattr(context.command, "names", None)
     for line in advice:
-        out.print(f"[yellow]consider[/yellow] {plain(line)}", soft_wrap=True)
+        out.print(f"[yellow]consider[/yellow] {plain(named(line, names))}", soft_wrap=True)
 
 
 def print_identity(identity: NewIdentity) -> None:

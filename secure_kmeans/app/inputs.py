@@ -55,10 +55,8 @@ class Options:
         None: one for each file; of a single file as :data:`USUAL_PARTIES` says.
     init : str or None
         An initialisation, or the path of a file of centroids. None: the default of the protocol's job.
-    n_init : int or None
-        None: the default of the job's class.
-    seed, max_iter, tol
-        As in a :class:`~secure_kmeans.job.Clustering` and its job.
+    seed, n_init, max_iter, tol
+        As in a :class:`~secure_kmeans.job.Clustering` and its job; None: the default of the protocol's job.
     scale : "uniform", "minmax" or "none"
     bounds : (lower, upper) or None
     timeout, min_cluster_size

@@ -22,7 +22,7 @@ from secure_kmeans.protocols import PROTOCOLS
 from secure_kmeans.protocols.smo07 import Smo07Job
 from secure_kmeans.report.sections import KMeansReport
 from secure_kmeans.tables import Table
-from tests.app.conftest import Mistake, folded
+from tests.app.conftest import Call, Mistake, folded
 from tests.estimators_in_threads import run_in_threads
 from tests.protocols.leading import without_protection
 
@@ -235,6 +235,25 @@ class TestPrinted:
         sizes = Path("results/mall_customers/centroids.csv").read_text().splitlines()[1:]
         assert [line.split(",")[2] == "" for line in sizes].count(True) > 1
         assert "withheld" not in page.getvalue().split("What each role learned")[0]
+
+    @pytest.mark.parametrize(
+        ("form", "name"),
+        [
+            ((*SMO07, "--parties", "20"), "--n-init"),
+            (("job.toml",), "n_init"),
+            (("check", "job.toml", "--table", "a.csv"), "n_init"),
+        ],
+    )
+    def test_advice_names_keys_as_the_form_does(self, call: Call, form: tuple[str, ...], name: str) -> None:
+        for party in "abc":
+            Path(f"{party}.csv").write_text("x,y\n1,2\n3,4\n")
+        parties = "".join(f'[[parties]]\nname = "{party}"\n' for party in "abc")
+        keys = 'protocol = "smo07"\nmode = "aggregate"\ncolumns = ["x", "y"]\nn_clusters = 5\n'
+        Path("job.toml").write_text(f"{keys}scaling = {{ lower = [0, 0], upper = [5, 5] }}\n{parties}")
+        status, out, error = call("launcher.py", *form)
+        assert (status, error) == (0, "")
+        assert f"Use fewer starts ({name})" in folded(out)
+        assert not {"\ue000", "\ue001"} & set(out)
 
     def test_without_a_seed_a_run_alone_says_how_to_repeat_it(self, page: io.StringIO) -> None:
         run = commands.cluster(Options(protocol="smo07"), compare=False)

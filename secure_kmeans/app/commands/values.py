@@ -25,7 +25,7 @@ class Announcement:
     disclosures : tuple of Disclosure
         All that a run may disclose.
     advice : tuple of str
-        What is worth a thought, one line each.
+        What is worth a thought, one line each. Keys are marked, see :func:`secure_kmeans.words.named`.
     runs : int
         How many runs follow; each may disclose all of this.
     """
@@ -128,7 +128,7 @@ class Checked:
     findings : tuple of str
         What fits, one line each.
     advice : tuple of str
-        What is worth a thought, one line each.
+        What is worth a thought, one line each. Keys are marked, see :func:`secure_kmeans.words.named`.
     disclosures : tuple of Disclosure
         All that a run of the job may disclose.
     """
