@@ -186,7 +186,7 @@ def announced_of(**options: Any) -> tuple[Announcement, Run]:
 @pytest.mark.usefixtures("_threads")
 class TestPrinted:
     def test_mode_and_leader_stand_before_and_after(self, page: io.StringIO) -> None:
-        announcement, run = announced_of(key_bits=3072)
+        announcement, run = announced_of(key_bits=3072, n_init=5)
         console.print_announcement(announcement)
         before = folded(page.getvalue())
         page.truncate(0)
@@ -239,7 +239,7 @@ class TestPrinted:
     @pytest.mark.parametrize(
         ("form", "name"),
         [
-            ((*SMO07, "--parties", "20"), "--n-init"),
+            ((*SMO07, "--parties", "20", "--n-init", "5"), "--n-init"),
             (("job.toml",), "n_init"),
             (("check", "job.toml", "--table", "a.csv"), "n_init"),
         ],
@@ -248,7 +248,7 @@ class TestPrinted:
         for party in "abc":
             Path(f"{party}.csv").write_text("x,y\n1,2\n3,4\n")
         parties = "".join(f'[[parties]]\nname = "{party}"\n' for party in "abc")
-        keys = 'protocol = "smo07"\nmode = "aggregate"\ncolumns = ["x", "y"]\nn_clusters = 5\n'
+        keys = 'protocol = "smo07"\nn_init = 5\nmode = "aggregate"\ncolumns = ["x", "y"]\nn_clusters = 5\n'
         Path("job.toml").write_text(f"{keys}scaling = {{ lower = [0, 0], upper = [5, 5] }}\n{parties}")
         status, out, error = call("launcher.py", *form)
         assert (status, error) == (0, "")
