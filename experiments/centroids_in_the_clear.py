@@ -89,9 +89,10 @@ class Case:
         )
 
 
-USUAL: Final = "usual: 3 x 50 rows, 2 columns, 5 starts"
+BASE: Final = "5 starts"
+"""Of 5 clusters, in 2 columns of 3 tables of 50 rows."""
 CASES: Final = {
-    USUAL: Case(),
+    BASE: Case(),
     "1 start": Case(n_init=1),
     "20 starts": Case(n_init=20),
     'init = "uniform"': Case(init="uniform"),
@@ -114,9 +115,9 @@ CASES: Final = {
     "mall customers, 1 start": Case(draw=mall, rows=66, lower=0, upper=140, n_init=1),
     "mall customers, incomes alone": Case(draw=mall, columns=1, rows=66, lower=0, upper=140),
 }
-"""What each differs in from the usual one, or another table."""
+"""What each differs in from :data:`BASE`, or another table."""
 QUICK_CASES: Final = (
-    USUAL,
+    BASE,
     "1 start",
     "20 rows each",
     "1 column",

@@ -248,7 +248,7 @@ class TestPrinted:
         for party in "abc":
             Path(f"{party}.csv").write_text("x,y\n1,2\n3,4\n")
         parties = "".join(f'[[parties]]\nname = "{party}"\n' for party in "abc")
-        keys = 'protocol = "smo07"\nn_init = 5\nmode = "aggregate"\ncolumns = ["x", "y"]\nn_clusters = 5\n'
+        keys = 'protocol = "smo07"\nmode = "aggregate"\ncolumns = ["x", "y"]\nn_clusters = 5\nn_init = 2\n'
         Path("job.toml").write_text(f"{keys}scaling = {{ lower = [0, 0], upper = [5, 5] }}\n{parties}")
         status, out, error = call("launcher.py", *form)
         assert (status, error) == (0, "")

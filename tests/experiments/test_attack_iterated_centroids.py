@@ -110,9 +110,9 @@ def test_the_attack_finds_rows_from_every_iteration_and_none_from_the_end() -> N
 def test_rows_that_the_end_gives_away_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = {"known": 1.0, "alone": 0.0, "found": 0.5, "wrong": 0.0, "least": 0.5, "most": 0.5}
     measured = dict.fromkeys(attack.VIEWS, figures)
-    assert attack.judged({clear.USUAL: measured | {"the end": figures | {"found": 0.0}}}) == (True, True)
-    assert attack.judged({clear.USUAL: measured}) == (True, False)
-    assert attack.judged({clear.USUAL: dict.fromkeys(attack.VIEWS, figures | {"found": 0.0})}) == (False, True)
+    assert attack.judged({clear.BASE: measured | {"the end": figures | {"found": 0.0}}}) == (True, True)
+    assert attack.judged({clear.BASE: measured}) == (True, False)
+    assert attack.judged({clear.BASE: dict.fromkeys(attack.VIEWS, figures | {"found": 0.0})}) == (False, True)
     monkeypatch.setattr(attack, "measure", lambda *_: measured)
     ended = CliRunner().invoke(attack.main, ["--case", SMALL], catch_exceptions=False)
     assert ended.exit_code == 1

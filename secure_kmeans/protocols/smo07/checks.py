@@ -68,10 +68,11 @@ def advice_on_rows(job: Smo07Job, rows: int) -> list[str]:
     if together >= ROWS_FOR_A_SUM * sums:
         return []
     run = f"{counted(job.restarts, 'start')} of {counted(job.n_clusters, 'cluster')}"
-    fewer = f"starts ({key('n_init')}) or iterations" if job.restarts > 1 else "iterations"
+    fewer = f"iterations ({key('max_iter')})"
+    if job.restarts > 1:
+        fewer = f"starts ({key('n_init')}) or {fewer}"
     return [
-        f"{counted(rows, 'row')} for {run}: from the "
-        "centroids of every iteration the other parties can find many of these rows exactly. Use fewer "
-        f"{fewer} ({key('max_iter')}), or more rows; or another {key('protocol')}, "
+        f"{counted(rows, 'row')} for {run}: from the centroids of every iteration the other parties can find many of "
+        f"these rows exactly. Use fewer {fewer}, or more rows; or another {key('protocol')}, "
         '"shk", which shows none before the end'
     ]
