@@ -108,8 +108,9 @@ class TestParameters:
     def test_defaults_are_those_of_the_job(self, estimator: type) -> None:
         parameters = estimator().get_params()
         assert parameters["n_clusters"] == USUAL_CLUSTERS
-        assert parameters["init"] in (None, Clustering.default_of("init"))  # None: the protocol's own
-        for key in ("n_init", "max_iter", "tol"):
+        for key in ("init", "n_init"):
+            assert parameters[key] in (None, Clustering.default_of(key))  # None: the protocol's own
+        for key in ("max_iter", "tol"):
             assert parameters[key] == Clustering.default_of(key)
         assert parameters["scaling"] == Scaling.default_of("method")
 

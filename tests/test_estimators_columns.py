@@ -308,7 +308,7 @@ class TestMethods:
 class TestDisclosures:
     def test_defaults_are_those_of_the_job(self) -> None:
         parameters = SecureKMeans().get_params()
-        for key in ("n_init", "max_iter", "tol", "hide_labels", "hide_counts", "resolution", "reveal_inertia"):
+        for key in ("max_iter", "tol", "hide_labels", "hide_counts", "resolution", "reveal_inertia"):
             assert parameters[key] == SvkJob.default_of(key), key
         assert (parameters["disclose_centroids"], parameters["disclose_labels"]) == (None, None)  # the job's
 

@@ -160,7 +160,7 @@ class TestGroups:
 class TestDisclosures:
     def test_defaults_are_those_of_the_job(self) -> None:
         parameters = SecureKMeans().get_params()
-        for key in ("n_init", "max_iter", "tol", "hide_counts", "resolution", "reveal_inertia", "engine", "timeout"):
+        for key in ("max_iter", "tol", "hide_counts", "resolution", "reveal_inertia", "engine", "timeout"):
             assert parameters[key] == ShkJob.default_of(key), key
         assert parameters["disclose_centroids"] is None  # the job's
         assert parameters["min_cluster_size"] == 1

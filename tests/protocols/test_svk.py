@@ -361,9 +361,9 @@ def test_a_run_from_a_secret_start_ends_at_a_fixed_point_of_lloyd(init: str, wid
     assert label_rows(job, grid, BLOBS, model.tie_order).tolist() == labels.tolist()  # type: ignore[arg-type]
     X = FixedPoint(job.precision_bits).encode(job.scaling.apply(BLOBS))
     sizes = np.bincount(labels, minlength=4)
-    assert model.sizes == sizes.tolist()
+    assert model.sizes == [size or None for size in sizes.tolist()], "a cluster that lost its rows is withheld"
     for number, size in enumerate(sizes.tolist()):
-        assert grid[number] == ((X[labels == number].sum(axis=0) + size // 2) // size).tolist()
+        assert grid[number] == (((X[labels == number].sum(axis=0) + size // 2) // size).tolist() if size else None)
 
 
 # ----------------------------------------------------------------------------------------------------------- the ledger
