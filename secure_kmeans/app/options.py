@@ -114,7 +114,7 @@ _GROUPS: Final[dict[Group, list[Decorator]]] = {
             default=USUAL.init,
             metavar="START",
             help="farthest: a random row, then each time the row farthest from all centroids so far; k-means++: drawn "
-            "by squared distance; random: random rows; moments: points drawn around the mean of all rows; uniform: "
+            "by squared distance; random: random rows; moments: points spread around the mean of all rows; uniform: "
             "points drawn within the bounds; or the name of a CSV file of centroids. Encrypted, smo07 can "
             "do the last three, shk and svk all but moments and uniform.  "
             f"[default: {Clustering.default_of('init')}; of smo07 {Smo07Job.default_of('init')}]",

@@ -22,7 +22,7 @@ ROW_INITS: Final[tuple[Init, ...]] = ("farthest", "k-means++", "random")
 """Starts that begin at rows."""
 
 POINT_INITS: Final[tuple[Init, ...]] = ("moments", "uniform")
-"""Starts that begin at points which are no rows, drawn uniformly: around the mean of all rows, or within the bounds."""
+"""Starts that begin at points which are no rows: spread around the mean of all rows, or drawn within the bounds."""
 
 USUAL_CLUSTERS: Final = 5
 """What the command line and the estimators take where nobody says how many clusters; a job file has to say it."""

@@ -1,9 +1,10 @@
-"""Starts at points that are no rows: drawn uniformly within the bounds, or around the mean of all rows.
+"""Starts at points that are no rows: drawn uniformly within the bounds, or spread around the mean of all rows.
 
-All is computed with integers in units of the fixed point, so that every party finds the same points. "moments" draws
-each coordinate uniformly from the mean of its column plus and minus the square root of 3 standard deviations: the
-uniform distribution of that mean and variance, cut off at the bounds. It needs only the sums of the columns and of
-their squares, which show no row.
+All is computed with integers in units of the fixed point, so that every party finds the same points. "uniform" draws
+each point within the bounds. "moments" draws many points, each coordinate uniformly from the mean of its column plus
+and minus the square root of 3 standard deviations: the uniform distribution of that mean and variance, cut off at the
+bounds. The start is what k-means finds of these points: it spreads evenly, so that fewer clusters begin close to each
+other, or end without rows. It needs only the sums of the columns and of their squares, which show no row.
 """
 
 from __future__ import annotations
@@ -11,15 +12,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
 from secure_kmeans.job import Clustering
 from secure_kmeans.job.coins import point_draws
 from secure_kmeans.job.fixed_point import FixedPoint, exact_sums
+from secure_kmeans.plaintext.kmeans import lloyd
 
-_WORD_BITS = 64
+_WORD_BITS: Final = 64
+_FEWEST_EACH: Final = 10
+_MOST_EACH: Final = 50
+_MOST_POINTS: Final = 20_000
+"""Of "moments": so many points for each cluster, fewer where there are many clusters."""
+_ITERATIONS: Final = 20
+"""Of k-means on them."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +77,25 @@ def points(clustering: Clustering, seed: int, moments: Moments | None) -> np.nda
     -------
     (n_init, n_clusters, n_features) int64, in units of the fixed point, within the bounds.
     """
-    d = len(clustering.columns)
+    k, d = clustering.n_clusters, len(clustering.columns)
     bounds = np.array([clustering.scaling.lower, clustering.scaling.upper])
     lowest, highest = FixedPoint(clustering.precision_bits).encode(clustering.scaling.apply(bounds)).tolist()
-    draws = point_draws(seed, clustering.n_init, clustering.n_clusters, d)
-    drawn = np.empty(draws.shape, dtype=np.int64)
+    if moments is None:
+        return _within(lowest, highest, point_draws(seed, clustering.n_init, k, d))
     for column in range(d):
-        low, high = lowest[column], highest[column]
-        if moments is not None:
-            own_low, own_high = moments.interval(column)
-            low, high = max(low, own_low), min(high, own_high)
-            assert low <= high, "the mean of the rows lies within the bounds"
-        words = draws[:, :, column].ravel().tolist()
+        low, high = moments.interval(column)
+        lowest[column], highest[column] = max(lowest[column], low), min(highest[column], high)
+    count = k * max(_FEWEST_EACH, min(_MOST_EACH, _MOST_POINTS // k))
+    drawn = _within(lowest, highest, point_draws(seed, clustering.n_init, count, d))
+    return np.stack([lloyd(each, each[:k], max_iter=_ITERATIONS, tol=0).centroids for each in drawn])
+
+
+def _within(lowest: Sequence[int], highest: Sequence[int], draws: np.ndarray) -> np.ndarray:
+    """Uniform integers from ``lowest`` to ``highest`` of each column, int64 of the shape of the uint64 draws."""
+    drawn = np.empty(draws.shape, dtype=np.int64)
+    for column, (low, high) in enumerate(zip(lowest, highest, strict=True)):
+        assert low <= high, "the mean of the rows lies within the bounds"
+        words = draws[..., column].ravel().tolist()
         numbers = [low + (word * (high - low + 1) >> _WORD_BITS) for word in words]
-        drawn[:, :, column] = np.array(numbers, dtype=np.int64).reshape(draws.shape[:2])
+        drawn[..., column] = np.array(numbers, dtype=np.int64).reshape(draws.shape[:-1])
     return drawn

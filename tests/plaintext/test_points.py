@@ -57,6 +57,22 @@ class TestPoints:
         assert drawn.min() >= 0
         assert drawn.max() <= high
 
+    def test_of_moments_spread_evenly(self) -> None:
+        """Three centroids of k-means on a segment: its sixth, half and five sixths, but for the 150 drawn points."""
+        rows = np.array([[0], [UNIT]] * 3, dtype=np.int64)
+        drawn = np.sort(points(clustering((0.0,), (1.0,), init="moments", n_init=20), 1, Moments.of(rows))[..., 0])
+        assert np.abs(drawn / UNIT - [1 / 6, 1 / 2, 5 / 6]).max() < 0.12
+
+    def test_of_equal_rows_are_these(self) -> None:
+        rows = np.full((5, 1), UNIT // 3, dtype=np.int64)
+        drawn = points(clustering((0.0,), (1.0,), init="moments"), 1, Moments.of(rows))
+        assert set(drawn.ravel().tolist()) == {UNIT // 3}
+
+    def test_of_many_clusters_are_found_soon(self) -> None:
+        rows = np.array([[0], [UNIT]], dtype=np.int64)
+        wanted = clustering((0.0,), (1.0,), init="moments", n_init=1, n_clusters=1000)
+        assert len(np.unique(points(wanted, 1, Moments.of(rows)))) > 900
+
     def test_are_uniform(self) -> None:
         """Of 30,000 draws the mean has a standard error of 1/sqrt(12 n): 6 of them are a false alarm of 2e-9."""
         drawn = points(clustering((0.0,), (1.0,), n_init=1000, n_clusters=30), 3, None) / UNIT
