@@ -2,9 +2,9 @@
 
 import json
 
+import benchmark
 import pytest
-
-from tests.experiments.scripts import run_script
+from click.testing import CliRunner
 
 ROWS = 300
 KEYS = {
@@ -23,6 +23,13 @@ KEYS = {
 SMALL = ("--samples", ROWS, "--clusters", 3, "--iterations", 2)
 
 
+def printed(*options: object) -> str:
+    """What the script prints; its roles are processes of their own."""
+    ended = CliRunner().invoke(benchmark.main, list(map(str, options)), catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    return ended.stdout
+
+
 @pytest.mark.parametrize(
     ("options", "rounds"),
     [
@@ -36,7 +43,7 @@ SMALL = ("--samples", ROWS, "--clusters", 3, "--iterations", 2)
     ],
 )
 def test_an_iteration_is_measured(options: tuple[object, ...], rounds: int | None) -> None:
-    figures = json.loads(run_script("benchmark.py", *SMALL, *options, "--json"))
+    figures = json.loads(printed(*SMALL, *options, "--json"))
     assert figures.keys() == KEYS
     assert (figures["iterations"], figures["transport"], figures["precision_bits"]) == (2, "tls", 24)
     assert figures["max_centroid_error_same_precision"] == 0
@@ -48,6 +55,6 @@ def test_an_iteration_is_measured(options: tuple[object, ...], rounds: int | Non
 
 
 def test_a_person_reads_a_line_for_each_figure() -> None:
-    lines = run_script("benchmark.py", *SMALL, "--precision-bits", 18).splitlines()
+    lines = printed(*SMALL, "--precision-bits", 18).splitlines()
     assert {line.split()[0] for line in lines} == KEYS
     assert "precision_bits                       18" in lines

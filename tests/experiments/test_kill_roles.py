@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.experiments.scripts import run_script
 
-TRIALS = 6
+TRIALS = 3
 SEED = 1
 
 

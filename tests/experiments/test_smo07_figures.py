@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import smo07_figures
 from smo07_figures import BASE, FIGURES, MODES, Shape
@@ -15,30 +14,17 @@ FEW = [replace(figure, base=SMALL, quick=figure.quick[:1]) for figure in FIGURES
 FEW[0] = replace(FEW[0], quick=(200, 300))
 
 
-@pytest.fixture(scope="module")
-def times() -> pd.DataFrame:
-    """Of whole runs in the quicker mode, of two iterations each: few points come to rest in ten."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(smo07_figures, "ITERATIONS", 2)
-        return smo07_figures.measure(FEW, ["aggregate"], full=False)
-
-
-def test_every_figure_varies_one_part_of_a_shape(times: pd.DataFrame) -> None:
+def test_whole_runs_are_measured_and_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(smo07_figures, "ITERATIONS", 2)  # few points come to rest in ten
+    times = smo07_figures.measure(FEW, ["aggregate"], full=False)
     assert times["figure"].tolist() == [1, 1, 2, 3, 4]
     assert times["points"].tolist() == [200, 300, 300, 300, 300]
     assert times["parties"].tolist() == [3] * 5
     assert (times["seconds"] > 0).all()
-
-
-def test_equal_runs_are_made_once(times: pd.DataFrame) -> None:
     shapes = times.groupby(["points", "parties", "dimensions", "clusters"])["seconds"]
-    assert (shapes.nunique() == 1).all()
-
-
-def test_they_are_drawn_with_what_the_report_states(times: pd.DataFrame, tmp_path: Path) -> None:
-    path = tmp_path / "figures.png"
-    smo07_figures.draw(path, FEW, times)
-    assert path.read_bytes().startswith(b"\x89PNG")
+    assert (shapes.nunique() == 1).all(), "equal runs are made once"
+    smo07_figures.draw(tmp_path / "figures.png", FEW, times)
+    assert (tmp_path / "figures.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_full_sizes_reach_the_points_of_the_report() -> None:

@@ -18,7 +18,6 @@ from secure_kmeans.plaintext.conclusion import label_rows
 from secure_kmeans.protocols.shk import SHK, ShkJob
 from secure_kmeans.protocols.shk import disclosures as may
 from secure_kmeans.protocols.shk.job import DEALER, Disclose
-from secure_kmeans.roles.local import run_local
 from secure_kmeans.tables import Table
 from tests.threads import run_protocol
 
@@ -155,12 +154,3 @@ def test_a_share_of_another_shape_is_refused() -> None:
     job = prediction_by(job_for(BLOBS, 2, 1))
     with pytest.raises(StateError, match="there is no share of the model that the job names"):
         run_protocol(job, tables_of(job, BLOBS), models=dict.fromkeys(job.names, bytes(16)))
-
-
-def test_in_processes_of_their_own() -> None:
-    fitted = job_for(BLOBS, 2, 4, **NOBODY)
-    tables = list(tables_of(fitted, BLOBS).values())
-    results = run_local(fitted, tables)
-    predicted = run_local(prediction_by(fitted), tables, models=list(models_of(results).values()))
-    assert labels_of(predicted) == labels_of(results)
-    assert [result.own.model_dump()["model_share"] for result in predicted] == ["", ""]
