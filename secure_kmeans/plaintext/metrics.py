@@ -72,13 +72,20 @@ class Agreement:
     def between(
         cls, centroids: np.ndarray, labels: np.ndarray, reference: np.ndarray, reference_labels: np.ndarray
     ) -> Agreement:
-        """Compare (n_clusters, n_features) centroids and (n,) labels with those of a reference; NaN: not known."""
-        from sklearn.metrics import adjusted_rand_score
+        """Compare (n_clusters, n_features) centroids and (n,) labels with those of a reference; NaN: not known.
 
-        partners = match_labels(labels, reference_labels, len(reference))
+        Equal labels need no matching and have an index of 1, so that the usual run imports no slow package for it.
+        """
+        if np.array_equal(labels, reference_labels):
+            partners, adjusted_rand = np.arange(len(reference)), 1.0
+        else:
+            from sklearn.metrics import adjusted_rand_score
+
+            partners = match_labels(labels, reference_labels, len(reference))
+            adjusted_rand = float(adjusted_rand_score(reference_labels, labels))
         errors = np.abs(centroids - reference[partners])
         return cls(
             max_centroid_error=None if np.isnan(errors).all() else float(np.nanmax(errors)),
             label_agreement=float((partners[labels] == reference_labels).mean()),
-            adjusted_rand=float(adjusted_rand_score(reference_labels, labels)),
+            adjusted_rand=adjusted_rand,
         )

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.metrics import adjusted_rand_score
 
 from secure_kmeans.plaintext.metrics import Agreement, match_centroids, match_labels
 
@@ -115,6 +116,15 @@ class TestAgreement:
         assert agreement.label_agreement == same
         # The index is a quotient of two short sums.
         assert agreement.adjusted_rand == pytest.approx(adjusted_rand, abs=1e-15)
+
+    @given(st.lists(st.integers(0, 3), min_size=1, max_size=12))
+    def test_equal_labels_need_no_matching(self, labels: list[int]) -> None:
+        """Scikit-learn's index of them is 1 as well, and the matching keeps every number."""
+        own = np.array(labels)
+        assert adjusted_rand_score(own, own) == 1.0
+        assert match_labels(own, own, 4).tolist() == [0, 1, 2, 3]
+        centroids = np.arange(8.0).reshape(4, 2)
+        assert Agreement.between(centroids, own, centroids + 0.5, own) == Agreement(0.5, 1.0, 1.0)
 
     def test_only_centroids_that_both_know_are_compared(self) -> None:
         labels = np.array([0, 0, 1, 1])
