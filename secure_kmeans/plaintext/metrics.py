@@ -17,8 +17,10 @@ def match_centroids(centroids: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (n_clusters,) ints: the pairing of least total squared distance.
+    (n_clusters,) ints: the pairing of least total squared distance. Equal ones keep their numbers.
     """
+    if np.array_equal(centroids, reference, equal_nan=True):
+        return np.arange(len(centroids))
     from scipy.optimize import linear_sum_assignment
 
     squared = ((centroids[:, None] - reference) ** 2).sum(axis=2)
@@ -30,7 +32,8 @@ def match_centroids(centroids: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def match_labels(labels: np.ndarray, reference: np.ndarray, n_clusters: int) -> np.ndarray:
     """Number of each cluster's partner among the reference's, one to one: the pairing with most rows in common.
 
-    Of several such pairings it is one in which most clusters keep their number.
+    Of several such pairings it is one in which most clusters keep their number. So with equal labels all of them do,
+    and SciPy is not imported.
 
     Parameters
     ----------
@@ -41,6 +44,8 @@ def match_labels(labels: np.ndarray, reference: np.ndarray, n_clusters: int) -> 
     -------
     (n_clusters,) ints
     """
+    if np.array_equal(labels, reference):
+        return np.arange(n_clusters)
     from scipy.optimize import linear_sum_assignment
 
     common = np.zeros((n_clusters, n_clusters))
@@ -74,15 +79,14 @@ class Agreement:
     ) -> Agreement:
         """Compare (n_clusters, n_features) centroids and (n,) labels with those of a reference; NaN: not known.
 
-        Equal labels need no matching and have an index of 1, so that the usual run imports no slow package for it.
+        Equal labels have an index of 1, so that the usual run does not import scikit-learn for it.
         """
-        if np.array_equal(labels, reference_labels):
-            partners, adjusted_rand = np.arange(len(reference)), 1.0
-        else:
+        adjusted_rand = 1.0
+        if not np.array_equal(labels, reference_labels):
             from sklearn.metrics import adjusted_rand_score
 
-            partners = match_labels(labels, reference_labels, len(reference))
             adjusted_rand = float(adjusted_rand_score(reference_labels, labels))
+        partners = match_labels(labels, reference_labels, len(reference))
         errors = np.abs(centroids - reference[partners])
         return cls(
             max_centroid_error=None if np.isnan(errors).all() else float(np.nanmax(errors)),

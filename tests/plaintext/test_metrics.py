@@ -16,6 +16,10 @@ class TestMatching:
         reference = np.random.default_rng(0).random((5, 3))
         assert match_centroids(reference[order], reference).tolist() == list(order)
 
+    def test_equal_ones_keep_their_numbers(self) -> None:
+        centroids = np.array([[1.0, 2.0], [np.nan, np.nan], [1.0, 2.0]])
+        assert match_centroids(centroids, centroids.copy()).tolist() == [0, 1, 2]
+
     def test_the_nearest_is_not_always_the_partner(self) -> None:
         # 0 is nearer to 2, but 4 + 169 = 173 is more than 100 + 1 = 101.
         assert match_centroids(np.array([[0.0], [3.0]]), np.array([[2.0], [-10.0]])).tolist() == [1, 0]
