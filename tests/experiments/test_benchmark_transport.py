@@ -2,13 +2,16 @@
 
 import json
 
-from tests.experiments.scripts import run_script
+import benchmark_transport
+from click.testing import CliRunner
 
 LINES = {"small", "small_crypten", "large_both", "large_one"}
 
 
 def test_both_transports_are_measured() -> None:
-    found = json.loads(run_script("benchmark_transport.py", "--megabytes", 1, "--times", 1, "--json"))
+    ended = CliRunner().invoke(benchmark_transport.main, ["--megabytes", "1", "--times", "1", "--json"])
+    assert ended.exit_code == 0, ended.output
+    found = json.loads(ended.stdout)
     assert found["megabytes"] == 1
     assert found["medians"]["TLS 1.3"].keys() == LINES
     assert found["medians"]["Gloo"].keys() == LINES | {"small_gloo_all_gather"}
