@@ -131,6 +131,19 @@ class Context(Generic[J]):
         self.mesh.flush()
         self.mesh.traffic.sent(numbers.nbytes)
 
+    def broadcast(self, sender: str, numbers: np.ndarray, receivers: Sequence[str]) -> None:
+        """Send a contiguous array from one party to others, into whose arrays it is written. All have one shape.
+
+        The caller records what the receivers learn from it. Rounds: 1 at a receiver.
+        """
+        if self.role.name == sender:
+            for receiver in receivers:
+                self.mesh.post(receiver, numbers)
+            self.mesh.flush()
+            self.mesh.traffic.sent(numbers.nbytes * len(receivers))
+        elif self.role.name in receivers:
+            self.receive(sender, numbers, disclosure=None)
+
     def receive(
         self, peer: str, into: np.ndarray, *, disclosure: Disclosure | None, iteration: int | None = None
     ) -> np.ndarray:

@@ -228,7 +228,7 @@ def multi_party_addition(
     ring = _Ring(context, key, len(values))
     own = [int(value) for value in values]
     residues = ring.lead(own) if context.rank == 0 else ring.follow(own)
-    return Shares(int(key.public.n), tuple(residues), ring.label)
+    return Shares(key.public.n, tuple(residues), ring.label)
 
 
 class _Ring:
@@ -244,11 +244,11 @@ class _Ring:
         private = self.key.private
         assert private is not None, "the leader of an addition has its private key"
         if len(self.context.parties) == 1:
-            return [value % int(self.public.n) for value in values]
+            return [value % self.public.n for value in values]
         # [SMO07] step 2: Enc(x_1) to P_2.
         self._send(_UP, 1, [private.encrypt(value) for value in values])
         # [SMO07] step 7: l_1 = Dec(y_2).
-        return [int(private.decrypt(y)) for y in self._receive(_DOWN, 1)]
+        return [private.decrypt(y) for y in self._receive(_DOWN, 1)]
 
     def follow(self, values: Sequence[int]) -> list[int]:
         """Steps 3 to 6, at P_2, ..., P_k. What needs no message is computed before the party waits for one."""
@@ -270,7 +270,7 @@ class _Ring:
 
     def _draw(self) -> tuple[list[int], list[int], list[Ciphertext]]:
         """The l_i of each value, its inverse, and an encryption of 0."""
-        n = int(self.public.n)
+        n = self.public.n
         units = [int(random_unit(n)) for _ in range(self.count)]
         return units, [pow(unit, -1, n) for unit in units], self._zeros()
 

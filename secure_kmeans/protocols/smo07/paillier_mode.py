@@ -92,7 +92,6 @@ class PaillierMode(Mode):
 
     def __init__(self, context: Context[Smo07Job], limits: Limits, *, generate: Generate | None = None) -> None:
         self.context, self.limits = context, limits
-        self._leads = context.role.name == context.job.leader
         self._keys = _Keys(context, generate or PrivateKey.generate)
         self._final_is_recorded = False
 
@@ -188,11 +187,8 @@ class PaillierMode(Mode):
 
     def _broadcast(self, numbers: np.ndarray) -> None:
         """Send the leader's numbers to all parties, who write them to the array. Rounds: 1."""
-        if self._leads:
-            for party in self.context.parties[1:]:
-                self.context.send(party, numbers)
-        else:
-            self.context.receive(self.context.job.leader, numbers, disclosure=None)
+        leader, *others = self.context.parties
+        self.context.broadcast(leader, numbers, others)
 
     def _record(self, iteration: int | None) -> None:
         """Record what the leader is about to learn, at all parties; what it learns at the end once."""
