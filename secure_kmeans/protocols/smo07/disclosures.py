@@ -120,7 +120,7 @@ def facts(job: Smo07Job) -> dict[str, str]:
         )
     else:
         found["together"] = (
-            f"two of {first}, {second} and {last} could find the sums of all parties together; only all parties but "
-            "one those of a single party"
+            f"two of {first}, {second} and {last} could find the sums of all parties together; the sums of a single "
+            "party could be found by all other parties together, and by nobody else"
         )
     return found
