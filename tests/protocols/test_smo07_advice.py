@@ -39,8 +39,9 @@ def test_fewer_starts_iterations_and_clusters_need_fewer_rows(keys: dict[str, in
 def test_before_a_run_stands_what_several_parties_could_find_together() -> None:
     paillier, aggregate = (facts(usual(mode=mode))["together"] for mode in ("paillier", "aggregate"))
     assert paillier.startswith("a with c could find the sums of b alone, and with both neighbours of another party, ")
-    assert aggregate.startswith(
-        "two of a, b and c could find the sums of all parties together; only all parties but on"
+    assert aggregate == (
+        "two of a, b and c could find the sums of all parties together; the sums of a single party could be found by "
+        "all other parties together, and by nobody else"
     )
     two = facts(job_of(2))
     assert "together" not in two
